@@ -1,0 +1,9 @@
+//! One file per command: its arguments and what it does.
+
+pub(crate) mod ask;
+pub(crate) mod bench;
+pub(crate) mod eval;
+pub(crate) mod merge;
+pub(crate) mod pack;
+pub(crate) mod serve;
+pub(crate) mod train;

@@ -1,0 +1,71 @@
+//! `sprat ask`
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+use sprat_model::{Message, Options, Sampling};
+
+use crate::device::DeviceName;
+use crate::folder::load_pack;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The question
+    question: String,
+    /// The pack that answers
+    #[arg(long, default_value = "web/models/sprat-tiny", value_name = "DIR")]
+    model: PathBuf,
+    /// What the model runs on
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceName,
+    /// Most tokens to answer with
+    #[arg(long, default_value_t = 128, value_name = "N")]
+    max_tokens: usize,
+    /// 0 always takes the likeliest token
+    #[arg(long, default_value_t = 0.0, value_name = "T")]
+    temperature: f32,
+    /// The same seed draws the same answer
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print each token with its log-probability, margin and entropy
+    #[arg(long)]
+    tokens: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let model = load_pack(&args.model, args.device)?;
+    let message = Message { role: "user".to_owned(), content: args.question.clone() };
+    let prompt = model.prompt(&[message])?;
+    let sampling =
+        Sampling { temperature: args.temperature, seed: args.seed, ..Sampling::default() };
+    let options = Options { sampling, max_tokens: args.max_tokens, ..Options::default() };
+    let mut session = model.session();
+    let mut generation = session.generate(&model, &prompt, options)?;
+    let mut out = std::io::stdout();
+    let start = Instant::now();
+    while let Some(token) = pollster::block_on(generation.next()) {
+        let token = token?;
+        if args.tokens {
+            let (logprob, margin, entropy) = (token.logprob, token.margin, token.entropy);
+            let text = &token.text;
+            writeln!(out, "{:>6} {logprob:8.3} {margin:6.3} {entropy:6.3} {text:?}", token.id)?;
+        } else {
+            write!(out, "{}", token.text)?;
+            out.flush()?;
+        }
+    }
+    if !args.tokens {
+        writeln!(out)?;
+    }
+    let (tokens, seconds) = (generation.generated_tokens(), start.elapsed().as_secs_f64());
+    eprintln!(
+        "{} · {} prompt tokens · {tokens} tokens in {:.0} ms · {:.0} tokens/s",
+        model.manifest().name,
+        prompt.len(),
+        seconds * 1e3,
+        tokens as f64 / seconds
+    );
+    Ok(())
+}

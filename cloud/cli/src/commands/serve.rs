@@ -1,0 +1,118 @@
+//! `sprat serve`
+
+use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use sprat_service::{Device, ServeConfig};
+use tracing_subscriber::EnvFilter;
+
+use crate::device::DeviceName;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Port to listen on; 0 picks a free one
+    #[arg(long, env = "PORT", default_value_t = 8787)]
+    port: u16,
+    /// Address to listen on; 0.0.0.0 lets other machines in
+    #[arg(long, default_value = "127.0.0.1")]
+    host: IpAddr,
+    /// What the models run on
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceName,
+    /// A pack to serve, or a folder of packs; may be repeated
+    /// [default: web/models and cloud/models]
+    #[arg(long = "models", value_name = "DIR")]
+    models: Vec<PathBuf>,
+    /// Folder of the chat page [default: web/dist, when it is there]
+    #[arg(long, value_name = "DIR")]
+    web: Option<PathBuf>,
+    /// Require this key as `Authorization: Bearer <key>` for /v1
+    #[arg(long, env = "SPRAT_API_KEY", hide_env_values = true, value_name = "KEY")]
+    api_key: Option<String>,
+    /// An origin whose pages may call /v1, such as https://example.org; may be repeated
+    #[arg(long = "cors-origin", value_name = "ORIGIN")]
+    cors_origins: Vec<String>,
+    /// Requests that may run or wait at once; the next is answered 429
+    #[arg(long, default_value_t = 32, value_name = "N")]
+    max_requests: usize,
+    /// Most tokens any answer may have
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
+}
+
+/// Where packs are looked for when none is named.
+const DEFAULT_MODELS: [&str; 2] = ["web/models", "cloud/models"];
+const DEFAULT_WEB: &str = "web/dist";
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let colors = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colors);
+    log.with_writer(std::io::stderr).init();
+
+    let roots = match args.models.is_empty() {
+        true => DEFAULT_MODELS.iter().map(PathBuf::from).filter(|path| path.is_dir()).collect(),
+        false => args.models,
+    };
+    let models = packs(&roots)?;
+    if models.is_empty() {
+        bail!(
+            "no pack found in {}; name a pack or a folder of packs with --models",
+            if roots.is_empty() { DEFAULT_MODELS.join(" or ") } else { list(&roots) }
+        );
+    }
+    let web = args.web.or_else(|| Some(PathBuf::from(DEFAULT_WEB)).filter(|path| path.is_dir()));
+    let mut config = ServeConfig {
+        address: SocketAddr::new(args.host, args.port),
+        device: match args.device {
+            DeviceName::Cpu => Device::Cpu,
+            DeviceName::Wgpu => Device::Wgpu,
+            DeviceName::Cuda => Device::Cuda,
+        },
+        models,
+        web: web.clone(),
+        api_key: args.api_key,
+        cors_origins: args.cors_origins,
+        ..ServeConfig::default()
+    };
+    config.limits.requests = args.max_requests;
+    config.limits.max_tokens = args.max_tokens;
+    let names: Vec<_> = config.models.iter().filter_map(|path| path.file_name()).collect();
+    let names = names.iter().map(|name| name.to_string_lossy()).collect::<Vec<_>>().join(", ");
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the server's threads")?;
+    runtime.block_on(sprat_service::serve(config, move |address| {
+        let mut out = std::io::stdout();
+        let _ = writeln!(out, "models  {names}");
+        let _ = writeln!(out, "api     http://{address}/v1");
+        if web.is_some() {
+            let _ = writeln!(out, "page    http://{address}");
+        }
+        let _ = out.flush();
+    }))?;
+    Ok(())
+}
+
+/// Packs among the named folders and in them.
+fn packs(roots: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let is_pack = |path: &Path| path.join(sprat_model::MANIFEST).is_file();
+    let mut found = Vec::new();
+    for root in roots {
+        if is_pack(root) {
+            found.push(root.clone());
+            continue;
+        }
+        let entries = std::fs::read_dir(root)
+            .with_context(|| format!("cannot look for packs in {}", root.display()))?;
+        let mut inside: Vec<_> =
+            entries.filter_map(|e| Some(e.ok()?.path())).filter(|path| is_pack(path)).collect();
+        inside.sort();
+        found.extend(inside);
+    }
+    Ok(found)
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}

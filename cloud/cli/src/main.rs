@@ -1,0 +1,73 @@
+//! `sprat`: the one binary for operators and model builders.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod commands;
+mod device;
+mod folder;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A runtime for small language models: on the device, in the cloud, and between.
+#[derive(Parser)]
+#[command(name = "sprat", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the chat page and an OpenAI-compatible API
+    Serve(commands::serve::Args),
+    /// Ask a model one question in the terminal
+    Ask(commands::ask::Args),
+    /// Make a pack of a model folder: what pages load and the server serves
+    Pack(commands::pack::Args),
+    /// Train a model by a recipe
+    Train(commands::train::Args),
+    /// Merge models by a mergekit-style recipe
+    Merge(commands::merge::Args),
+    /// Measure models: accuracy per skill, perplexity, the gate
+    Eval(commands::eval::Args),
+    /// Measure speed and memory of a model on this machine
+    Bench(commands::bench::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(args) => commands::serve::run(args),
+        Command::Ask(args) => commands::ask::run(&args),
+        Command::Pack(args) => commands::pack::run(&args),
+        Command::Train(args) => commands::train::run(args),
+        Command::Merge(args) => commands::merge::run(&args),
+        Command::Eval(args) => commands::eval::run(args),
+        Command::Bench(args) => commands::bench::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output has had enough: that is no failure.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.into_iter().any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

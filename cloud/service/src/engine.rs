@@ -1,0 +1,240 @@
+//! What answers: the trait, and the channel between an engine and a request.
+//!
+//! An engine takes a [`Job`] and writes [`Event`]s into a [`JobSink`]; the request reads them from
+//! the [`JobHandle`]. Dropping the handle is how a job is cancelled: the sink then reports
+//! [`JobSink::is_closed`], which an engine asks between tokens.
+
+use std::time::Instant;
+
+use sprat_wire::Message;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+/// One model that can answer.
+pub trait Engine: Send + Sync + 'static {
+    /// What it is and whether it can answer now. Must be cheap: every request asks.
+    fn info(&self) -> EngineInfo;
+
+    /// Queues a job. Returns at once; the first event says whether the prompt was accepted.
+    ///
+    /// # Errors
+    /// [`EngineError::Busy`] if the engine's own queue is full, [`EngineError::Loading`] or
+    /// [`EngineError::Failed`] if it cannot answer at all.
+    fn start(&self, job: Job) -> Result<JobHandle, EngineError>;
+}
+
+/// What an engine is.
+#[derive(Clone, Debug)]
+pub struct EngineInfo {
+    /// The model's id in the API.
+    pub id: String,
+    /// What it runs on, in words.
+    pub device: String,
+    /// Tokens of context, prompt and answer together; none before the model is loaded.
+    pub context: Option<usize>,
+    /// When it was made available, in seconds since 1970.
+    pub created: u64,
+    /// Names the exact weights; goes out as `system_fingerprint`.
+    pub fingerprint: Option<String>,
+    /// Whether it can answer.
+    pub state: EngineState,
+}
+
+/// Whether an engine can answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineState {
+    /// Not yet.
+    Loading,
+    /// Yes.
+    Ready,
+    /// Not any more, and why.
+    Failed(String),
+}
+
+/// One conversation to continue.
+#[derive(Clone, Debug, Default)]
+pub struct Job {
+    /// The conversation, oldest message first; never empty.
+    pub messages: Vec<Message>,
+    /// How to choose tokens.
+    pub sampling: Sampling,
+    /// The most tokens to generate; none means to the end of the context.
+    pub max_tokens: Option<usize>,
+    /// Texts that end the answer and are not part of it.
+    pub stop: Vec<String>,
+    /// How many likeliest tokens to report at each position.
+    pub top_logprobs: usize,
+}
+
+/// How to choose tokens; `None` leaves the choice to the engine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sampling {
+    /// 0 is greedy.
+    pub temperature: Option<f32>,
+    /// 0 is all tokens.
+    pub top_k: Option<usize>,
+    /// Nucleus, above 0 and at most 1.
+    pub top_p: Option<f32>,
+    /// 0 to 1.
+    pub min_p: Option<f32>,
+    /// 1 changes nothing.
+    pub repetition_penalty: Option<f32>,
+    /// Seed of the sampler.
+    pub seed: Option<u64>,
+}
+
+/// What happens to a job, in order: `Started`, then `Token`s, then `Finished`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The prompt was accepted.
+    Started {
+        /// Tokens of the prompt.
+        prompt_tokens: usize,
+        /// Those of them that need no computing.
+        cached_tokens: usize,
+    },
+    /// One more token.
+    Token(Token),
+    /// The answer is complete.
+    Finished(Finish),
+}
+
+/// A generated token.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Token {
+    /// The text it releases; empty while a character or a stop text may be incomplete.
+    pub text: String,
+    /// Natural logarithm of its probability.
+    pub logprob: f32,
+    /// Whether it ends the answer; its text is then only what was held back.
+    pub end: bool,
+    /// The likeliest tokens in its place, best first.
+    pub top: Vec<Alternative>,
+}
+
+/// A token that could have been chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alternative {
+    /// Its text.
+    pub text: String,
+    /// Natural logarithm of its probability.
+    pub logprob: f32,
+}
+
+/// Why an answer is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The model ended it, or a stop text did.
+    Stop,
+    /// No more tokens were allowed, or the context is full.
+    Length,
+}
+
+/// Why a job failed. No variant carries what a person wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The model is still being loaded.
+    #[error("the model is still loading; try again in a few seconds")]
+    Loading,
+    /// The engine cannot answer any more.
+    #[error("the model's engine has failed ({reason}); restart the server")]
+    Failed {
+        /// What broke it.
+        reason: String,
+    },
+    /// The engine's queue is full.
+    #[error("the model's queue is full; try again shortly")]
+    Busy,
+    /// The prompt leaves no room for an answer.
+    #[error(
+        "this model's context is {context} tokens, and the messages have {prompt}; \
+         shorten the conversation"
+    )]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        prompt: usize,
+        /// Tokens of the context.
+        context: usize,
+    },
+    /// The chat template or the tokenizer refuses the messages.
+    #[error("the model's chat template does not accept these messages; check the order of roles")]
+    PromptRefused,
+    /// The model computed something that is not a number.
+    #[error("the model's output is not a number; its weights or its device are damaged")]
+    NotANumber,
+    /// Generation broke off.
+    #[error("generating the answer failed; try again, and report it if it happens twice")]
+    Generation,
+    /// The server stops before the answer is complete.
+    #[error("the server is shutting down; send the request again elsewhere or later")]
+    ShuttingDown,
+}
+
+/// An event and when the engine reported it: latencies are measured where tokens are made, not
+/// where a slow client reads them.
+#[derive(Clone, Debug)]
+pub struct Stamped {
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub event: Event,
+}
+
+/// The engine's end of a job.
+#[derive(Debug)]
+pub struct JobSink {
+    sender: mpsc::UnboundedSender<(Instant, Result<Event, EngineError>)>,
+}
+
+/// The request's end of a job; dropping it cancels the job.
+#[derive(Debug)]
+pub struct JobHandle {
+    receiver: mpsc::UnboundedReceiver<(Instant, Result<Event, EngineError>)>,
+}
+
+/// The two ends of a job.
+///
+/// The channel is unbounded so that a client that reads slowly never holds up the thread that
+/// computes for all; what it can hold is bounded by the model's context.
+pub fn channel() -> (JobSink, JobHandle) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (JobSink { sender }, JobHandle { receiver })
+}
+
+impl JobSink {
+    /// Reports an event. `false` if nobody listens any more, so the job should end.
+    pub fn send(&self, event: Event) -> bool {
+        self.sender.send((Instant::now(), Ok(event))).is_ok()
+    }
+
+    /// Ends the job with an error.
+    pub fn fail(self, error: EngineError) {
+        // Nobody listening is no failure: the client went away.
+        let _ = self.sender.send((Instant::now(), Err(error)));
+    }
+
+    /// Whether the request is gone.
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Waits until the request is gone.
+    pub async fn closed(&self) {
+        self.sender.closed().await;
+    }
+}
+
+impl JobHandle {
+    /// The next event. Must not be called again after `Finished` or an error.
+    ///
+    /// # Errors
+    /// The engine's error, or [`EngineError::Generation`] if it vanished without a word.
+    pub async fn next(&mut self) -> Result<Stamped, EngineError> {
+        match self.receiver.recv().await {
+            Some((at, Ok(event))) => Ok(Stamped { at, event }),
+            Some((_, Err(error))) => Err(error),
+            None => Err(EngineError::Generation),
+        }
+    }
+}

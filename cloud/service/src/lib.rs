@@ -1,0 +1,33 @@
+//! Sprat's server: an OpenAI-compatible API and the chat page, on one port.
+//!
+//! ```text
+//! axum ─▶ observe (request id, access log, metrics) ─▶ CORS ─▶ security headers
+//!    /v1/chat/completions ─▶ private lock ─▶ API key ─▶ parse ─▶ validate ─▶ convert ─▶ admission ─▶ Engine
+//!    /v1/models, /healthz, /readyz, /metrics, and the page for everything else
+//! ```
+//!
+//! An [`Engine`] is one model that answers. [`app`] makes a router of engines, which tests call
+//! without a socket; [`serve`] loads packs onto a device and runs that router until it is told
+//! to stop. What people write is never logged, counted or repeated in an error.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod admission;
+mod config;
+mod engine;
+mod error;
+mod local;
+mod metrics;
+mod middleware;
+mod routes;
+mod serve;
+mod state;
+
+pub use config::{Device, Limits, ServeConfig};
+pub use engine::{
+    Alternative, Engine, EngineError, EngineInfo, EngineState, Event, Finish, Job, JobHandle,
+    JobSink, Sampling, Stamped, Token, channel,
+};
+pub use error::{ApiError, ServiceError};
+pub use routes::app;
+pub use serve::{serve, serve_until};
+pub use state::{AppConfig, AppState};

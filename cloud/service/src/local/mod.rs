@@ -1,0 +1,185 @@
+//! Models on this machine: one thread owns the device, the weights and the conversations' caches.
+//!
+//! Tensors must stay on the thread that made them, so requests reach it through a bounded queue
+//! and are answered one after the other. Between tokens the thread looks whether anybody still
+//! listens.
+
+mod device;
+mod slots;
+mod worker;
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::UNIX_EPOCH;
+
+use sha2::{Digest, Sha256};
+use sprat_model::{MANIFEST, Manifest};
+use tokio::sync::oneshot;
+
+use crate::{
+    Device, Engine, EngineError, EngineInfo, EngineState, Job, JobHandle, JobSink, ServiceError,
+    channel,
+};
+use worker::Worker;
+
+/// The models of one device and the thread they live on.
+#[derive(Debug)]
+pub(crate) struct Local {
+    engines: Vec<Arc<dyn Engine>>,
+    loaded: oneshot::Receiver<Result<(), ServiceError>>,
+    thread: JoinHandle<()>,
+}
+
+/// One model of the thread.
+struct LocalEngine {
+    index: usize,
+    info: SharedInfo,
+    queue: SyncSender<Command>,
+}
+
+/// What requests see of a model, written by its thread.
+type SharedInfo = Arc<RwLock<EngineInfo>>;
+
+/// A job for the model of that index.
+struct Command {
+    model: usize,
+    job: Job,
+    sink: JobSink,
+}
+
+/// A pack that is to be loaded.
+struct Pack {
+    folder: PathBuf,
+    info: SharedInfo,
+}
+
+impl Local {
+    /// Reads the packs' manifests and begins to load their weights on a thread of its own.
+    ///
+    /// # Errors
+    /// [`ServiceError::Model`] if a manifest cannot be read. What is wrong with weights or with
+    /// the device, [`Local::loaded`] says.
+    pub(crate) fn start(
+        folders: &[PathBuf],
+        device: Device,
+        queue: usize,
+    ) -> Result<Self, ServiceError> {
+        let packs = folders.iter().map(|folder| Pack::open(folder, device));
+        let packs = packs.collect::<Result<Vec<_>, _>>()?;
+        let (sender, commands) = sync_channel(queue.max(1));
+        let engines = packs.iter().enumerate().map(|(index, pack)| {
+            let info = Arc::clone(&pack.info);
+            Arc::new(LocalEngine {
+                index,
+                info,
+                queue: sender.clone(),
+            }) as Arc<dyn Engine>
+        });
+        let engines = engines.collect();
+        let (report, loaded) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name(worker::THREAD.to_owned())
+            .stack_size(16 << 20)
+            .spawn(move || Worker::run(packs, device, commands, report))?;
+        Ok(Self {
+            engines,
+            loaded,
+            thread,
+        })
+    }
+
+    /// The models, loaded or not.
+    pub(crate) fn engines(&self) -> Vec<Arc<dyn Engine>> {
+        self.engines.clone()
+    }
+
+    /// Waits until all models are loaded.
+    ///
+    /// # Errors
+    /// The first thing that went wrong; nothing is served by a model that failed.
+    pub(crate) async fn loaded(&mut self) -> Result<(), ServiceError> {
+        (&mut self.loaded)
+            .await
+            .unwrap_or_else(|_| Err(worker::gone()))
+    }
+
+    /// Waits for the thread to end, which it does when nobody holds an engine any more.
+    pub(crate) async fn join(self) {
+        let Self {
+            engines, thread, ..
+        } = self;
+        drop(engines);
+        // The thread reports its own panics.
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    }
+}
+
+impl Engine for LocalEngine {
+    fn info(&self) -> EngineInfo {
+        self.info
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn start(&self, job: Job) -> Result<JobHandle, EngineError> {
+        let (sink, handle) = channel();
+        match self.queue.try_send(Command {
+            model: self.index,
+            job,
+            sink,
+        }) {
+            Ok(()) => Ok(handle),
+            Err(TrySendError::Full(_)) => Err(EngineError::Busy),
+            Err(TrySendError::Disconnected(_)) => Err(EngineError::Failed {
+                reason: "its thread has ended".to_owned(),
+            }),
+        }
+    }
+}
+
+impl Pack {
+    fn open(folder: &Path, device: Device) -> Result<Self, ServiceError> {
+        let failed = |reason: String| ServiceError::Model {
+            path: folder.to_path_buf(),
+            reason,
+        };
+        let path = folder.join(MANIFEST);
+        let bytes = std::fs::read(&path)
+            .map_err(|error| failed(format!("{MANIFEST} cannot be read: {error}")))?;
+        let manifest = Manifest::from_json(&bytes).map_err(|error| failed(error.to_string()))?;
+        let modified = std::fs::metadata(&path)
+            .and_then(|file| file.modified())
+            .ok();
+        let created = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let info = EngineInfo {
+            id: manifest.name,
+            device: device.to_string(),
+            context: None,
+            created: created.unwrap_or_default().as_secs(),
+            fingerprint: Some(fingerprint(&bytes)),
+            state: EngineState::Loading,
+        };
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            info: Arc::new(RwLock::new(info)),
+        })
+    }
+
+    fn update(&self, change: impl FnOnce(&mut EngineInfo)) {
+        change(&mut self.info.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Names the weights: the manifest holds the hashes of all files.
+fn fingerprint(manifest: &[u8]) -> String {
+    let hash = Sha256::digest(manifest);
+    let hex: String = hash
+        .iter()
+        .take(5)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("fp_{hex}")
+}

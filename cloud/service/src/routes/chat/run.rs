@@ -1,0 +1,182 @@
+//! One answer in the making: its place in the house, its engine's events, its figures.
+
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Permit;
+use crate::metrics::ModelMetrics;
+use crate::{
+    ApiError, AppState, Engine, EngineError, EngineInfo, EngineState, Event, Finish, Job, JobHandle,
+};
+
+/// An answer in the making. Dropping it cancels the job, frees the place and settles the figures,
+/// so a client that goes away is handled by going out of scope.
+pub(super) struct Flight {
+    handle: JobHandle,
+    cancel: CancellationToken,
+    metrics: ModelMetrics,
+    began: Instant,
+    last_token: Option<Instant>,
+    phase: Phase,
+    /// Tokens of the prompt.
+    pub(super) prompt_tokens: u32,
+    /// Those of them that needed no computing.
+    pub(super) cached_tokens: u32,
+    /// Tokens generated so far.
+    pub(super) completion_tokens: u32,
+    _permit: Permit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Running,
+    Ended,
+}
+
+impl Flight {
+    /// Finds a place and hands the job to the engine.
+    pub(super) fn start(
+        state: &AppState,
+        engine: &dyn Engine,
+        info: &EngineInfo,
+        job: Job,
+    ) -> Result<Self, ApiError> {
+        if state.inner.is_draining() {
+            return Err(EngineError::ShuttingDown.into());
+        }
+        match &info.state {
+            EngineState::Ready => {}
+            EngineState::Loading => return Err(EngineError::Loading.into()),
+            EngineState::Failed(reason) => {
+                return Err(EngineError::Failed {
+                    reason: reason.clone(),
+                }
+                .into());
+            }
+        }
+        let entered = state
+            .inner
+            .admission
+            .enter()
+            .and_then(|permit| Ok((permit, engine.start(job)?)));
+        let (permit, handle) = entered.inspect_err(|error| {
+            if matches!(
+                error,
+                ApiError::Overloaded { .. } | ApiError::Engine(EngineError::Busy)
+            ) {
+                state.inner.metrics.rejected.increment(1);
+            }
+        })?;
+        let metrics = state.inner.metrics.model(&info.id);
+        metrics.waiting.increment(1.0);
+        Ok(Self {
+            handle,
+            cancel: state.inner.cancel.clone(),
+            metrics,
+            began: Instant::now(),
+            last_token: None,
+            phase: Phase::Waiting,
+            prompt_tokens: 0,
+            cached_tokens: 0,
+            completion_tokens: 0,
+            _permit: permit,
+        })
+    }
+
+    /// Waits until the engine accepts the prompt.
+    pub(super) async fn accepted(&mut self) -> Result<(), EngineError> {
+        match self.next().await? {
+            Event::Started { .. } => Ok(()),
+            // An engine that breaks its word.
+            Event::Token(_) | Event::Finished(_) => Err(self.fail(EngineError::Generation)),
+        }
+    }
+
+    /// The engine's next event.
+    pub(super) async fn next(&mut self) -> Result<Event, EngineError> {
+        let stamped = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(EngineError::ShuttingDown),
+            event = self.handle.next() => event,
+        };
+        let stamped = stamped.map_err(|error| self.fail(error))?;
+        match &stamped.event {
+            Event::Started {
+                prompt_tokens,
+                cached_tokens,
+            } => {
+                self.started(*prompt_tokens, *cached_tokens);
+            }
+            Event::Token(_) => self.token(stamped.at),
+            Event::Finished(finish) => self.finished(*finish),
+        }
+        Ok(stamped.event)
+    }
+
+    fn started(&mut self, prompt: usize, cached: usize) {
+        if self.phase == Phase::Waiting {
+            self.phase = Phase::Running;
+            self.metrics.waiting.decrement(1.0);
+            self.metrics.running.increment(1.0);
+        }
+        self.prompt_tokens = u32::try_from(prompt).unwrap_or(u32::MAX);
+        self.cached_tokens = u32::try_from(cached).unwrap_or(u32::MAX);
+        self.metrics.prompt_tokens.increment(prompt as u64);
+        self.metrics.cache_queries.increment(prompt as u64);
+        self.metrics.cache_hits.increment(cached as u64);
+    }
+
+    fn token(&mut self, at: Instant) {
+        self.completion_tokens = self.completion_tokens.saturating_add(1);
+        self.metrics.generated_tokens.increment(1);
+        match self.last_token.replace(at) {
+            None => self
+                .metrics
+                .first_token
+                .record(at.saturating_duration_since(self.began)),
+            Some(last) => self
+                .metrics
+                .next_token
+                .record(at.saturating_duration_since(last)),
+        }
+    }
+
+    fn finished(&mut self, finish: Finish) {
+        match finish {
+            Finish::Stop => self.metrics.stopped.increment(1),
+            Finish::Length => self.metrics.cut.increment(1),
+        }
+        self.metrics.whole.record(self.began.elapsed());
+        self.land();
+    }
+
+    fn fail(&mut self, error: EngineError) -> EngineError {
+        self.metrics.failed.increment(1);
+        tracing::warn!(%error, tokens = self.completion_tokens, "answer failed");
+        self.land();
+        error
+    }
+
+    fn land(&mut self) {
+        match std::mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Waiting => self.metrics.waiting.decrement(1.0),
+            Phase::Running => self.metrics.running.decrement(1.0),
+            Phase::Ended => {}
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if self.phase != Phase::Ended {
+            self.metrics.cancelled.increment(1);
+            tracing::info!(
+                tokens = self.completion_tokens,
+                "answer cancelled: the client is gone"
+            );
+            self.land();
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Over time: clients that go away, servers that stop, and what is said of it.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use common::*;
+use serde_json::json;
+use sprat_service::{AppConfig, app};
+use tokio::sync::Semaphore;
+use tracing_subscriber::fmt::MakeWriter;
+
+fn gated() -> (Arc<Parrot>, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let parrot = Parrot {
+        gate: Some(gate.clone()),
+        endless: true,
+        ..Parrot::default()
+    };
+    (parrot.share(), gate)
+}
+
+#[tokio::test]
+async fn generation_stops_when_a_streaming_client_goes_away() {
+    let (parrot, gate) = gated();
+    let app = app_with(vec![parrot.clone()], AppConfig::default());
+    let mut wire = Wire::post(
+        listen(app.clone()).await,
+        &ask("tok ", json!({"stream": true})),
+    )
+    .await;
+    gate.add_permits(3);
+    wire.until("\"content\":\"tok \"", 3).await;
+    drop(wire);
+    parrot.wait_ended(1).await;
+    gate.add_permits(100);
+    assert_eq!(parrot.made.load(Ordering::SeqCst), 3);
+    let metrics = get(&app, "/metrics").await;
+    assert!(
+        metrics
+            .text()
+            .contains("sprat_request_cancelled_total{model_name=\"parrot\"} 1")
+    );
+    assert!(
+        metrics
+            .text()
+            .contains("sprat_num_requests_running{model_name=\"parrot\"} 0")
+    );
+}
+
+#[tokio::test]
+async fn generation_stops_when_a_waiting_client_goes_away() {
+    let (parrot, gate) = gated();
+    let app = app_with(vec![parrot.clone()], AppConfig::default());
+    let wire = Wire::post(listen(app).await, &ask("tok ", json!({}))).await;
+    gate.add_permits(2);
+    while parrot.made.load(Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    drop(wire);
+    parrot.wait_ended(1).await;
+    gate.add_permits(100);
+    assert_eq!(parrot.made.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_silent_stream_is_kept_open_by_comments() {
+    let (parrot, _gate) = gated();
+    let config = AppConfig {
+        keep_alive: Duration::from_millis(5),
+        ..AppConfig::default()
+    };
+    let address = listen(app_with(vec![parrot], config)).await;
+    let mut wire = Wire::post(address, &ask("x", json!({"stream": true}))).await;
+    wire.until("\n:", 2).await;
+}
+
+#[tokio::test]
+async fn answers_in_progress_finish_while_the_server_drains() {
+    let (parrot, gate) = gated();
+    let state = state_with(vec![parrot], AppConfig::default());
+    let address = listen(app(state.clone())).await;
+    let body = ask("x ", json!({"stream": true, "max_tokens": 2}));
+    let mut wire = Wire::post(address, &body).await;
+    wire.until("assistant", 1).await;
+    state.drain();
+    assert!(
+        Wire::get(address, "/readyz")
+            .await
+            .starts_with("HTTP/1.1 503 ")
+    );
+    let refused = Wire::post(address, &body).await.rest().await;
+    assert!(
+        refused.starts_with("HTTP/1.1 503 ") && refused.contains("not_ready"),
+        "{refused}"
+    );
+    gate.add_permits(2);
+    assert!(wire.rest().await.contains("[DONE]"));
+    state.drained().await;
+}
+
+#[tokio::test]
+async fn answers_that_take_too_long_end_with_an_error() {
+    let (parrot, _gate) = gated();
+    let state = state_with(vec![parrot.clone()], AppConfig::default());
+    let address = listen(app(state.clone())).await;
+    let mut stream = Wire::post(address, &ask("x", json!({"stream": true}))).await;
+    stream.until("assistant", 1).await;
+    state.drain();
+    state.cancel();
+    let all = stream.rest().await;
+    assert!(
+        all.contains("\"code\":\"not_ready\"") && !all.contains("[DONE]"),
+        "{all}"
+    );
+    parrot.wait_ended(1).await;
+    state.drained().await;
+}
+
+/// Keeps everything that is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// Whatever happens to a request, its text is in no log, no metric and no error.
+#[tokio::test]
+async fn what_is_written_is_not_logged() {
+    const CANARY: &str = "CANARY-7f3a";
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(log.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let good = Parrot::default().share();
+    let bad = Parrot {
+        id: "bad".into(),
+        fail_at: Some(1),
+        ..Parrot::default()
+    };
+    let app = app_with(vec![good, bad.share()], AppConfig::default());
+    let mut errors = String::new();
+    for stream in [false, true] {
+        let answer = chat(&app, ask(CANARY, json!({"stream": stream}))).await;
+        assert!(
+            answer.text().contains(CANARY),
+            "the answer itself repeats it"
+        );
+    }
+    let text = format!("{CANARY} {CANARY}");
+    let refused = [
+        ask(&text, json!({"model": "bad"})),
+        ask(&format!("{CANARY} ").repeat(200), json!({})),
+        ask(CANARY, json!({"model": CANARY})),
+        ask(CANARY, json!({"messages": CANARY})),
+        ask(
+            CANARY,
+            json!({"messages": [{"role": CANARY, "content": CANARY}]}),
+        ),
+        ask(CANARY, json!({"stop": [CANARY.repeat(100)]})),
+        ask(CANARY, json!({"temperature": CANARY})),
+    ];
+    for body in refused {
+        let reply = chat(&app, body).await;
+        assert!(!reply.status.is_success());
+        errors.push_str(reply.text());
+    }
+    errors.push_str(send(&app, post(format!("{{{CANARY}"))).await.text());
+    errors.push_str(get(&app, &format!("/v1/{CANARY}?q={CANARY}")).await.text());
+    errors.push_str(get(&app, &format!("/v1/models/{CANARY}")).await.text());
+    errors.push_str(get(&app, "/metrics").await.text());
+    // Over a socket too, with the server's own logging.
+    let address = listen(app).await;
+    Wire::post(address, &ask(CANARY, json!({"stream": true})))
+        .await
+        .rest()
+        .await;
+    drop(_guard);
+
+    assert!(!errors.contains(CANARY), "{errors}");
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(
+        log.contains("status=200") && log.contains("answer failed"),
+        "{log}"
+    );
+    assert!(!log.contains(CANARY), "{log}");
+}
+
+#[tokio::test]
+async fn figures() {
+    let app = app_of(Parrot::default());
+    chat(&app, ask("a b c", json!({}))).await;
+    chat(&app, ask("a b c", json!({"max_tokens": 1, "stream": true}))).await;
+    chat(&app, ask("a", json!({"n": 2}))).await;
+    get(&app, "/v1/x").await;
+    let metrics = get(&app, "/metrics").await;
+    assert!(
+        metrics
+            .header("content-type")
+            .unwrap()
+            .starts_with("text/plain; version=0.0.4")
+    );
+    let expected = [
+        "sprat_http_requests_total{route=\"/v1/chat/completions\",method=\"POST\",status=\"200\"} 2",
+        "sprat_http_requests_total{route=\"/v1/chat/completions\",method=\"POST\",status=\"400\"} 1",
+        "sprat_http_requests_total{route=\"/v1/{*rest}\",method=\"GET\",status=\"404\"} 1",
+        "sprat_request_success_total{model_name=\"parrot\",finished_reason=\"stop\"} 1",
+        "sprat_request_success_total{model_name=\"parrot\",finished_reason=\"length\"} 1",
+        "sprat_prompt_tokens_total{model_name=\"parrot\"} 6",
+        "sprat_generation_tokens_total{model_name=\"parrot\"} 4",
+        "sprat_prefix_cache_hits_total{model_name=\"parrot\"} 2",
+        "sprat_time_to_first_token_seconds_count{model_name=\"parrot\"} 2",
+        "sprat_inter_token_latency_seconds_count{model_name=\"parrot\"} 2",
+        "sprat_num_requests_waiting{model_name=\"parrot\"} 0",
+    ];
+    for line in expected {
+        assert!(
+            metrics.text().lines().any(|l| l == line),
+            "{line} not in\n{}",
+            metrics.text()
+        );
+    }
+}

@@ -1,0 +1,105 @@
+// @ts-check
+/**
+ * The types of Sprat's public API, and nothing else: this file holds no code.
+ *
+ * @typedef {"system" | "user" | "assistant"} Role
+ * @typedef {{ role: Role, content: string }} Message
+ * @typedef {"exact" | "device" | "cloud"} Source
+ *
+ * @typedef {"bad_request" | "model_missing" | "model_corrupt" | "network" | "cloud_unreachable"
+ *   | "cloud_interrupted" | "cloud_refused" | "cloud_disabled" | "private_unanswerable"
+ *   | "context_too_long" | "webgpu_unavailable" | "webgpu_lost" | "unsupported" | "aborted"
+ *   | "internal"} ErrorCode
+ *
+ * @typedef {object} Progress
+ * @property {"engine" | "download" | "load" | "warmup" | "ready"} stage "load" checks every byte
+ * @property {number} loaded bytes
+ * @property {number} total bytes; 0 where it is not known
+ * @property {string} message what is being loaded, or what it is loaded onto
+ *
+ * @typedef {object} Warning something went wrong and Sprat goes on
+ * @property {"storage_refused" | "gate_unreadable" | ErrorCode} code
+ * @property {string} message
+ *
+ * @typedef {object} Status
+ * @property {"loading" | "ready" | "failed" | "disposed"} state
+ * @property {DeviceInfo | null} device
+ * @property {ModelInfo | null} model
+ *
+ * @typedef {object} LoadOptions
+ * @property {string | URL} model URL of a model pack's folder
+ * @property {string | URL | null} [cloud] base URL of an OpenAI-compatible API, such as "/v1"
+ * @property {string} [cloudModel] model to ask there; "sprat-small" by default
+ * @property {Record<string, string>} [cloudHeaders] more headers for it, such as Authorization
+ * @property {{ prompt?: number, completion?: number }} [cloudPrice] US dollars per million tokens
+ * @property {"auto" | "cpu" | "webgpu"} [device] "auto": WebGPU where a hardware adapter works
+ * @property {AbortSignal} [signal] stops loading
+ * @property {(progress: Progress) => void} [onProgress]
+ * @property {(warning: Warning) => void} [onWarning]
+ * @property {(status: Status) => void} [onStatus]
+ *
+ * @typedef {object} ChatOptions
+ * @property {"auto" | "device" | "cloud"} [mode] "auto" by default
+ * @property {boolean} [private] nothing derived from this conversation leaves the device
+ * @property {AbortSignal} [signal] stops the answer
+ * @property {number} [maxTokens]
+ * @property {number} [temperature] 0 is greedy
+ * @property {number} [topK]
+ * @property {number} [topP]
+ * @property {number} [minP]
+ * @property {number} [repetitionPenalty]
+ * @property {number} [seed] a whole number; the same seed gives the same answer
+ * @property {string | string[]} [stop] texts that end the answer
+ *
+ * @typedef {object} DeviceInfo
+ * @property {"cpu" | "webgpu"} kind
+ * @property {string} words for a person
+ *
+ * @typedef {object} ModelInfo
+ * @property {string} name
+ * @property {string} description
+ * @property {string} license
+ * @property {number} parameters
+ * @property {number} context tokens of prompt and answer together
+ * @property {number} bytes
+ * @property {string[]} examples questions to try
+ * @property {boolean} stored whether it is on the device for the next visit
+ *
+ * @typedef {object} StoredPack
+ * @property {string} name
+ * @property {number} bytes
+ * @property {string[]} urls addresses it was loaded from
+ *
+ * @typedef {object} Receipt who answered, and why
+ * @property {Source} source
+ * @property {string} rule id of the policy rule that decided
+ * @property {string} reason one sentence for a person
+ * @property {number | null} confidence probability that the device's answer is right, if judged
+ * @property {number | null} threshold the confidence below which the cloud takes over
+ * @property {string | null} model
+ * @property {string | null} device in words
+ * @property {number} prompt_tokens
+ * @property {number} cached_tokens prompt tokens that were not computed again
+ * @property {number} completion_tokens
+ * @property {number | null} first_token_ms from the question to the first text shown
+ * @property {number} device_ms
+ * @property {number} cloud_ms
+ * @property {number} total_ms
+ * @property {number} bytes_sent bytes of request bodies that left the device
+ * @property {number} cost_usd
+ *
+ * @typedef {{ type: "start", source: Source }} StartEvent the text begins anew
+ * @typedef {{ type: "delta", source: Source, text: string }} DeltaEvent
+ * @typedef {{ type: "handover", from: Source, to: Source, rule: string, reason: string }} HandoverEvent
+ *   the text so far was a draft; another source's text replaces it
+ * @typedef {{ type: "end", text: string, receipt: Receipt }} EndEvent
+ * @typedef {StartEvent | DeltaEvent | HandoverEvent | EndEvent} ChatEvent
+ *
+ * @typedef {object} Failure
+ * @property {ErrorCode} code
+ * @property {string} message
+ * @property {string} hint
+ * @property {string} partial
+ * @property {Receipt | null} receipt
+ */
+export {};

@@ -1,0 +1,356 @@
+//! One question, from the asking to the receipt: exact answer, this device, the cloud.
+//!
+//! The policy decides every step; this file only does what it says and reports what happened as
+//! [`Facts`]. The one call that leaves the device is [`Turn::ask_cloud`], and what it sends can
+//! only come from [`Thread::release`], which a private conversation refuses.
+
+use std::cell::RefCell;
+
+use serde::Serialize;
+use sprat_route::exact;
+use sprat_route::gate::Gate;
+use sprat_route::policy::{
+    Action, CloudState, Decision, Facts, Fault, Mode, ModelState, Network, Policy, Refusal, Stage,
+    decide,
+};
+use sprat_route::privacy::Thread;
+use sprat_route::signals::{Signals, TokenSignal};
+use sprat_wire::{Message, Receipt, Source};
+
+use crate::cloud::{Bit, Cloud, Outgoing, Reply};
+use crate::error::Error;
+use crate::request::{Ask, Choice};
+use crate::tally::Tally;
+
+/// What the page is told while an answer comes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(crate) enum Event {
+    /// `source` begins to answer; the text begins anew.
+    Start { source: Source },
+    /// More text of it.
+    Delta { source: Source, text: String },
+    /// The text so far was a draft; another source replaces it.
+    Handover { from: Source, to: Source, rule: String, reason: String },
+    /// The answer that stands.
+    End { text: String, receipt: Receipt },
+}
+
+/// The model on this device.
+pub(crate) trait Local {
+    /// Its answers as they come.
+    type Run: Run;
+    /// Waits until it is known whether the model can answer; with `briefly`, only a few seconds,
+    /// after which a model that is still being fetched counts as missing.
+    async fn settled(&self, briefly: bool) -> Result<ModelState, Error>;
+    /// Why it cannot answer, if it failed.
+    fn failure(&self) -> Option<Error>;
+    /// Name of the model and the device in words.
+    fn names(&self) -> (String, String);
+    /// The calibrated judge of its answers.
+    fn gate(&self) -> Option<Gate>;
+    /// The prompt's tokens; [`Error::ContextTooLong`] if no room is left for an answer.
+    fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, Error>;
+    /// Begins to answer. Dropping the run ends it.
+    fn run(&self, prompt: Vec<u32>, choice: &Choice) -> Self::Run;
+}
+
+/// One answer of a [`Local`].
+pub(crate) trait Run {
+    /// The next token; `None` when the answer is complete.
+    async fn next(&mut self) -> Option<Result<Step, Error>>;
+}
+
+/// One token.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Step {
+    /// May be empty while a character is incomplete.
+    pub(crate) text: String,
+    pub(crate) signal: TokenSignal,
+    /// Tokens of the prompt, and how many of them were still in the cache.
+    pub(crate) prompt: (u32, u32),
+}
+
+/// Everything one question needs.
+pub(crate) struct Turn<'a, L: Local, C> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) local: &'a L,
+    /// `None`: no cloud is configured.
+    pub(crate) cloud: Option<&'a C>,
+    /// Milliseconds from any fixed moment.
+    pub(crate) now: &'a dyn Fn() -> f64,
+    pub(crate) emit: &'a dyn Fn(Event),
+    /// What has been answered and spent so far; readable from outside when the turn is dropped.
+    pub(crate) tally: &'a RefCell<Tally>,
+}
+
+/// An answer of this device that may or may not stand.
+struct Draft<R> {
+    run: R,
+    text: String,
+    signals: Signals,
+    complete: bool,
+}
+
+/// What is known while a question is being answered.
+struct State<R> {
+    facts: Facts,
+    draft: Option<Draft<R>>,
+    gate: Option<Gate>,
+    prompt: Vec<u32>,
+    /// The failure behind `facts.fault`.
+    trouble: Option<Error>,
+}
+
+/// Tries at the cloud that no policy may exceed.
+const MAX_CLOUD_TRIES: u32 = 5;
+
+impl<L: Local, C: Cloud> Turn<'_, L, C> {
+    /// Answers `ask`, whose conversation is `thread`. Ends with [`Event::End`] or an error; what
+    /// was said until then is in the tally.
+    pub(crate) async fn answer(&self, ask: &Ask, thread: &Thread<Message>) -> Result<(), Error> {
+        let exact = exact::answer(ask.question());
+        let mut state = self.look(ask, thread, exact.is_some()).await?;
+        loop {
+            let decision = decide(self.policy, &state.facts);
+            self.tally.borrow_mut().decided(&decision, &state.facts);
+            match decision.action {
+                Action::Exact => {
+                    let text = exact.as_ref().map(|exact| exact.text.clone());
+                    self.start(Source::Exact);
+                    self.delta(Source::Exact, text.unwrap_or_default());
+                    return self.end();
+                }
+                Action::Device => self.step(&mut state, &ask.choice).await?,
+                Action::Keep => return self.keep(state),
+                Action::Cloud | Action::Handover => {
+                    if self.try_cloud(&mut state, ask, thread, &decision).await? {
+                        return self.end();
+                    }
+                }
+                Action::Refuse(refusal) => return Err(self.refused(refusal, &decision, state)),
+            }
+        }
+    }
+
+    /// Gathers what the first decision needs, waiting for the model where it matters.
+    async fn look(
+        &self,
+        ask: &Ask,
+        thread: &Thread<Message>,
+        exact: bool,
+    ) -> Result<State<L::Run>, Error> {
+        let facts = Facts {
+            stage: Stage::Start,
+            mode: ask.mode,
+            private: thread.is_private(),
+            exact,
+            cloud: self.cloud.map_or(CloudState::Off, |_| CloudState::Configured),
+            network: match self.cloud {
+                Some(cloud) if cloud.is_offline() => Network::Offline,
+                _ => Network::Online,
+            },
+            ..Facts::default()
+        };
+        let mut state =
+            State { facts, draft: None, gate: None, prompt: Vec::new(), trouble: None };
+        if exact || ask.mode == Mode::Cloud {
+            return Ok(state);
+        }
+        let facts = &mut state.facts;
+        let may_call = ask.mode == Mode::Auto && self.cloud.is_some() && !facts.private;
+        facts.model = self.local.settled(may_call).await?;
+        if facts.model == ModelState::Ready {
+            match self.local.prompt(thread.on_device()) {
+                Ok(prompt) => state.prompt = prompt,
+                Err(error @ Error::ContextTooLong { .. }) => {
+                    facts.fits_context = false;
+                    state.trouble = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+            state.gate = self.local.gate();
+            facts.threshold = state.gate.as_ref().map(Gate::threshold);
+        }
+        Ok(state)
+    }
+
+    /// One more token from this device.
+    async fn step(&self, state: &mut State<L::Run>, choice: &Choice) -> Result<(), Error> {
+        if state.facts.model != ModelState::Ready {
+            // A policy that goes on without a model would go on for ever.
+            return Err(trouble(state.trouble.take()));
+        }
+        let mut draft = match state.draft.take() {
+            Some(draft) => self.resume(draft),
+            None => self.begin(std::mem::take(&mut state.prompt), choice),
+        };
+        match draft.run.next().await {
+            Some(Ok(step)) => {
+                state.facts.stage = Stage::Draft;
+                self.take(&mut draft, step);
+                state.facts.tokens = u32::try_from(draft.signals.len()).unwrap_or(u32::MAX);
+                if state.facts.tokens >= self.policy.early_tokens() {
+                    state.facts.confidence = confidence(state.gate.as_ref(), &draft.signals);
+                }
+            }
+            Some(Err(error)) => {
+                state.facts.fault = Fault::Device;
+                state.facts.model = ModelState::Failed;
+                state.trouble = Some(error);
+            }
+            None => {
+                draft.complete = true;
+                state.facts.stage = Stage::End;
+                state.facts.confidence = confidence(state.gate.as_ref(), &draft.signals);
+            }
+        }
+        state.draft = Some(draft);
+        Ok(())
+    }
+
+    fn begin(&self, prompt: Vec<u32>, choice: &Choice) -> Draft<L::Run> {
+        self.start(Source::Device);
+        let (model, device) = self.local.names();
+        self.tally.borrow_mut().device(model, device);
+        let run = self.local.run(prompt, choice);
+        Draft { run, text: String::new(), signals: Signals::new(), complete: false }
+    }
+
+    /// Shows the draft again if a cloud that has failed since was answering in its place.
+    fn resume(&self, draft: Draft<L::Run>) -> Draft<L::Run> {
+        if self.tally.borrow().source() != Some(Source::Device) {
+            self.start(Source::Device);
+            self.delta(Source::Device, draft.text.clone());
+        }
+        draft
+    }
+
+    fn take(&self, draft: &mut Draft<L::Run>, step: Step) {
+        draft.signals.push(step.signal);
+        draft.text.push_str(&step.text);
+        self.tally.borrow_mut().token(step.prompt);
+        self.delta(Source::Device, step.text);
+    }
+
+    /// Lets the device's answer stand.
+    fn keep(&self, state: State<L::Run>) -> Result<(), Error> {
+        match state.draft {
+            Some(draft) => {
+                self.resume(draft);
+                self.end()
+            }
+            None => Err(trouble(state.trouble)),
+        }
+    }
+
+    /// Asks the cloud. Returns whether it answered; if not, the facts say why.
+    async fn try_cloud(
+        &self,
+        state: &mut State<L::Run>,
+        ask: &Ask,
+        thread: &Thread<Message>,
+        decision: &Decision,
+    ) -> Result<bool, Error> {
+        if state.facts.cloud_tries >= MAX_CLOUD_TRIES {
+            return Err(trouble(state.trouble.take()));
+        }
+        if state.facts.cloud_tries > 0
+            && let Some(cloud) = self.cloud
+        {
+            cloud.pause().await;
+        } else if state.draft.is_some() {
+            (self.emit)(Event::Handover {
+                from: Source::Device,
+                to: Source::Cloud,
+                rule: decision.rule.clone(),
+                reason: decision.reason.clone(),
+            });
+        }
+        state.facts.cloud_tries += 1;
+        let Err(error) = self.ask_cloud(ask, thread, decision).await else { return Ok(true) };
+        state.facts.fault = match error {
+            // A server that is busy, or a proxy whose server is not there yet: worth another try.
+            Error::CloudUnreachable(_) | Error::CloudRefused { status: 429 | 502..=504, .. } => {
+                Fault::CloudUnreachable
+            }
+            Error::CloudInterrupted(_) => Fault::CloudInterrupted,
+            Error::CloudRefused { .. } => Fault::CloudRefused,
+            other => return Err(other),
+        };
+        state.trouble = Some(error);
+        Ok(false)
+    }
+
+    /// The only way out of the device.
+    async fn ask_cloud(
+        &self,
+        ask: &Ask,
+        thread: &Thread<Message>,
+        decision: &Decision,
+    ) -> Result<(), Error> {
+        let cloud = self.cloud.ok_or(Error::CloudDisabled)?;
+        // A private thread has no release: this line is the private lane's end.
+        let released = thread.release(decision).map_err(|e| Error::Internal(e.to_string()))?;
+        let outgoing = Outgoing::new(released, cloud.model(), &ask.choice)?;
+        self.start(Source::Cloud);
+        self.tally.borrow_mut().sent(cloud.model(), outgoing.len());
+        let mut reply = cloud.send(&outgoing).await?;
+        while let Some(bit) = reply.next().await {
+            match bit? {
+                Bit::Model(name) => self.tally.borrow_mut().cloud_model(name),
+                Bit::Text(text) => self.delta(Source::Cloud, text),
+                Bit::Usage(usage) => self.tally.borrow_mut().usage(&usage, cloud.price()),
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&self, refusal: Refusal, decision: &Decision, state: State<L::Run>) -> Error {
+        if let Some(draft) = &state.draft {
+            self.tally.borrow_mut().fall_back_to(&draft.text);
+        }
+        match (refusal, state.trouble) {
+            (Refusal::PrivateUnanswerable, _) => Error::PrivateUnanswerable(decision.reason.clone()),
+            (Refusal::CloudDisabled, _) => Error::CloudDisabled,
+            (Refusal::CloudUnreachable, None) => Error::CloudUnreachable(decision.reason.clone()),
+            (_, Some(trouble)) => trouble,
+            (Refusal::Internal, None) => Error::Internal(decision.reason.clone()),
+            (_, None) => self.local.failure().unwrap_or_else(|| Error::ModelMissing {
+                url: "the model's address".to_owned(),
+                reason: decision.reason.clone(),
+            }),
+        }
+    }
+
+    fn start(&self, source: Source) {
+        self.tally.borrow_mut().start(source, (self.now)());
+        (self.emit)(Event::Start { source });
+    }
+
+    fn delta(&self, source: Source, text: String) {
+        if !text.is_empty() {
+            self.tally.borrow_mut().text(&text, (self.now)());
+            (self.emit)(Event::Delta { source, text });
+        }
+    }
+
+    fn end(&self) -> Result<(), Error> {
+        let (text, receipt) = self.tally.borrow_mut().close((self.now)());
+        let receipt = receipt.ok_or_else(|| Error::Internal("nobody answered".into()))?;
+        (self.emit)(Event::End { text, receipt });
+        Ok(())
+    }
+}
+
+fn confidence(gate: Option<&Gate>, signals: &Signals) -> Option<f32> {
+    gate.map(|gate| gate.confidence(signals))
+}
+
+fn trouble(trouble: Option<Error>) -> Error {
+    trouble.unwrap_or_else(|| Error::Internal("the policy stopped without a reason".into()))
+}
+
+#[cfg(test)]
+#[path = "chat_tests.rs"]
+mod tests;

@@ -1,0 +1,45 @@
+//! Sprat in the browser: the model, its store, the gate and the cloud client, in one worker.
+//!
+//! ```text
+//! sprat.js (page) ─▶ worker.js ─▶ Runtime ─▶ chat ─▶ exact answer
+//!                                    │         ├───▶ local ─▶ sprat-model on CPU or WebGPU
+//!                                    │         └───▶ cloud, with what the policy released
+//!                                    └─▶ pack ─▶ fill ─▶ shelf: OPFS, or memory
+//! ```
+//!
+//! `chat`, `cloud`, `fill`, `request`, `shelf` and `tally` are pure and tested natively; the
+//! other modules exist on wasm32 only. JavaScript's part, and the package, are in `edge/js`.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+// Natively only tests use most of this crate.
+#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code))]
+
+mod chat;
+mod cloud;
+mod error;
+mod fill;
+mod request;
+mod shelf;
+mod tally;
+
+#[cfg(target_arch = "wasm32")]
+mod client;
+#[cfg(target_arch = "wasm32")]
+mod device;
+#[cfg(target_arch = "wasm32")]
+mod local;
+#[cfg(target_arch = "wasm32")]
+mod net;
+#[cfg(target_arch = "wasm32")]
+mod opfs;
+#[cfg(target_arch = "wasm32")]
+mod pack;
+#[cfg(target_arch = "wasm32")]
+mod start;
+#[cfg(target_arch = "wasm32")]
+mod web;
+#[cfg(target_arch = "wasm32")]
+mod worker;
+
+pub use error::{Error, Failure};
+#[cfg(target_arch = "wasm32")]
+pub use worker::Runtime;

@@ -1,0 +1,233 @@
+//! The model on this device, as `chat` sees it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use futures::channel::{mpsc, oneshot};
+use futures::future::{Either, select};
+use futures::lock::Mutex;
+use futures::{SinkExt, StreamExt};
+use sprat_model::{Model, Session};
+use sprat_route::gate::Gate;
+use sprat_route::policy::ModelState;
+use sprat_route::signals::TokenSignal;
+use sprat_wire::Message;
+use wasm_bindgen_futures::spawn_local;
+
+use crate::chat::{Local, Run, Step};
+use crate::device::Engine;
+use crate::error::Error;
+use crate::net::within;
+use crate::request::Choice;
+use crate::web;
+
+/// How long a question that the cloud may answer waits for a model that is still being fetched.
+const PATIENCE_MS: u32 = 4_000;
+/// Tokens that must be free behind a prompt, or it counts as too long.
+const ROOM_FOR_ANSWER: usize = 16;
+/// How long the worker may compute before it looks at its messages, in milliseconds.
+const BREATH_MS: f64 = 16.0;
+
+/// A loaded model and the conversation it last had.
+pub(crate) struct Loaded {
+    pub(crate) model: Model,
+    pub(crate) gate: Option<Gate>,
+    pub(crate) engine: Rc<Engine>,
+    /// Locked while an answer is made: questions to the model queue here.
+    session: Mutex<Session>,
+}
+
+impl Loaded {
+    pub(crate) fn new(model: Model, gate: Option<Gate>, engine: Rc<Engine>) -> Self {
+        let session = Mutex::new(model.session());
+        Self { model, gate, engine, session }
+    }
+}
+
+/// How far the model is.
+#[derive(Clone, Default)]
+pub(crate) enum Slot {
+    #[default]
+    Loading,
+    Ready(Rc<Loaded>),
+    Failed(Error),
+    /// Another engine takes over; whoever waits asks that one.
+    Retired,
+}
+
+/// The model of this device, present or on its way.
+#[derive(Default)]
+pub(crate) struct LocalModel {
+    slot: RefCell<Slot>,
+    waiting: RefCell<Vec<oneshot::Sender<()>>>,
+}
+
+impl LocalModel {
+    /// Changes the state and wakes whoever waits for that.
+    pub(crate) fn set(&self, slot: Slot) {
+        *self.slot.borrow_mut() = slot;
+        for waiter in self.waiting.take() {
+            // It may have been dropped meanwhile.
+            let _ = waiter.send(());
+        }
+    }
+
+    fn get(&self) -> Slot {
+        self.slot.borrow().clone()
+    }
+
+    fn ready(&self) -> Option<Rc<Loaded>> {
+        match self.get() {
+            Slot::Ready(loaded) => Some(loaded),
+            _ => None,
+        }
+    }
+
+    async fn loaded(&self) -> Slot {
+        loop {
+            match self.get() {
+                Slot::Loading => {
+                    let (sender, changed) = oneshot::channel();
+                    self.waiting.borrow_mut().push(sender);
+                    // A dropped sender means that everything is going down; look once more.
+                    let _ = changed.await;
+                }
+                slot => return slot,
+            }
+        }
+    }
+}
+
+impl Local for LocalModel {
+    type Run = Answer;
+
+    async fn settled(&self, briefly: bool) -> Result<ModelState, Error> {
+        let slot = if briefly {
+            within(PATIENCE_MS, self.loaded()).await.unwrap_or(Slot::Loading)
+        } else {
+            self.loaded().await
+        };
+        match slot {
+            Slot::Ready(_) => Ok(ModelState::Ready),
+            Slot::Loading => Ok(ModelState::Missing),
+            Slot::Failed(error) if error.code() == "model_missing" => Ok(ModelState::Missing),
+            Slot::Failed(_) => Ok(ModelState::Failed),
+            Slot::Retired => Err(Error::Retired),
+        }
+    }
+
+    fn failure(&self) -> Option<Error> {
+        match self.get() {
+            Slot::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    fn names(&self) -> (String, String) {
+        self.ready().map_or_else(Default::default, |loaded| {
+            (loaded.model.manifest().name.clone(), loaded.engine.words.clone())
+        })
+    }
+
+    fn gate(&self) -> Option<Gate> {
+        self.ready()?.gate.clone()
+    }
+
+    fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, Error> {
+        let loaded = self.ready().ok_or(Error::Retired)?;
+        let messages: Vec<_> = messages
+            .iter()
+            .map(|message| sprat_model::Message {
+                role: message.role.as_str().to_owned(),
+                content: message.content.clone(),
+            })
+            .collect();
+        let tokens = loaded
+            .model
+            .prompt(&messages)
+            .map_err(|e| Error::from_model(e, loaded.engine.gpu))?;
+        let (prompt, context) = (tokens.len(), loaded.model.context());
+        if prompt + ROOM_FOR_ANSWER > context {
+            return Err(Error::ContextTooLong { prompt, context });
+        }
+        Ok(tokens)
+    }
+
+    fn run(&self, prompt: Vec<u32>, choice: &Choice) -> Answer {
+        // No room in the channel: the model is one token ahead of its reader at most, and stops
+        // at the next token when the reader is gone.
+        let (sender, steps) = mpsc::channel(0);
+        if let Some(loaded) = self.ready() {
+            // A seed only has to differ from question to question.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let options = choice.for_device((js_sys::Math::random() * 2f64.powi(53)) as u64);
+            spawn_local(generate(loaded, prompt, options, sender));
+        }
+        Answer(steps)
+    }
+}
+
+/// An answer that is being made in the background. Dropping it ends that.
+pub(crate) struct Answer(mpsc::Receiver<Result<Step, Error>>);
+
+impl Run for Answer {
+    async fn next(&mut self) -> Option<Result<Step, Error>> {
+        self.0.next().await
+    }
+}
+
+type Steps = mpsc::Sender<Result<Step, Error>>;
+
+/// Sends the model's tokens until the answer ends, the reader is gone or the device is lost.
+async fn generate(
+    loaded: Rc<Loaded>,
+    prompt: Vec<u32>,
+    options: sprat_model::Options,
+    mut steps: Steps,
+) {
+    let lost = loaded.engine.lost.clone();
+    let work = Box::pin(tokens(&loaded, &prompt, options, steps.clone()));
+    let error = match select(work, lost).await {
+        Either::Left((Ok(()), _)) => return,
+        Either::Left((Err(error), _)) => error,
+        Either::Right((reason, _)) => Error::WebgpuLost(reason),
+    };
+    // Nobody may be listening any more.
+    let _ = steps.send(Err(error)).await;
+}
+
+async fn tokens(
+    loaded: &Loaded,
+    prompt: &[u32],
+    options: sprat_model::Options,
+    mut steps: Steps,
+) -> Result<(), Error> {
+    let told = |error| Error::from_model(error, loaded.engine.gpu);
+    let mut session = loaded.session.lock().await;
+    if steps.is_closed() {
+        return Ok(());
+    }
+    let mut generation = session.generate(&loaded.model, prompt, options).map_err(told)?;
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let prompt = (count(generation.prompt_tokens()), count(generation.cached_tokens()));
+    let mut breath = web::now();
+    while let Some(token) = generation.next().await {
+        let token = token.map_err(|error| match error {
+            // The warm-up went well, so this is a device that broke since.
+            sprat_model::Error::LogitsNotFinite { .. } if loaded.engine.gpu => {
+                Error::WebgpuLost(error.to_string())
+            }
+            error => told(error),
+        })?;
+        let (logprob, margin, entropy) = (token.logprob, token.margin, token.entropy);
+        let signal = TokenSignal { logprob, margin, entropy };
+        if steps.send(Ok(Step { text: token.text, signal, prompt })).await.is_err() {
+            return Ok(());
+        }
+        if web::now() - breath > BREATH_MS {
+            web::breathe().await;
+            breath = web::now();
+        }
+    }
+    Ok(())
+}

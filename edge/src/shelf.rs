@@ -1,0 +1,233 @@
+//! Where a pack's bytes lie: the browser's private file system, or memory where it refuses.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The storage would not take or give bytes: full, forbidden, or broken.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("the browser's storage refused: {0}")]
+pub(crate) struct Refused(pub(crate) String);
+
+/// One pack's files. Files grow at their end only, so that a download killed at any moment
+/// leaves a prefix of the truth, which is checked again before it is continued.
+pub(crate) trait Shelf {
+    /// Bytes of `file` that are here; 0 when there are none.
+    async fn size(&mut self, file: &str) -> Result<u64, Refused>;
+    /// `len` bytes of `file` from byte `from`.
+    async fn read(&mut self, file: &str, from: u64, len: usize) -> Result<Vec<u8>, Refused>;
+    /// Adds `bytes` at `at`, which is the end of `file`; they survive a kill after this returns.
+    async fn append(&mut self, file: &str, at: u64, bytes: &[u8]) -> Result<(), Refused>;
+    /// Cuts `file` down to `size` bytes.
+    async fn truncate(&mut self, file: &str, size: u64) -> Result<(), Refused>;
+}
+
+/// Files in memory.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryShelf {
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Shelf for MemoryShelf {
+    async fn size(&mut self, file: &str) -> Result<u64, Refused> {
+        Ok(self.files.get(file).map_or(0, |bytes| bytes.len() as u64))
+    }
+
+    async fn read(&mut self, file: &str, from: u64, len: usize) -> Result<Vec<u8>, Refused> {
+        let bytes = self.files.get(file).map_or(&[][..], Vec::as_slice);
+        let from = usize::try_from(from).map_err(|e| Refused(e.to_string()))?;
+        from.checked_add(len)
+            .and_then(|end| bytes.get(from..end))
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| Refused(format!("{file} ends at byte {}", bytes.len())))
+    }
+
+    async fn append(&mut self, file: &str, at: u64, bytes: &[u8]) -> Result<(), Refused> {
+        let stored = self.files.entry(file.to_owned()).or_default();
+        stored.truncate(usize::try_from(at).unwrap_or(usize::MAX));
+        stored.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    async fn truncate(&mut self, file: &str, size: u64) -> Result<(), Refused> {
+        if let Some(stored) = self.files.get_mut(file) {
+            stored.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+        }
+        Ok(())
+    }
+}
+
+/// A disk, and memory behind it: what the disk refuses to take goes on in memory.
+///
+/// What the disk already holds stays there and is read from there.
+#[derive(Debug)]
+pub(crate) struct Fallback<S> {
+    disk: Option<S>,
+    memory: MemoryShelf,
+    /// Files that live in memory.
+    spilled: BTreeSet<String>,
+    refused: Option<Refused>,
+}
+
+impl<S: Shelf> Fallback<S> {
+    /// Over `disk`; or over nothing but memory when opening it was refused.
+    pub(crate) fn new(disk: Result<S, Refused>) -> Self {
+        let (disk, refused) = match disk {
+            Ok(disk) => (Some(disk), None),
+            Err(refused) => (None, Some(refused)),
+        };
+        Self { disk, memory: MemoryShelf::default(), spilled: BTreeSet::new(), refused }
+    }
+
+    /// What the disk refused, if it did: from then on, nothing new was stored for next time.
+    pub(crate) fn refused(&self) -> Option<&Refused> {
+        self.refused.as_ref()
+    }
+
+    /// The disk, unless it has refused something.
+    pub(crate) fn disk(&mut self) -> Option<&mut S> {
+        self.disk.as_mut().filter(|_| self.refused.is_none())
+    }
+
+    /// Puts the whole of `bytes` into memory as `file`.
+    pub(crate) fn put(&mut self, file: &str, bytes: Vec<u8>) {
+        self.spilled.insert(file.to_owned());
+        self.memory.files.insert(file.to_owned(), bytes);
+    }
+
+    /// The whole of `file`.
+    pub(crate) async fn read_all(&mut self, file: &str) -> Result<Vec<u8>, Refused> {
+        let len = self.size(file).await?;
+        let len = usize::try_from(len).map_err(|e| Refused(e.to_string()))?;
+        self.read(file, 0, len).await
+    }
+
+    fn on_disk(&mut self, file: &str) -> Option<&mut S> {
+        self.disk.as_mut().filter(|_| !self.spilled.contains(file))
+    }
+
+    /// Moves the first `len` bytes of `file` into memory, where it lives from now on.
+    async fn spill(&mut self, file: &str, len: u64, why: Refused) -> Result<(), Refused> {
+        self.refused.get_or_insert(why);
+        let mut bytes = Vec::new();
+        if len > 0
+            && let Some(disk) = self.on_disk(file)
+        {
+            let len = usize::try_from(len).map_err(|e| Refused(e.to_string()))?;
+            bytes = disk.read(file, 0, len).await?;
+        }
+        self.put(file, bytes);
+        Ok(())
+    }
+}
+
+impl<S: Shelf> Shelf for Fallback<S> {
+    async fn size(&mut self, file: &str) -> Result<u64, Refused> {
+        if let Some(disk) = self.on_disk(file) {
+            match disk.size(file).await {
+                Ok(size) => return Ok(size),
+                Err(why) => self.spill(file, 0, why).await?,
+            }
+        }
+        self.memory.size(file).await
+    }
+
+    async fn read(&mut self, file: &str, from: u64, len: usize) -> Result<Vec<u8>, Refused> {
+        match self.on_disk(file) {
+            Some(disk) => disk.read(file, from, len).await,
+            None => self.memory.read(file, from, len).await,
+        }
+    }
+
+    async fn append(&mut self, file: &str, at: u64, bytes: &[u8]) -> Result<(), Refused> {
+        // Once the disk has refused, new files are not even tried: a half-stored pack helps nobody.
+        let tried = match (self.refused.clone(), self.on_disk(file)) {
+            (None, Some(disk)) => disk.append(file, at, bytes).await,
+            (Some(why), Some(_)) => Err(why),
+            (_, None) => Ok(()),
+        };
+        if let Err(why) = tried {
+            self.spill(file, at, why).await?;
+        }
+        if self.spilled.contains(file) || self.disk.is_none() {
+            self.memory.append(file, at, bytes).await?;
+        }
+        Ok(())
+    }
+
+    async fn truncate(&mut self, file: &str, size: u64) -> Result<(), Refused> {
+        if let Some(disk) = self.on_disk(file) {
+            match disk.truncate(file, size).await {
+                Ok(()) => return Ok(()),
+                Err(why) => self.spill(file, size, why).await?,
+            }
+        }
+        self.memory.truncate(file, size).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pollster::block_on;
+
+    /// A disk with room for a few bytes.
+    #[derive(Default)]
+    struct Small(MemoryShelf, u64);
+
+    impl Shelf for Small {
+        async fn size(&mut self, file: &str) -> Result<u64, Refused> {
+            self.0.size(file).await
+        }
+        async fn read(&mut self, file: &str, from: u64, len: usize) -> Result<Vec<u8>, Refused> {
+            self.0.read(file, from, len).await
+        }
+        async fn append(&mut self, file: &str, at: u64, bytes: &[u8]) -> Result<(), Refused> {
+            let used: usize = self.0.files.values().map(Vec::len).sum();
+            if used + bytes.len() > usize::try_from(self.1).unwrap() {
+                return Err(Refused("full".into()));
+            }
+            self.0.append(file, at, bytes).await
+        }
+        async fn truncate(&mut self, file: &str, size: u64) -> Result<(), Refused> {
+            self.0.truncate(file, size).await
+        }
+    }
+
+    #[test]
+    fn a_full_disk_spills_into_memory_and_loses_nothing() {
+        let mut shelf = Fallback::new(Ok(Small(MemoryShelf::default(), 5)));
+        block_on(async {
+            shelf.append("a", 0, b"123").await.unwrap();
+            assert!(shelf.refused().is_none());
+            shelf.append("a", 3, b"456").await.unwrap();
+            assert_eq!(shelf.refused(), Some(&Refused("full".into())));
+            assert!(shelf.disk().is_none());
+            shelf.append("b", 0, b"7").await.unwrap();
+            assert_eq!(shelf.read_all("a").await.unwrap(), b"123456");
+            assert_eq!(shelf.read_all("b").await.unwrap(), b"7");
+        });
+    }
+
+    #[test]
+    fn no_disk_at_all_is_memory() {
+        let mut shelf = Fallback::<MemoryShelf>::new(Err(Refused("private window".into())));
+        block_on(async {
+            shelf.append("a", 0, b"12").await.unwrap();
+            shelf.truncate("a", 1).await.unwrap();
+            shelf.append("a", 1, b"3").await.unwrap();
+            assert_eq!(shelf.read_all("a").await.unwrap(), b"13");
+            assert_eq!(shelf.size("none").await.unwrap(), 0);
+            assert!(shelf.read("a", 1, 2).await.is_err());
+        });
+    }
+
+    #[test]
+    fn what_the_disk_holds_is_read_from_it_after_it_refused() {
+        let mut shelf = Fallback::new(Ok(Small(MemoryShelf::default(), 3)));
+        block_on(async {
+            shelf.append("a", 0, b"123").await.unwrap();
+            shelf.append("b", 0, b"4").await.unwrap();
+            assert_eq!(shelf.read_all("a").await.unwrap(), b"123");
+            assert_eq!(shelf.read_all("b").await.unwrap(), b"4");
+        });
+    }
+}

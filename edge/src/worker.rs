@@ -1,0 +1,311 @@
+//! What `worker.js` calls. Everything crosses as JSON text; failures are thrown as plain objects
+//! in the shape of [`Failure`].
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use futures::channel::oneshot;
+use futures::future::{Either, select};
+use js_sys::{Function, JSON};
+use serde::{Deserialize, Serialize};
+use sprat_model::{LoadStage, Model};
+use sprat_route::gate::Gate;
+use sprat_route::policy::Policy;
+use sprat_route::privacy::{Taint, Thread};
+use sprat_wire::Role;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::AbortSignal;
+
+use crate::chat::Turn;
+use crate::client::FetchCloud;
+use crate::device::Engine;
+use crate::error::{Error, Failure};
+use crate::local::{Loaded, LocalModel, Slot};
+use crate::opfs::Library;
+use crate::pack::{Notice, Pack};
+use crate::request::Ask;
+use crate::tally::Tally;
+use crate::web;
+
+#[derive(Deserialize)]
+struct Settings {
+    cloud: Option<FetchCloud>,
+}
+
+/// The model as the page sees it.
+#[derive(Serialize)]
+struct ModelInfo<'a> {
+    name: &'a str,
+    description: &'a str,
+    license: &'a str,
+    parameters: u64,
+    context: usize,
+    bytes: u64,
+    examples: &'a [String],
+    stored: bool,
+}
+
+/// One device and the model on it.
+#[wasm_bindgen]
+pub struct Runtime {
+    cloud: Option<FetchCloud>,
+    local: LocalModel,
+    engine: RefCell<Option<Rc<Engine>>>,
+    pack: RefCell<Option<Rc<Pack>>>,
+    /// Which texts were private, so that they stay so in calls that forget to say it.
+    taint: RefCell<Taint>,
+}
+
+#[wasm_bindgen]
+impl Runtime {
+    /// Settings as JSON: `{cloud: null | {url, model, headers, price: {prompt, completion}}}`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(settings: &str) -> Result<Runtime, JsValue> {
+        let settings: Settings = serde_json::from_str(settings)
+            .map_err(|e| thrown(&Error::BadRequest(format!("settings: {e}")), None))?;
+        Ok(Self {
+            cloud: settings.cloud,
+            local: LocalModel::default(),
+            engine: RefCell::default(),
+            pack: RefCell::default(),
+            taint: RefCell::default(),
+        })
+    }
+
+    /// Prepares the device: `kind` is "cpu" or "webgpu", `words` names the adapter.
+    pub async fn open(&self, kind: String, words: String) -> Result<(), JsValue> {
+        let engine = Engine::open(&kind, words).await.map_err(|e| thrown(&e, None))?;
+        self.engine.replace(Some(Rc::new(engine)));
+        Ok(())
+    }
+
+    /// The device in words.
+    #[wasm_bindgen(getter)]
+    pub fn words(&self) -> String {
+        self.engine.borrow().as_ref().map(|engine| engine.words.clone()).unwrap_or_default()
+    }
+
+    /// Resolves with the reason when the device is lost; for a CPU never.
+    pub async fn lost(&self) -> String {
+        let engine = self.engine.borrow().clone();
+        match engine {
+            Some(engine) => engine.lost.clone().await,
+            None => futures::future::pending().await,
+        }
+    }
+
+    /// Fetches the pack at `url` into the store, as far as it is not there.
+    pub async fn fetch(
+        &self,
+        url: String,
+        signal: AbortSignal,
+        tell: Function,
+    ) -> Result<(), JsValue> {
+        let tell = |notice: Notice| post(&tell, &notice);
+        match unless_aborted(&signal, Pack::get(&url, &tell)).await {
+            Ok(pack) => {
+                self.pack.replace(Some(Rc::new(pack)));
+                Ok(())
+            }
+            Err(error) => Err(thrown(&error, None)),
+        }
+    }
+
+    /// Loads the fetched pack onto the device and checks its known value. Returns the model's
+    /// description as JSON.
+    pub async fn load(&self, signal: AbortSignal, tell: Function) -> Result<String, JsValue> {
+        let tell = |notice: Notice| post(&tell, &notice);
+        let pack = self.pack.take();
+        let engine = self.engine.borrow().clone();
+        let (Some(pack), Some(engine)) = (pack, engine) else {
+            return Err(thrown(&Error::Internal("load before open and fetch".into()), None));
+        };
+        let loading = load(&pack, &engine, &tell);
+        let loaded = unless_aborted(&signal, loading).await.map_err(|e| thrown(&e, None))?;
+        let info = describe(&loaded.model, &pack).await;
+        self.local.set(Slot::Ready(Rc::new(loaded)));
+        Ok(info)
+    }
+
+    /// The model cannot be had: what waits for it goes on without, told by this failure's
+    /// `{code, message}`.
+    pub fn fail(&self, code: &str, message: String) {
+        self.local.set(Slot::Failed(Error::earlier(code, message)));
+    }
+
+    /// Sends whoever waits for this device's model to another runtime, with code "retired".
+    pub fn retire(&self) {
+        self.local.set(Slot::Retired);
+    }
+
+    /// Answers `{messages, options}`, given as JSON, through events, given as JSON.
+    pub async fn chat(
+        &self,
+        ask: String,
+        signal: AbortSignal,
+        emit: Function,
+    ) -> Result<(), JsValue> {
+        let ask = Ask::from_json(&ask).map_err(|e| thrown(&e, None))?;
+        let tally = RefCell::new(Tally::new(web::now()));
+        let thread = self.thread(&ask);
+        let turn = Turn {
+            policy: Policy::builtin(),
+            local: &self.local,
+            cloud: self.cloud.as_ref(),
+            now: &web::now,
+            emit: &|event| post(&emit, &event),
+            tally: &tally,
+        };
+        let result = unless_aborted(&signal, turn.answer(&ask, &thread)).await;
+        let (text, receipt) = tally.borrow_mut().close(web::now());
+        if thread.is_private() {
+            self.remember(&ask, &text);
+        }
+        result.map_err(|error| thrown(&error, Some((text, receipt))))
+    }
+
+    /// The conversation, private if this call says so or an earlier one did.
+    fn thread(&self, ask: &Ask) -> Thread<sprat_wire::Message> {
+        let private = ask.private || self.taint.borrow().touches(&spoken(ask));
+        if private {
+            self.taint.borrow_mut().remember(&spoken(ask));
+        }
+        Thread::new(ask.messages.clone(), private)
+    }
+
+    fn remember(&self, ask: &Ask, answer: &str) {
+        let mut texts = spoken(ask);
+        texts.push(answer);
+        self.taint.borrow_mut().remember(&texts);
+    }
+}
+
+/// What was said, without the instructions that every conversation shares.
+fn spoken(ask: &Ask) -> Vec<&str> {
+    let spoken = ask.messages.iter().filter(|message| message.role != Role::System);
+    spoken.map(|message| message.content.as_str()).collect()
+}
+
+/// The packs in the store, as a JSON array of `{name, bytes, urls}`.
+#[wasm_bindgen]
+pub async fn stored() -> Result<String, JsValue> {
+    // A browser that has no store has no packs in it.
+    let list = match Library::open().await {
+        Ok(library) => library.list().await.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    };
+    serde_json::to_string(&list).map_err(|e| thrown(&Error::Internal(e.to_string()), None))
+}
+
+/// Removes what was stored from `url`; returns whether there was anything.
+#[wasm_bindgen]
+pub async fn forget(url: String) -> Result<bool, JsValue> {
+    let Ok(library) = Library::open().await else { return Ok(false) };
+    let failed = |e: crate::shelf::Refused| {
+        thrown(&Error::Internal(format!("cannot remove {url}: {e}")), None)
+    };
+    library.remove(&url, None).await.map_err(failed)
+}
+
+/// Loads `pack`; if stored bytes turn out to be damaged, fetches those again, once.
+async fn load(pack: &Pack, engine: &Rc<Engine>, tell: &dyn Fn(Notice)) -> Result<Loaded, Error> {
+    let mut progress = |progress: sprat_model::LoadProgress| {
+        let stage = match progress.stage {
+            LoadStage::Weights => "load",
+            LoadStage::WarmUp => "warmup",
+        };
+        let (loaded, total) = (progress.done, progress.total);
+        tell(Notice::Progress { stage, loaded, total, message: engine.words.clone() });
+    };
+    let first = Model::load(pack, &engine.device, &mut progress).await;
+    let model = match first {
+        Err(
+            sprat_model::Error::Hash { .. }
+            | sprat_model::Error::Size { .. }
+            | sprat_model::Error::Missing { .. },
+        ) => {
+            pack.fetch(tell).await?;
+            Model::load(pack, &engine.device, &mut progress).await
+        }
+        other => other,
+    };
+    let model = model.map_err(|error| match error {
+        sprat_model::Error::Device(reason) if engine.gpu => Error::WebgpuUnavailable(reason),
+        error => Error::from_model(error, engine.gpu),
+    })?;
+    let gate = gate(&pack.manifest, tell);
+    Ok(Loaded::new(model, gate, engine.clone()))
+}
+
+/// The pack's gate; without one every answer of the device stands.
+fn gate(manifest: &sprat_model::Manifest, tell: &dyn Fn(Notice)) -> Option<Gate> {
+    let calibration = manifest.calibration.clone()?;
+    match serde_json::from_value(calibration) {
+        Ok(gate) => Some(gate),
+        Err(error) => {
+            let message = format!("The model's calibration cannot be read: {error}.");
+            tell(Notice::Warning { code: "gate_unreadable", message });
+            None
+        }
+    }
+}
+
+async fn describe(model: &Model, pack: &Pack) -> String {
+    let manifest = model.manifest();
+    let info = ModelInfo {
+        name: &manifest.name,
+        description: &manifest.description,
+        license: &manifest.license,
+        parameters: manifest.parameters,
+        context: model.context(),
+        bytes: pack.bytes,
+        examples: &manifest.examples,
+        stored: pack.is_stored().await,
+    };
+    serde_json::to_string(&info).unwrap_or_default()
+}
+
+/// Hands `value` to JavaScript as JSON text.
+fn post(to: &Function, value: &impl Serialize) {
+    if let Ok(text) = serde_json::to_string(value) {
+        // Our own worker.js is on the other side; if it throws there is nobody to tell.
+        let _ = to.call1(&JsValue::NULL, &JsValue::from_str(&text));
+    }
+}
+
+/// What to throw for `error`, with the text so far and its receipt.
+fn thrown(error: &Error, so_far: Option<(String, Option<sprat_wire::Receipt>)>) -> JsValue {
+    let mut failure = Failure::from(error);
+    if let Some((text, receipt)) = so_far {
+        failure.partial = text;
+        failure.receipt = receipt;
+    }
+    serde_json::to_string(&failure)
+        .ok()
+        .and_then(|json| JSON::parse(&json).ok())
+        .unwrap_or_else(|| JsValue::from_str(error.code()))
+}
+
+/// `work`, or [`Error::Aborted`] as soon as `signal` says so; `work` is dropped then.
+async fn unless_aborted<T>(
+    signal: &AbortSignal,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    if signal.aborted() {
+        return Err(Error::Aborted);
+    }
+    let (tell, told) = oneshot::channel();
+    let on_abort = Closure::once(move || {
+        // `work` may have ended meanwhile.
+        let _ = tell.send(());
+    });
+    signal.set_onabort(Some(on_abort.as_ref().unchecked_ref()));
+    let result = match select(Box::pin(work), told).await {
+        Either::Left((result, _)) => result,
+        Either::Right(_) => Err(Error::Aborted),
+    };
+    signal.set_onabort(None);
+    result
+}

@@ -1,0 +1,313 @@
+//! YAML to [`Recipe`].
+//!
+//! Written by hand on serde's visitors rather than derived, so that every complaint carries the
+//! line of the key or value that it is about.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+use super::parse_parameters::ParametersSeed;
+use super::{Dtype, Parameters, Recipe, Source};
+use crate::{Error, Method};
+
+/// What mergekit knows and this crate does not do yet.
+const LATER: [&str; 4] = ["slices", "modules", "tokenizer", "chat_template"];
+
+pub(super) fn recipe(yaml: &str) -> Result<Recipe, Error> {
+    let de = serde_yaml_ng::Deserializer::from_str(yaml);
+    de.deserialize_any(RecipeVisitor)
+        .map_err(|error| Error::Recipe {
+            line: error.location().map(|location| location.line()),
+            problem: error.to_string(),
+        })
+}
+
+struct RecipeVisitor;
+
+impl<'de> Visitor<'de> for RecipeVisitor {
+    type Value = Recipe;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a recipe: a map with `models` and `merge_method`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Recipe, A::Error> {
+        let allowed = [
+            "models",
+            "merge_method",
+            "base_model",
+            "parameters",
+            "dtype",
+            "out_dtype",
+            "tokenizer_source",
+            "seed",
+        ];
+        let (mut models, mut method) = (None, None);
+        let (mut base_model, mut tokenizer_source) = (None, None);
+        let mut parameters = Parameters::new();
+        let (mut dtype, mut out_dtype, mut seed) = (None, None, 0);
+        let mut keys = Keys::new("the recipe", &allowed, &LATER);
+        while let Some(key) = keys.next(&mut map)? {
+            match key {
+                "models" => models = Some(map.next_value_seed(List(SourceSeed))?),
+                "merge_method" => method = Some(map.next_value_seed(MethodSeed)?),
+                "base_model" => base_model = Some(map.next_value_seed(TextSeed(key))?),
+                "parameters" => {
+                    parameters = map.next_value_seed(ParametersSeed { of_model: false })?
+                }
+                "dtype" => dtype = map.next_value_seed(DtypeSeed)?,
+                "out_dtype" => out_dtype = map.next_value_seed(DtypeSeed)?,
+                "tokenizer_source" => tokenizer_source = Some(map.next_value_seed(TokenizerSeed)?),
+                _ => seed = map.next_value()?,
+            }
+        }
+        let missing = |key| A::Error::custom(format!("the recipe has no `{key}`"));
+        Ok(Recipe {
+            models: models.ok_or_else(|| missing("models"))?,
+            method: method.ok_or_else(|| missing("merge_method"))?,
+            base_model,
+            parameters,
+            dtype,
+            out_dtype,
+            tokenizer_source,
+            seed,
+        })
+    }
+}
+
+/// The keys of one map: known, and each once.
+pub(super) struct Keys<'a> {
+    place: &'a str,
+    allowed: &'a [&'static str],
+    later: &'a [&'static str],
+    seen: Vec<&'static str>,
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn new(
+        place: &'a str,
+        allowed: &'a [&'static str],
+        later: &'a [&'static str],
+    ) -> Self {
+        Self {
+            place,
+            allowed,
+            later,
+            seen: Vec::new(),
+        }
+    }
+
+    pub(super) fn next<'de, A: MapAccess<'de>>(
+        &mut self,
+        map: &mut A,
+    ) -> Result<Option<&'static str>, A::Error> {
+        let key = map.next_key_seed(&*self)?;
+        self.seen.extend(key);
+        Ok(key)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &Keys<'_> {
+    type Value = &'static str;
+
+    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<&'static str, D::Error> {
+        de.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for &Keys<'_> {
+    type Value = &'static str;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a key of {}", self.place)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<&'static str, E> {
+        if self.later.contains(&text) {
+            return Err(E::custom(format!(
+                "`{text}` in {} is not supported yet",
+                self.place
+            )));
+        }
+        let Some(key) = self.allowed.iter().find(|key| **key == text) else {
+            let known = self.allowed.join(", ");
+            let place = self.place;
+            return Err(E::custom(format!(
+                "unknown key `{text}` in {place}; known are {known}"
+            )));
+        };
+        if self.seen.contains(key) {
+            return Err(E::custom(format!("`{key}` stands twice in {}", self.place)));
+        }
+        Ok(key)
+    }
+}
+
+/// A sequence of what the seed makes.
+struct List<S>(S);
+
+impl<'de, S: DeserializeSeed<'de> + Copy> DeserializeSeed<'de> for List<S> {
+    type Value = Vec<S::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Self::Value, D::Error> {
+        de.deserialize_seq(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de> + Copy> Visitor<'de> for List<S> {
+    type Value = Vec<S::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(self.0)? {
+            items.push(item);
+        }
+        Ok(items)
+    }
+}
+
+/// One entry of `models`.
+#[derive(Clone, Copy)]
+struct SourceSeed;
+
+impl<'de> DeserializeSeed<'de> for SourceSeed {
+    type Value = Source;
+
+    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Source, D::Error> {
+        de.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for SourceSeed {
+    type Value = Source;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map with `model` and perhaps `parameters`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Source, A::Error> {
+        let (mut model, mut parameters) = (None, Parameters::new());
+        let mut keys = Keys::new("a model", &["model", "parameters"], &[]);
+        while let Some(key) = keys.next(&mut map)? {
+            match key {
+                "model" => model = Some(map.next_value_seed(TextSeed(key))?),
+                _ => parameters = map.next_value_seed(ParametersSeed { of_model: true })?,
+            }
+        }
+        let model = model.ok_or_else(|| A::Error::custom("an entry of `models` has no `model`"))?;
+        Ok(Source { model, parameters })
+    }
+}
+
+/// Implements a seed that reads one text.
+macro_rules! text_seed {
+    ($seed:ty, $value:ty, $expecting:expr) => {
+        impl<'de> DeserializeSeed<'de> for $seed {
+            type Value = $value;
+
+            fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<$value, D::Error> {
+                de.deserialize_any(self)
+            }
+        }
+
+        impl Visitor<'_> for $seed {
+            type Value = $value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let expecting: fn(&$seed, &mut fmt::Formatter<'_>) -> fmt::Result = $expecting;
+                expecting(self, f)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$value, E> {
+                self.read(text).map_err(E::custom)
+            }
+        }
+    };
+}
+
+/// A text that is not empty.
+struct TextSeed(&'static str);
+
+text_seed!(TextSeed, String, |seed, f| write!(
+    f,
+    "a name for `{}`",
+    seed.0
+));
+
+impl TextSeed {
+    fn read(self, text: &str) -> Result<String, String> {
+        if text.trim().is_empty() {
+            Err(format!("`{}` is empty", self.0))
+        } else {
+            Ok(text.into())
+        }
+    }
+}
+
+struct MethodSeed;
+
+text_seed!(MethodSeed, Method, |_, f| f
+    .write_str("the name of a merge method"));
+
+impl MethodSeed {
+    fn read(self, text: &str) -> Result<Method, String> {
+        Method::from_name(text).ok_or_else(|| {
+            let known = Method::ALL.map(Method::name).join(", ");
+            format!("unknown merge method `{text}`; known are {known}")
+        })
+    }
+}
+
+struct TokenizerSeed;
+
+text_seed!(TokenizerSeed, String, |_, f| f
+    .write_str("`base` or a model's name"));
+
+impl TokenizerSeed {
+    fn read(self, text: &str) -> Result<String, String> {
+        match text.strip_prefix("model:").unwrap_or(text) {
+            "union" => Err("`tokenizer_source: union` is not supported yet".into()),
+            "" => Err("`tokenizer_source` is empty".into()),
+            name => Ok(name.into()),
+        }
+    }
+}
+
+/// A storage type; none for `null` and `auto`.
+struct DtypeSeed;
+
+impl<'de> DeserializeSeed<'de> for DtypeSeed {
+    type Value = Option<Dtype>;
+
+    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Option<Dtype>, D::Error> {
+        de.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for DtypeSeed {
+    type Value = Option<Dtype>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("float32, float16 or bfloat16")
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Option<Dtype>, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Option<Dtype>, E> {
+        let known = Dtype::ALL.into_iter().find(|dtype| dtype.name() == text);
+        if known.is_none() && text != "auto" {
+            let known = Dtype::ALL.map(Dtype::name).join(", ");
+            return Err(E::custom(format!(
+                "unknown dtype `{text}`; known are {known}"
+            )));
+        }
+        Ok(known)
+    }
+}

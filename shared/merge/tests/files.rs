@@ -1,0 +1,170 @@
+//! Reading and writing files.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::fs;
+use std::path::Path;
+
+use sprat_merge::{
+    Dtype, Error, ModelFolder, SafetensorsReader, SafetensorsWriter, TensorReader, write_file,
+};
+
+type Tensor<'a> = (&'a str, &'a [usize], &'a [f32]);
+
+fn bytes(tensors: &[Tensor<'_>], dtype: Dtype) -> Vec<u8> {
+    let list = tensors.iter().map(|(name, shape, _)| (*name, *shape));
+    let mut writer = SafetensorsWriter::new(Vec::new(), list, dtype).unwrap();
+    for (name, _, values) in tensors {
+        writer.write(name, values).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+const A: Tensor<'_> = ("a", &[2, 2], &[1.0, -2.5, 0.0, 65504.0]);
+const B: Tensor<'_> = ("b", &[1], &[0.125]);
+
+#[test]
+fn what_is_written_is_read_back() {
+    for dtype in Dtype::ALL {
+        let bytes = bytes(&[B, A], dtype);
+        // The reference implementation agrees that it is valid, and values are aligned.
+        let view = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(view.len(), 2);
+        assert_eq!((bytes.len() - 5 * dtype.bytes()) % 8, 0);
+        let mut reader = SafetensorsReader::from_bytes(bytes, "test").unwrap();
+        assert_eq!(reader.names(), ["b", "a"]);
+        assert_eq!(reader.shape("a"), Some(vec![2, 2]));
+        let mut expected = A.2.to_vec();
+        if dtype == Dtype::BFloat16 {
+            expected[3] = 65536.0; // 8 bits of precision
+        }
+        assert_eq!(reader.read("a").unwrap(), expected);
+        assert_eq!(reader.read("b").unwrap(), B.2);
+        assert!(reader.read("c").is_err());
+    }
+}
+
+#[test]
+fn a_writer_wants_the_tensors_that_were_announced() {
+    let new = || SafetensorsWriter::new(Vec::new(), [(A.0, A.1)], Dtype::Float16).unwrap();
+    assert!(new().write("b", A.2).is_err());
+    assert!(new().write("a", &[1.0]).is_err());
+    assert!(new().finish().is_err());
+    let error = new()
+        .write("a", &[0.0, 0.0, 70000.0, 0.0])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("`a` gives 70000 at element 2, which float16"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_cut_off_file_is_an_error() {
+    let bytes = bytes(&[A, B], Dtype::Float32);
+    for length in 0..bytes.len() {
+        let error = SafetensorsReader::from_bytes(bytes[..length].to_vec(), "cut").unwrap_err();
+        assert!(error.to_string().contains("cut"), "{error}");
+    }
+}
+
+#[test]
+fn other_types_are_named() {
+    let view =
+        safetensors::tensor::TensorView::new(safetensors::Dtype::I8, vec![2], &[1, 2]).unwrap();
+    let bytes = safetensors::serialize([("q", view)], None).unwrap();
+    let error = SafetensorsReader::from_bytes(bytes, "pack")
+        .unwrap()
+        .read("q")
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("tensor `q` of pack: it is stored as I8"),
+        "{error}"
+    );
+}
+
+fn put(folder: &Path, file: &str, tensors: &[Tensor<'_>]) {
+    fs::write(folder.join(file), bytes(tensors, Dtype::Float32)).unwrap();
+}
+
+#[test]
+fn shards_are_one_model() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "one.safetensors", &[A]);
+    put(folder.path(), "two.safetensors", &[B]);
+    let mut model = ModelFolder::open(folder.path()).unwrap();
+    assert_eq!(model.names(), ["a", "b"]);
+    assert_eq!(model.read("b").unwrap(), B.2);
+
+    // With an index, only its files count.
+    let index = folder.path().join("model.safetensors.index.json");
+    fs::write(&index, r#"{"weight_map": {"b": "two.safetensors"}}"#).unwrap();
+    let model = ModelFolder::open(folder.path()).unwrap();
+    assert_eq!(
+        (model.names(), model.shape("a")),
+        (vec!["b".to_owned()], None)
+    );
+
+    let single = ModelFolder::open(&folder.path().join("one.safetensors")).unwrap();
+    assert_eq!(single.names(), ["a"]);
+}
+
+#[test]
+fn folders_that_are_not_models_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let fails = || ModelFolder::open(folder.path()).unwrap_err().to_string();
+    assert!(fails().contains("no .safetensors file"));
+    assert!(ModelFolder::open(&folder.path().join("nowhere")).is_err());
+    let index = folder.path().join("model.safetensors.index.json");
+    for (text, part) in [
+        ("{", "index.json"),
+        (
+            r#"{"weight_map": {"a": "../a.safetensors"}}"#,
+            "not a file beside it",
+        ),
+        (
+            r#"{"weight_map": {"a": "/etc/passwd"}}"#,
+            "not a file beside it",
+        ),
+        (
+            r#"{"weight_map": {"a": "lost.safetensors"}}"#,
+            "lost.safetensors",
+        ),
+        (
+            r#"{"weight_map": {"a": "two.safetensors"}}"#,
+            "`a` is in none of the shards",
+        ),
+    ] {
+        put(folder.path(), "two.safetensors", &[B]);
+        fs::write(&index, text).unwrap();
+        let error = fails();
+        assert!(error.contains(part), "{error}");
+    }
+    fs::remove_file(index).unwrap();
+    put(folder.path(), "three.safetensors", &[A, B]);
+    assert!(fails().contains("`b` is in another shard too"));
+}
+
+#[test]
+fn a_file_appears_only_when_it_is_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let list = || [(A.0, A.1)];
+    let refused = write_file(&path, list(), Dtype::Float32, |_| {
+        Err(Error::sink("a", "no"))
+    });
+    assert!(refused.is_err());
+    assert!(write_file(&path, list(), Dtype::Float32, |_| Ok(())).is_err());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    write_file(&path, list(), Dtype::Float32, |writer| {
+        writer.write(A.0, A.2)
+    })
+    .unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert_eq!(
+        SafetensorsReader::open(&path).unwrap().read("a").unwrap(),
+        A.2
+    );
+}

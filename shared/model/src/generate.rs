@@ -1,0 +1,369 @@
+//! Generation: a stream of tokens with the model's confidence in each.
+
+use burn::tensor::{Int, Tensor, TensorData};
+
+use crate::cache::KvCache;
+use crate::sampler::{Sampler, Sampling, confidence};
+use crate::tokenizer::Detokenizer;
+use crate::{Error, Model};
+
+/// Prompt tokens run at once: bounds the memory of attention scores.
+const PREFILL: usize = 256;
+
+/// What to generate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// How tokens are drawn.
+    pub sampling: Sampling,
+    /// Most tokens to generate; the context's end also ends the answer.
+    pub max_tokens: usize,
+    /// Texts that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+    /// How many of the likeliest alternatives to report with each token.
+    pub top_logprobs: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            sampling: Sampling::default(),
+            max_tokens: 256,
+            stop: vec![],
+            top_logprobs: 0,
+        }
+    }
+}
+
+/// One generated token.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Token {
+    /// Token id.
+    pub id: u32,
+    /// Text that became certain with this token: empty inside a character or a possible stop text.
+    pub text: String,
+    /// True for the token that ends the answer; its `text` is only what was held back.
+    pub end: bool,
+    /// Natural logarithm of its probability, before temperature and penalties.
+    pub logprob: f32,
+    /// Probability of the likeliest token minus that of the second.
+    pub margin: f32,
+    /// Entropy of the distribution, in nats.
+    pub entropy: f32,
+    /// The likeliest tokens: id, text and log-probability, likeliest first.
+    pub top: Vec<(u32, String, f32)>,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// The model's end token or a stop text.
+    Stop,
+    /// `max_tokens` or the context's end.
+    Length,
+}
+
+/// A conversation's KV cache, kept between turns.
+#[derive(Debug)]
+pub struct Session {
+    cache: KvCache,
+    /// The tokens whose keys and values are in the cache.
+    tokens: Vec<u32>,
+}
+
+impl Session {
+    pub(crate) fn new(model: &Model) -> Self {
+        Self {
+            cache: KvCache::new(model.config(), &model.device),
+            tokens: vec![],
+        }
+    }
+
+    /// Begins an answer to `prompt`. What `prompt` has in common with the last turn is not
+    /// computed again.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] for an empty prompt or an unknown id, [`Error::ContextTooLong`],
+    /// [`Error::Option`].
+    pub fn generate<'a>(
+        &'a mut self,
+        model: &'a Model,
+        prompt: &[u32],
+        options: Options,
+    ) -> Result<Generation<'a>, Error> {
+        let vocab = model.config().vocab_size;
+        if prompt.is_empty() {
+            return Err(Error::Prompt("it has no tokens".to_owned()));
+        }
+        if let Some(id) = prompt.iter().find(|id| **id as usize >= vocab) {
+            return Err(Error::Prompt(format!(
+                "token {id} is outside the vocabulary of {vocab}"
+            )));
+        }
+        if prompt.len() >= model.context() {
+            let (prompt, context) = (prompt.len(), model.context());
+            return Err(Error::ContextTooLong { prompt, context });
+        }
+        let sampler = Sampler::new(options.sampling.clone())?;
+        // At least one prompt token is run: its logits begin the answer.
+        let shared = self
+            .tokens
+            .iter()
+            .zip(prompt)
+            .take_while(|(a, b)| a == b)
+            .count();
+        let cached = shared.min(prompt.len() - 1);
+        self.tokens.truncate(cached);
+        self.cache.truncate(cached);
+        Ok(Generation {
+            model,
+            pending: prompt[cached..].to_vec(),
+            seen: prompt.to_vec(),
+            prompt: prompt.len(),
+            cached,
+            sampler,
+            detokenizer: Detokenizer::default(),
+            stop: StopText::new(&options.stop),
+            options,
+            finish: None,
+            session: self,
+        })
+    }
+}
+
+/// An answer in the making. Dropping it between tokens cancels it; the session stays usable.
+pub struct Generation<'a> {
+    model: &'a Model,
+    session: &'a mut Session,
+    /// Tokens not yet in the cache.
+    pending: Vec<u32>,
+    /// Prompt and answer.
+    seen: Vec<u32>,
+    prompt: usize,
+    cached: usize,
+    sampler: Sampler,
+    detokenizer: Detokenizer,
+    stop: StopText,
+    options: Options,
+    finish: Option<Finish>,
+}
+
+impl Generation<'_> {
+    /// The next token; `None` when the answer has ended.
+    ///
+    /// # Errors
+    /// [`Error::LogitsNotFinite`], [`Error::Device`], [`Error::Tokenizer`]; the answer has then
+    /// ended.
+    pub async fn next(&mut self) -> Option<Result<Token, Error>> {
+        if self.finish.is_none() && self.options.max_tokens == 0 {
+            self.finish = Some(Finish::Length);
+        }
+        if self.finish.is_some() {
+            return None;
+        }
+        let token = self.step().await;
+        if token.is_err() {
+            self.finish = Some(Finish::Stop);
+        }
+        Some(token)
+    }
+
+    /// Why the answer ended; `None` while it goes on.
+    pub fn finish(&self) -> Option<Finish> {
+        self.finish
+    }
+
+    /// Tokens in the prompt.
+    pub fn prompt_tokens(&self) -> usize {
+        self.prompt
+    }
+
+    /// Prompt tokens that were taken from the last turn's cache.
+    pub fn cached_tokens(&self) -> usize {
+        self.cached
+    }
+
+    /// Tokens generated so far.
+    pub fn generated_tokens(&self) -> usize {
+        self.seen.len() - self.prompt
+    }
+
+    async fn step(&mut self) -> Result<Token, Error> {
+        let logits = self.logits().await?;
+        let id = self.sampler.next(&logits, &self.seen);
+        let (logprobs, stats) = confidence(&logits, id);
+        self.seen.push(id);
+        self.pending = vec![id];
+        let end = self.model.end_ids.contains(&id);
+        let text = self.text_of(id, end)?;
+        Ok(Token {
+            id,
+            text,
+            end,
+            logprob: stats.logprob,
+            margin: stats.margin,
+            entropy: stats.entropy,
+            top: self.top(&logprobs),
+        })
+    }
+
+    /// Runs what is pending and reads the last position's logits back.
+    async fn logits(&mut self) -> Result<Vec<f32>, Error> {
+        let session = &mut *self.session;
+        // A future dropped in mid-step leaves the cache ahead of `tokens`.
+        session.cache.truncate(session.tokens.len());
+        let mut last = None;
+        for chunk in self.pending.chunks(PREFILL) {
+            let ids: Vec<i32> = chunk.iter().map(|&id| id as i32).collect();
+            let ids = TensorData::new(ids, [1, chunk.len()]);
+            let ids = Tensor::<2, Int>::from_data(ids, &self.model.device);
+            last = Some(self.model.decoder.forward_cached(ids, &mut session.cache));
+        }
+        let last = last.ok_or_else(|| Error::Prompt("it has no tokens".to_owned()))?;
+        let data = last
+            .into_data_async()
+            .await
+            .map_err(|e| Error::Device(e.to_string()))?;
+        let logits = data.convert::<f32>().try_to_vec::<f32>();
+        let logits = logits.map_err(|e| Error::Device(e.to_string()))?;
+        if logits.iter().any(|l| !l.is_finite()) {
+            return Err(Error::LogitsNotFinite {
+                position: self.seen.len() - 1,
+            });
+        }
+        session.tokens.extend(&self.pending);
+        Ok(logits)
+    }
+
+    /// The text that this token makes certain, and whether it ends the answer.
+    fn text_of(&mut self, id: u32, end: bool) -> Result<String, Error> {
+        let tokenizer = &self.model.tokenizer;
+        let new = match end {
+            true => self.detokenizer.finish(tokenizer)?,
+            false => self.detokenizer.push(id, tokenizer)?,
+        };
+        let (mut text, stopped) = self.stop.push(&new);
+        let full = self.generated_tokens() >= self.options.max_tokens
+            || self.seen.len() >= self.model.context();
+        if stopped {
+            self.finish = Some(Finish::Stop);
+        } else if end || full {
+            self.finish = Some(if end { Finish::Stop } else { Finish::Length });
+            if !end {
+                let rest = self.detokenizer.finish(tokenizer)?;
+                let (more, stopped) = self.stop.push(&rest);
+                text += &more;
+                if stopped {
+                    self.finish = Some(Finish::Stop);
+                    return Ok(text);
+                }
+            }
+            text += &self.stop.rest();
+        }
+        Ok(text)
+    }
+
+    fn top(&self, logprobs: &[f32]) -> Vec<(u32, String, f32)> {
+        let wanted = self.options.top_logprobs.min(logprobs.len());
+        if wanted == 0 {
+            return vec![];
+        }
+        let mut ids: Vec<u32> = (0..logprobs.len() as u32).collect();
+        let likelier = |a: &u32, b: &u32| logprobs[*b as usize].total_cmp(&logprobs[*a as usize]);
+        ids.select_nth_unstable_by(wanted - 1, likelier);
+        ids.truncate(wanted);
+        ids.sort_by(|a, b| likelier(a, b).then(a.cmp(b)));
+        let tokenizer = &self.model.tokenizer;
+        let text = |id: u32| match tokenizer.decode(&[id]) {
+            Ok(text) if !text.is_empty() => text,
+            _ => tokenizer.token(id),
+        };
+        ids.into_iter()
+            .map(|id| (id, text(id), logprobs[id as usize]))
+            .collect()
+    }
+}
+
+/// Holds back text that may be the beginning of a stop text.
+struct StopText {
+    stops: Vec<String>,
+    held: String,
+}
+
+impl StopText {
+    fn new(stops: &[String]) -> Self {
+        Self {
+            stops: stops.iter().filter(|s| !s.is_empty()).cloned().collect(),
+            held: String::new(),
+        }
+    }
+
+    /// Adds text; returns what is certain, and whether a stop text was reached.
+    fn push(&mut self, text: &str) -> (String, bool) {
+        self.held.push_str(text);
+        if let Some(at) = self
+            .stops
+            .iter()
+            .filter_map(|s| self.held.find(s.as_str()))
+            .min()
+        {
+            self.held.truncate(at);
+            return (self.rest(), true);
+        }
+        let hold = self
+            .stops
+            .iter()
+            .map(|s| overlap(&self.held, s))
+            .max()
+            .unwrap_or(0);
+        let held = self.held.split_off(self.held.len() - hold);
+        (std::mem::replace(&mut self.held, held), false)
+    }
+
+    fn rest(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+}
+
+/// Bytes of the longest end of `text` that begins `stop`.
+fn overlap(text: &str, stop: &str) -> usize {
+    let ends = stop.char_indices().map(|(i, _)| i).skip(1);
+    ends.filter(|&i| text.ends_with(&stop[..i]))
+        .last()
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// However the text is cut, the filter gives out exactly what stands before the stop text.
+        #[test]
+        fn stop_texts_are_found_in_any_split(
+            text in "[ab#é]{0,24}", stop in "[ab#é]{1,4}", cuts in proptest::collection::vec(0usize..24, 0..6),
+        ) {
+            let mut filter = StopText::new(std::slice::from_ref(&stop));
+            let chars: Vec<char> = text.chars().collect();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(chars.len())).collect();
+            cuts.extend([0, chars.len()]);
+            cuts.sort();
+            let mut out = String::new();
+            let mut stopped = false;
+            for pair in cuts.windows(2) {
+                let piece: String = chars[pair[0]..pair[1]].iter().collect();
+                let (certain, hit) = filter.push(&piece);
+                out += &certain;
+                if hit {
+                    stopped = true;
+                    break;
+                }
+            }
+            if !stopped {
+                out += &filter.rest();
+            }
+            prop_assert_eq!(stopped, text.contains(&stop));
+            prop_assert_eq!(out.as_str(), text.split(stop.as_str()).next().unwrap_or_default());
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! A loaded model: decoder, tokenizer and chat template on one device.
+
+use burn::tensor::Device;
+
+use crate::generate::{Options, Session};
+use crate::pack::{Check, MANIFEST, Manifest, PackSource};
+use crate::template::{ChatTemplate, Message};
+use crate::tokenizer::Tokenizer;
+use crate::{Decoder, Error, ModelConfig, TensorMap};
+
+/// A model ready to answer.
+pub struct Model {
+    manifest: Manifest,
+    config: ModelConfig,
+    pub(crate) decoder: Decoder,
+    pub(crate) tokenizer: Tokenizer,
+    template: ChatTemplate,
+    pub(crate) device: Device,
+    pub(crate) end_ids: Vec<u32>,
+    special_tokens: Vec<String>,
+}
+
+/// How far loading is, in bytes of the pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadProgress {
+    /// What is being done.
+    pub stage: LoadStage,
+    /// Bytes done.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
+
+/// The steps of loading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoadStage {
+    /// Reading, hashing and decoding files, and putting tensors on the device.
+    Weights,
+    /// Computing the pack's known value.
+    WarmUp,
+}
+
+/// Relative to 1e-2 all three backends agree far more closely; a wrong kernel misses by far.
+const CHECK_TOLERANCE: f32 = 1e-2;
+
+impl Model {
+    /// Reads a pack, verifying every file against its hashes before use, one shard at a time, and
+    /// computes its known value once.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the pack, by file, tensor or option; [`Error::WarmUp`] when the
+    /// device computes something else than the known value.
+    pub async fn load<S: PackSource>(
+        source: &S,
+        device: &Device,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Self, Error> {
+        let manifest = Manifest::from_json(&source.read(MANIFEST).await?)?;
+        let total = manifest.total_bytes();
+        let config = ModelConfig::from_json(&verified(source, &manifest, "config.json").await?)?;
+        let tokenizer =
+            Tokenizer::from_json(&verified(source, &manifest, "tokenizer.json").await?)?;
+        let template = verified(source, &manifest, "chat_template.jinja").await?;
+        let template = String::from_utf8_lossy(&template);
+        let template = ChatTemplate::new(&template, &manifest.bos_token, &manifest.eos_token)?;
+        let mut done: u64 = 0;
+        let mut tensors = TensorMap::new();
+        for shard in manifest.shards() {
+            let bytes = verified(source, &manifest, &shard.path).await?;
+            tensors.add_shard(&shard.path, &bytes, device)?;
+            done += shard.size;
+            progress(LoadProgress {
+                stage: LoadStage::Weights,
+                done,
+                total,
+            });
+        }
+        let decoder = Decoder::from_tensors(&config, &mut tensors)?;
+        let model = Self::assemble(manifest, config, decoder, tokenizer, template, device)?;
+        progress(LoadProgress {
+            stage: LoadStage::WarmUp,
+            done: total,
+            total,
+        });
+        model.warm_up().await?;
+        Ok(model)
+    }
+
+    fn assemble(
+        manifest: Manifest,
+        config: ModelConfig,
+        decoder: Decoder,
+        tokenizer: Tokenizer,
+        template: ChatTemplate,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        if tokenizer.vocab_size() > config.vocab_size {
+            return Err(Error::Config(format!(
+                "vocab_size = {} but tokenizer.json has {} tokens",
+                config.vocab_size,
+                tokenizer.vocab_size()
+            )));
+        }
+        let eos = tokenizer.id(&manifest.eos_token).ok_or_else(|| {
+            Error::Tokenizer(format!(
+                "the end token {:?} is not in it",
+                manifest.eos_token
+            ))
+        })?;
+        let mut end_ids = config.eos_token_ids.clone();
+        end_ids.push(eos);
+        let special_tokens = tokenizer.special_tokens();
+        let device = device.clone();
+        Ok(Self {
+            manifest,
+            config,
+            decoder,
+            tokenizer,
+            template,
+            device,
+            end_ids,
+            special_tokens,
+        })
+    }
+
+    /// The pack's manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The decoder's shape.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The decoder itself, for evaluation of whole texts.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The device the weights are on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Tokens of prompt and answer together.
+    pub fn context(&self) -> usize {
+        self.manifest
+            .context
+            .min(self.config.max_position_embeddings)
+    }
+
+    /// Token ids of a conversation, up to where the assistant's next answer begins. Special tokens
+    /// that a message spells out are taken apart first, so that no text can pose as another role.
+    ///
+    /// # Errors
+    /// [`Error::Template`] when the template refuses the messages, [`Error::Tokenizer`].
+    pub fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, Error> {
+        let defused: Vec<Message> = messages
+            .iter()
+            .map(|m| Message {
+                role: m.role.clone(),
+                content: self.defuse(&m.content),
+            })
+            .collect();
+        self.tokenizer
+            .encode(&self.template.render(&defused, true)?)
+    }
+
+    /// A conversation with its own KV cache.
+    pub fn session(&self) -> Session {
+        Session::new(self)
+    }
+
+    /// Puts a zero-width space into every special token that the text spells out.
+    fn defuse(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for token in self
+            .special_tokens
+            .iter()
+            .filter(|token| token.chars().count() > 1)
+        {
+            if text.contains(token.as_str()) {
+                let mut chars = token.chars();
+                let first = chars.next().unwrap_or_default();
+                text = text.replace(token, &format!("{first}\u{200b}{}", chars.as_str()));
+            }
+        }
+        text
+    }
+
+    /// Answers `prompt` greedily: the known value to store in the pack.
+    ///
+    /// # Errors
+    /// As [`Session::generate`].
+    pub async fn make_check(&self, prompt: &[u32], tokens: usize) -> Result<Check, Error> {
+        let options = Options {
+            max_tokens: tokens,
+            ..Options::default()
+        };
+        let mut session = self.session();
+        let mut generation = session.generate(self, prompt, options)?;
+        let mut check = Check {
+            prompt: prompt.to_vec(),
+            tokens: vec![],
+            logprobs: vec![],
+        };
+        while let Some(token) = generation.next().await {
+            let token = token?;
+            check.tokens.push(token.id);
+            check.logprobs.push(token.logprob);
+        }
+        Ok(check)
+    }
+
+    /// Computes the pack's known value; also compiles every pipeline once.
+    async fn warm_up(&self) -> Result<(), Error> {
+        let Some(expected) = &self.manifest.check else {
+            return Ok(());
+        };
+        let actual = self
+            .make_check(&expected.prompt, expected.tokens.len())
+            .await?;
+        if actual.tokens != expected.tokens {
+            return Err(Error::WarmUp {
+                reason: "other tokens than the pack's check".to_owned(),
+            });
+        }
+        let off = actual
+            .logprobs
+            .iter()
+            .zip(&expected.logprobs)
+            .map(|(a, e)| (a - e).abs())
+            .fold(0.0, f32::max);
+        if off > CHECK_TOLERANCE {
+            return Err(Error::WarmUp {
+                reason: format!("log-probabilities differ by {off}"),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// One file of the pack, after its hashes were checked.
+async fn verified<S: PackSource>(
+    source: &S,
+    manifest: &Manifest,
+    file: &str,
+) -> Result<Vec<u8>, Error> {
+    manifest.file(file)?;
+    let bytes = source.read(file).await?;
+    manifest.verify(file, &bytes)?;
+    Ok(bytes)
+}

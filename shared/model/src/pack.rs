@@ -1,0 +1,420 @@
+//! Packs: a model as a folder of standard files, listed and hashed in `sprat.json`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Storage};
+
+/// Name of the manifest inside a pack.
+pub const MANIFEST: &str = "sprat.json";
+/// Version of the manifest's format that this crate reads and writes.
+pub const FORMAT: u32 = 1;
+/// Bytes per hashed chunk in packs this crate writes: what a broken download loses at most.
+pub const CHUNK_BYTES: u64 = 512 * 1024;
+
+/// `sprat.json`: what the pack is, and the hash of every chunk of every file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Format version, [`FORMAT`].
+    pub format: u32,
+    /// The model's id, such as `sprat-tiny`.
+    pub name: String,
+    /// What the model is good at, one or two sentences for a person.
+    pub description: String,
+    /// SPDX expression.
+    pub license: String,
+    /// Tokens of prompt and answer together that the model was trained for.
+    pub context: usize,
+    /// Number of weights.
+    pub parameters: u64,
+    /// How the matrices are stored.
+    pub storage: Storage,
+    /// The token that begins a conversation, as text.
+    pub bos_token: String,
+    /// The token that ends an answer, as text.
+    pub eos_token: String,
+    /// Questions that show what the model can do.
+    #[serde(default)]
+    pub examples: Vec<String>,
+    /// All files of the pack but this one.
+    pub files: Vec<PackFile>,
+    /// The gate fitted for this model (`sprat_route::gate::Gate`); opaque here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<serde_json::Value>,
+    /// A known value, computed before the first question to prove the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Check>,
+}
+
+/// One file of a pack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackFile {
+    /// Name inside the pack; a plain file name.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes per chunk; the last may be shorter.
+    pub chunk_bytes: u64,
+    /// SHA-256 of each chunk, hex.
+    pub sha256: Vec<String>,
+}
+
+/// A short greedy continuation whose result is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Token ids fed in.
+    pub prompt: Vec<u32>,
+    /// Token ids the model must answer, greedily.
+    pub tokens: Vec<u32>,
+    /// Their log-probabilities.
+    pub logprobs: Vec<f32>,
+}
+
+impl Manifest {
+    /// Reads and checks a `sprat.json`.
+    ///
+    /// # Errors
+    /// [`Error::Json`] when it does not parse, has another format version, or names a file outside
+    /// the pack or with the wrong number of hashes.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, Error> {
+        let wrong = |reason: String| Error::Json {
+            file: MANIFEST,
+            reason,
+        };
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|e| wrong(e.to_string()))?;
+        if manifest.format != FORMAT {
+            return Err(wrong(format!(
+                "format {} is unknown; known: {FORMAT}",
+                manifest.format
+            )));
+        }
+        for file in &manifest.files {
+            let plain = !file.path.is_empty()
+                && file
+                    .path
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+                && !file.path.starts_with('.');
+            if !plain {
+                return Err(wrong(format!("{:?} is not a plain file name", file.path)));
+            }
+            if file.chunk_bytes == 0 || file.chunks() as usize != file.sha256.len() {
+                return Err(wrong(format!(
+                    "{} has the wrong number of chunk hashes",
+                    file.path
+                )));
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// The manifest as pretty-printed JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json =
+            serde_json::to_vec_pretty(self).expect("strings and numbers always serialize");
+        json.push(b'\n');
+        json
+    }
+
+    /// The entry of one file.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when the manifest does not list it.
+    pub fn file(&self, path: &str) -> Result<&PackFile, Error> {
+        self.files
+            .iter()
+            .find(|file| file.path == path)
+            .ok_or_else(|| Error::Missing {
+                file: path.to_owned(),
+                reason: "sprat.json does not list it".to_owned(),
+            })
+    }
+
+    /// Files with weights, in the manifest's order.
+    pub fn shards(&self) -> impl Iterator<Item = &PackFile> {
+        self.files
+            .iter()
+            .filter(|file| file.path.ends_with(".safetensors"))
+    }
+
+    /// Bytes of all files.
+    pub fn total_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+
+    /// Compares a whole file with its hashes.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Size`] or [`Error::Hash`].
+    pub fn verify(&self, path: &str, bytes: &[u8]) -> Result<(), Error> {
+        let file = self.file(path)?;
+        file.check_size(bytes.len() as u64, file.size)?;
+        for (index, chunk) in bytes.chunks(file.chunk_bytes as usize).enumerate() {
+            file.check_hash(index, chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Compares one chunk of a file with its hash.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Size`] or [`Error::Hash`].
+    pub fn verify_chunk(&self, path: &str, index: usize, bytes: &[u8]) -> Result<(), Error> {
+        let file = self.file(path)?;
+        let range = file.chunk_range(index);
+        file.check_size(bytes.len() as u64, range.end.saturating_sub(range.start))?;
+        file.check_hash(index, bytes)
+    }
+}
+
+impl PackFile {
+    /// The entry for a file with these bytes.
+    pub fn of(path: &str, bytes: &[u8]) -> Self {
+        let digest = |chunk: &[u8]| hex::encode(Sha256::digest(chunk));
+        Self {
+            path: path.to_owned(),
+            size: bytes.len() as u64,
+            chunk_bytes: CHUNK_BYTES,
+            sha256: bytes.chunks(CHUNK_BYTES as usize).map(digest).collect(),
+        }
+    }
+
+    /// Number of chunks.
+    pub fn chunks(&self) -> u64 {
+        self.size.div_ceil(self.chunk_bytes)
+    }
+
+    /// Byte range of chunk `index` in the file.
+    pub fn chunk_range(&self, index: usize) -> std::ops::Range<u64> {
+        let start = (index as u64)
+            .saturating_mul(self.chunk_bytes)
+            .min(self.size);
+        start..start.saturating_add(self.chunk_bytes).min(self.size)
+    }
+
+    fn check_size(&self, actual: u64, expected: u64) -> Result<(), Error> {
+        if actual == expected {
+            return Ok(());
+        }
+        Err(Error::Size {
+            file: self.path.clone(),
+            expected,
+            actual,
+        })
+    }
+
+    fn check_hash(&self, index: usize, bytes: &[u8]) -> Result<(), Error> {
+        let actual = hex::encode(Sha256::digest(bytes));
+        let expected = self.sha256.get(index).cloned().unwrap_or_default();
+        if actual.eq_ignore_ascii_case(&expected) {
+            return Ok(());
+        }
+        Err(Error::Hash {
+            file: self.path.clone(),
+            chunk: index,
+            expected,
+            actual,
+        })
+    }
+}
+
+/// Where a pack's files come from: a folder, memory, a browser's storage.
+pub trait PackSource {
+    /// All bytes of one file, unverified.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when there is no such file or it cannot be read.
+    fn read(&self, file: &str) -> impl Future<Output = Result<Vec<u8>, Error>>;
+}
+
+/// A pack in memory.
+#[derive(Debug, Default, Clone)]
+pub struct MemorySource(pub BTreeMap<String, Vec<u8>>);
+
+impl PackSource for MemorySource {
+    async fn read(&self, file: &str) -> Result<Vec<u8>, Error> {
+        self.0.get(file).cloned().ok_or_else(|| Error::Missing {
+            file: file.to_owned(),
+            reason: "not in memory".to_owned(),
+        })
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::{DirSource, PackContents, write_pack};
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native {
+    use std::path::{Path, PathBuf};
+
+    use safetensors::tensor::TensorView;
+
+    use super::*;
+    use crate::ModelConfig;
+    use crate::weights::{Encoded, encode};
+
+    /// A pack in a folder.
+    #[derive(Debug, Clone)]
+    pub struct DirSource(pub PathBuf);
+
+    impl PackSource for DirSource {
+        async fn read(&self, file: &str) -> Result<Vec<u8>, Error> {
+            std::fs::read(self.0.join(file)).map_err(|e| Error::Missing {
+                file: file.to_owned(),
+                reason: e.to_string(),
+            })
+        }
+    }
+
+    /// Everything a pack is written from.
+    pub struct PackContents<'a> {
+        /// Name, description, license, context, tokens, examples; sizes and hashes are filled in.
+        pub manifest: Manifest,
+        /// The decoder's shape.
+        pub config: &'a ModelConfig,
+        /// `tokenizer.json`.
+        pub tokenizer: &'a [u8],
+        /// `chat_template.jinja`.
+        pub template: &'a str,
+        /// Name, shape and values of every tensor.
+        pub tensors: &'a [(String, Vec<usize>, Vec<f32>)],
+        /// Further files, such as a README.md with the model card.
+        pub extra: Vec<(&'a str, Vec<u8>)>,
+    }
+
+    /// Bytes after which a new shard begins: a browser holds one shard in memory while loading.
+    const SHARD_BYTES: usize = 16 << 20;
+
+    /// Writes a pack into `dir`, through a folder beside it that is renamed when complete: a pack
+    /// that was cut off never looks finished.
+    ///
+    /// # Errors
+    /// [`Error::Write`] naming the path.
+    pub fn write_pack(dir: &Path, contents: PackContents<'_>) -> Result<Manifest, Error> {
+        let PackContents {
+            mut manifest,
+            config,
+            tokenizer,
+            template,
+            tensors,
+            extra,
+        } = contents;
+        let mut files: Vec<(String, Vec<u8>)> = vec![
+            ("config.json".into(), pretty(&config.to_json())),
+            ("tokenizer.json".into(), tokenizer.to_vec()),
+            ("chat_template.jinja".into(), template.as_bytes().to_vec()),
+        ];
+        files.extend(shards(tensors, manifest.storage)?);
+        manifest.format = FORMAT;
+        manifest.parameters = config.parameters();
+        manifest.files = files
+            .iter()
+            .map(|(path, bytes)| PackFile::of(path, bytes))
+            .collect();
+        files.push((MANIFEST.into(), manifest.to_json()));
+        // Beside the manifest's files, for people: not fetched by a browser, so not listed.
+        files.extend(
+            extra
+                .into_iter()
+                .map(|(path, bytes)| (path.to_owned(), bytes)),
+        );
+        replace_folder(dir, &files)?;
+        Ok(manifest)
+    }
+
+    impl Manifest {
+        /// Replaces `sprat.json` in a written pack (to add a check or a calibration).
+        ///
+        /// # Errors
+        /// [`Error::Write`] naming the path.
+        pub fn save(&self, dir: &Path) -> Result<(), Error> {
+            let temporary = dir.join("sprat.json.part");
+            std::fs::write(&temporary, self.to_json()).map_err(|e| cannot(&temporary, &e))?;
+            let path = dir.join(MANIFEST);
+            std::fs::rename(&temporary, &path).map_err(|e| cannot(&path, &e))
+        }
+    }
+
+    fn pretty(json: &serde_json::Value) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(json).expect("a JSON value always serializes");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    fn shards(
+        tensors: &[(String, Vec<usize>, Vec<f32>)],
+        storage: Storage,
+    ) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let mut groups: Vec<Vec<Encoded>> = vec![Vec::new()];
+        let mut size = 0;
+        for (name, shape, values) in tensors {
+            let encoded = encode(name, shape, values, storage);
+            let bytes: usize = encoded.iter().map(|e| e.bytes.len()).sum();
+            if size > 0 && size + bytes > SHARD_BYTES {
+                groups.push(Vec::new());
+                size = 0;
+            }
+            size += bytes;
+            groups
+                .last_mut()
+                .expect("there is always a last group")
+                .extend(encoded);
+        }
+        let count = groups.len();
+        groups
+            .iter()
+            .enumerate()
+            .map(|(i, group)| {
+                let file = match count {
+                    1 => "model.safetensors".to_owned(),
+                    _ => format!("model-{:05}-of-{count:05}.safetensors", i + 1),
+                };
+                let views = group.iter().map(|e| {
+                    TensorView::new(e.dtype, e.shape.clone(), &e.bytes).map(|view| (&e.name, view))
+                });
+                let bytes = views
+                    .collect::<Result<Vec<_>, _>>()
+                    .and_then(|views| safetensors::serialize(views, None))
+                    .map_err(|e| Error::Safetensors {
+                        file: file.clone(),
+                        reason: e.to_string(),
+                    })?;
+                Ok((file, bytes))
+            })
+            .collect()
+    }
+
+    fn replace_folder(dir: &Path, files: &[(String, Vec<u8>)]) -> Result<(), Error> {
+        let name = dir
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let temporary = dir.with_file_name(format!("{name}.part"));
+        let old = dir.with_file_name(format!("{name}.old"));
+        let clear = |path: &Path| match std::fs::remove_dir_all(path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(cannot(path, &e)),
+            _ => Ok(()),
+        };
+        clear(&temporary)?;
+        std::fs::create_dir_all(&temporary).map_err(|e| cannot(&temporary, &e))?;
+        for (file, bytes) in files {
+            let path = temporary.join(file);
+            std::fs::write(&path, bytes).map_err(|e| cannot(&path, &e))?;
+        }
+        clear(&old)?;
+        if dir.exists() {
+            std::fs::rename(dir, &old).map_err(|e| cannot(dir, &e))?;
+        }
+        std::fs::rename(&temporary, dir).map_err(|e| cannot(dir, &e))?;
+        clear(&old)
+    }
+
+    fn cannot(path: &Path, error: &std::io::Error) -> Error {
+        Error::Write {
+            path: path.display().to_string(),
+            reason: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! From logits to the next token, and how sure the model was of it.
+//!
+//! Processors and their order are those of transformers' `generate`: repetition penalty,
+//! temperature, top-k, top-p, min-p.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::Error;
+
+/// How the next token is drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampling {
+    /// Divides the logits; 0 always takes the likeliest token.
+    pub temperature: f32,
+    /// Only the `top_k` likeliest tokens may be drawn; 0 for all.
+    pub top_k: usize,
+    /// Only the likeliest tokens that together reach this probability; 1 for all.
+    pub top_p: f32,
+    /// Only tokens at least this fraction as likely as the likeliest; 0 for all (arXiv 2407.01082).
+    pub min_p: f32,
+    /// Divides positive and multiplies negative logits of tokens seen before; 1 for none
+    /// (CTRL, arXiv 1909.05858).
+    pub repetition_penalty: f32,
+    /// The same seed draws the same tokens.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            seed: 0,
+        }
+    }
+}
+
+impl Sampling {
+    /// # Errors
+    /// [`Error::Option`] naming the first value out of range.
+    pub fn check(&self) -> Result<(), Error> {
+        let check = |option, value: f32, ok: bool, range| match ok && value.is_finite() {
+            true => Ok(()),
+            false => Err(Error::Option {
+                option,
+                value: value.to_string(),
+                range,
+            }),
+        };
+        let Self {
+            temperature,
+            top_p,
+            min_p,
+            repetition_penalty,
+            ..
+        } = *self;
+        check(
+            "temperature",
+            temperature,
+            (0.0..=100.0).contains(&temperature),
+            "0 to 100",
+        )?;
+        check(
+            "top_p",
+            top_p,
+            top_p > 0.0 && top_p <= 1.0,
+            "above 0 and at most 1",
+        )?;
+        check("min_p", min_p, (0.0..=1.0).contains(&min_p), "0 to 1")?;
+        let penalty_ok = repetition_penalty > 0.0 && repetition_penalty <= 100.0;
+        check(
+            "repetition_penalty",
+            repetition_penalty,
+            penalty_ok,
+            "above 0 and at most 100",
+        )
+    }
+}
+
+/// What the model's own distribution says about a token: before temperature, penalties and cuts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Confidence {
+    /// Natural logarithm of the token's probability.
+    pub logprob: f32,
+    /// Probability of the likeliest token minus that of the second.
+    pub margin: f32,
+    /// Entropy of the distribution, in nats.
+    pub entropy: f32,
+}
+
+/// Draws tokens by [`Sampling`]'s rules.
+pub(crate) struct Sampler {
+    sampling: Sampling,
+    rng: ChaCha8Rng,
+}
+
+impl Sampler {
+    pub(crate) fn new(sampling: Sampling) -> Result<Self, Error> {
+        sampling.check()?;
+        let rng = ChaCha8Rng::seed_from_u64(sampling.seed);
+        Ok(Self { sampling, rng })
+    }
+
+    /// The next token after `seen`, given its `logits` (finite, one per token).
+    pub(crate) fn next(&mut self, logits: &[f32], seen: &[u32]) -> u32 {
+        if self.sampling.temperature == 0.0 {
+            let penalized = penalize(logits, seen, self.sampling.repetition_penalty);
+            return argmax(&penalized);
+        }
+        let probabilities = distribution(logits, seen, &self.sampling);
+        // Inverse of the cumulative sum, in order of ids.
+        let mut left: f64 = self.rng.random();
+        let mut last = 0;
+        for (id, &p) in probabilities.iter().enumerate().filter(|(_, p)| **p > 0.0) {
+            last = id;
+            left -= p;
+            if left < 0.0 {
+                break;
+            }
+        }
+        last as u32
+    }
+}
+
+/// The distribution tokens are drawn from: one probability per token.
+fn distribution(logits: &[f32], seen: &[u32], sampling: &Sampling) -> Vec<f64> {
+    let penalized = penalize(logits, seen, sampling.repetition_penalty);
+    let scaled: Vec<f64> = penalized
+        .iter()
+        .map(|&l| f64::from(l) / f64::from(sampling.temperature))
+        .collect();
+    let mut probabilities = softmax(&scaled);
+    // Likeliest first; ties in order of ids.
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+    let mut keep = order.len();
+    if sampling.top_k > 0 {
+        keep = keep.min(sampling.top_k);
+        // Equal to the last one kept: stays, as in transformers.
+        while keep < order.len() && scaled[order[keep]] == scaled[order[keep - 1]] {
+            keep += 1;
+        }
+        cut(&mut probabilities, &order[keep..]);
+    }
+    if sampling.top_p < 1.0 {
+        let mut sum = 0.0;
+        let nucleus = order[..keep].iter().position(|&id| {
+            sum += probabilities[id];
+            sum >= f64::from(sampling.top_p)
+        });
+        keep = nucleus.map_or(keep, |last| last + 1);
+        cut(&mut probabilities, &order[keep..]);
+    }
+    if sampling.min_p > 0.0 {
+        let floor = probabilities[order[0]] * f64::from(sampling.min_p);
+        keep = order[..keep]
+            .iter()
+            .position(|&id| probabilities[id] < floor)
+            .unwrap_or(keep);
+        cut(&mut probabilities, &order[keep..]);
+    }
+    probabilities
+}
+
+/// Sets the given tokens' probabilities to 0 and the others' sum to 1.
+fn cut(probabilities: &mut [f64], ids: &[usize]) {
+    for &id in ids {
+        probabilities[id] = 0.0;
+    }
+    let sum: f64 = probabilities.iter().sum();
+    for p in probabilities {
+        *p /= sum;
+    }
+}
+
+fn penalize(logits: &[f32], seen: &[u32], penalty: f32) -> Vec<f32> {
+    let mut logits = logits.to_vec();
+    if penalty != 1.0 {
+        let mut done = vec![false; logits.len()];
+        for &id in seen {
+            let id = id as usize;
+            if id < done.len() && !std::mem::replace(&mut done[id], true) {
+                let logit = &mut logits[id];
+                *logit = if *logit < 0.0 {
+                    *logit * penalty
+                } else {
+                    *logit / penalty
+                };
+            }
+        }
+    }
+    logits
+}
+
+fn argmax(logits: &[f32]) -> u32 {
+    let mut best = 0;
+    for (id, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = id;
+        }
+    }
+    best as u32
+}
+
+fn softmax(logits: &[f64]) -> Vec<f64> {
+    let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mut p: Vec<f64> = logits.iter().map(|l| (l - max).exp()).collect();
+    let sum: f64 = p.iter().sum();
+    for x in &mut p {
+        *x /= sum;
+    }
+    p
+}
+
+/// Log-probabilities of all tokens, and the confidence in `token`.
+pub(crate) fn confidence(logits: &[f32], token: u32) -> (Vec<f32>, Confidence) {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&l| f64::from(l - max).exp()).sum();
+    let log_sum = sum.ln();
+    let (mut first, mut second, mut entropy) = (0f64, 0f64, 0f64);
+    let logprobs: Vec<f32> = logits
+        .iter()
+        .map(|&l| {
+            let logprob = f64::from(l - max) - log_sum;
+            let p = logprob.exp();
+            entropy -= p * logprob;
+            if p > first {
+                (first, second) = (p, first);
+            } else if p > second {
+                second = p;
+            }
+            logprob as f32
+        })
+        .collect();
+    let logprob = logprobs
+        .get(token as usize)
+        .copied()
+        .unwrap_or(f32::NEG_INFINITY);
+    let stats = Confidence {
+        logprob,
+        margin: (first - second) as f32,
+        entropy: entropy.max(0.0) as f32,
+    };
+    (logprobs, stats)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(serde::Deserialize)]
+    struct Goldens {
+        logits: std::collections::HashMap<String, Vec<f32>>,
+        cases: Vec<Case>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        logits: String,
+        history: Vec<u32>,
+        temperature: Option<f32>,
+        top_k: Option<usize>,
+        top_p: Option<f32>,
+        min_p: Option<f32>,
+        repetition_penalty: Option<f32>,
+        probabilities: Vec<f64>,
+    }
+
+    #[test]
+    fn distributions_equal_transformers() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/goldens/sampling/probabilities.json"
+        );
+        let goldens: Goldens = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        assert!(goldens.cases.len() > 20);
+        for (i, case) in goldens.cases.iter().enumerate() {
+            let sampling = Sampling {
+                temperature: case.temperature.unwrap_or(1.0),
+                top_k: case.top_k.unwrap_or(0),
+                top_p: case.top_p.unwrap_or(1.0),
+                min_p: case.min_p.unwrap_or(0.0),
+                repetition_penalty: case.repetition_penalty.unwrap_or(1.0),
+                seed: 0,
+            };
+            let actual = distribution(&goldens.logits[&case.logits], &case.history, &sampling);
+            for (id, (a, e)) in actual.iter().zip(&case.probabilities).enumerate() {
+                assert!(
+                    (a - e).abs() < 1e-5,
+                    "case {i} ({}), token {id}: {a}, {e}",
+                    case.logits
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_tokens() {
+        let sampling = Sampling {
+            temperature: 1.5,
+            seed: 7,
+            ..Sampling::default()
+        };
+        let logits: Vec<f32> = (0..50).map(|i| (i as f32 * 0.7).sin()).collect();
+        let draw = |seed| {
+            let mut s = Sampler::new(Sampling {
+                seed,
+                ..sampling.clone()
+            })
+            .unwrap();
+            (0..100).map(|_| s.next(&logits, &[])).collect::<Vec<_>>()
+        };
+        assert_eq!(draw(7), draw(7));
+        assert_ne!(draw(7), draw(8));
+    }
+
+    #[test]
+    fn frequencies_follow_the_distribution() {
+        let logits = [0.0, 1.0, 2.0, -1.0];
+        let sampling = Sampling {
+            temperature: 1.0,
+            ..Sampling::default()
+        };
+        let expected = distribution(&logits, &[], &sampling);
+        let mut sampler = Sampler::new(sampling).unwrap();
+        let mut counts = [0f64; 4];
+        let n = 20_000;
+        for _ in 0..n {
+            counts[sampler.next(&logits, &[]) as usize] += 1.0;
+        }
+        for (count, p) in counts.iter().zip(expected) {
+            let sigma = (p * (1.0 - p) / f64::from(n)).sqrt();
+            assert!((count / f64::from(n) - p).abs() < 5.0 * sigma);
+        }
+    }
+
+    #[test]
+    fn options_out_of_range_are_named() {
+        for (sampling, name) in [
+            (
+                Sampling {
+                    temperature: -1.0,
+                    ..Sampling::default()
+                },
+                "temperature",
+            ),
+            (
+                Sampling {
+                    temperature: f32::NAN,
+                    ..Sampling::default()
+                },
+                "temperature",
+            ),
+            (
+                Sampling {
+                    top_p: 0.0,
+                    ..Sampling::default()
+                },
+                "top_p",
+            ),
+            (
+                Sampling {
+                    min_p: 2.0,
+                    ..Sampling::default()
+                },
+                "min_p",
+            ),
+            (
+                Sampling {
+                    repetition_penalty: 0.0,
+                    ..Sampling::default()
+                },
+                "repetition_penalty",
+            ),
+        ] {
+            assert!(
+                matches!(sampling.check(), Err(Error::Option { option, .. }) if option == name)
+            );
+        }
+    }
+
+    #[test]
+    fn confidence_of_a_known_distribution() {
+        let logits = [0.7f32.ln(), 0.2f32.ln(), 0.1f32.ln()];
+        let (_, c) = confidence(&logits, 1);
+        let entropy = -(0.7f32 * 0.7f32.ln() + 0.2 * 0.2f32.ln() + 0.1 * 0.1f32.ln());
+        assert!((c.logprob - 0.2f32.ln()).abs() < 1e-6);
+        assert!((c.margin - 0.5).abs() < 1e-6);
+        assert!((c.entropy - entropy).abs() < 1e-6);
+    }
+
+    proptest! {
+        #[test]
+        fn a_draw_is_always_among_the_kept(
+            logits in proptest::collection::vec(-30f32..30.0, 1..60),
+            top_k in 0usize..10, top_p in 0.01f32..=1.0, min_p in 0f32..=1.0,
+            temperature in 0.05f32..5.0, penalty in 0.5f32..2.0, seed: u64,
+        ) {
+            let sampling = Sampling { temperature, top_k, top_p, min_p, repetition_penalty: penalty, seed };
+            let probabilities = distribution(&logits, &[0, 0, 99], &sampling);
+            prop_assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+            let id = Sampler::new(sampling).unwrap().next(&logits, &[0, 0, 99]);
+            prop_assert!(probabilities[id as usize] > 0.0);
+        }
+    }
+}

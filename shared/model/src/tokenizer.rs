@@ -1,0 +1,116 @@
+//! `tokenizer.json`, and text that streams out of it without broken characters.
+
+use crate::Error;
+
+/// Text to token ids and back, as Hugging Face's `tokenizer.json` says.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] when it does not parse.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, Error> {
+        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(failed)?;
+        Ok(Self { inner })
+    }
+
+    /// Token ids of `text`. Special tokens written out in the text become those tokens; none are
+    /// added, because the chat template writes them.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] when the text cannot be encoded.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
+        Ok(self
+            .inner
+            .encode_fast(text, false)
+            .map_err(failed)?
+            .get_ids()
+            .to_vec())
+    }
+
+    /// Text of `ids` without special tokens. Bytes that form no character become U+FFFD.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] when the decoder refuses the ids.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
+        self.inner.decode(ids, true).map_err(failed)
+    }
+
+    /// Tokens, special ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The special tokens, as text.
+    pub(crate) fn special_tokens(&self) -> Vec<String> {
+        let added = self.inner.get_added_tokens_decoder();
+        added
+            .into_values()
+            .filter(|token| token.special)
+            .map(|token| token.content)
+            .collect()
+    }
+
+    /// Id of a token written as it stands in the vocabulary, such as `<|end|>`.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// A token as it stands in the vocabulary; the empty string for an unknown id.
+    pub fn token(&self, id: u32) -> String {
+        self.inner.id_to_token(id).unwrap_or_default()
+    }
+}
+
+fn failed(error: tokenizers::Error) -> Error {
+    Error::Tokenizer(error.to_string())
+}
+
+/// Turns a stream of ids into a stream of text that never ends inside a UTF-8 character.
+///
+/// Decoding one id alone is wrong for tokenizers whose decoder looks at neighbours (leading
+/// spaces, bytes of one character), so a short window is decoded twice, without and with the
+/// newest ids, and the difference is new text.
+#[derive(Default)]
+pub struct Detokenizer {
+    window: Vec<u32>,
+    /// How much of the window has been given out.
+    read: usize,
+}
+
+impl Detokenizer {
+    /// Adds one id and returns the text that became certain; empty inside a character.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] when the decoder refuses the ids.
+    pub fn push(&mut self, id: u32, tokenizer: &Tokenizer) -> Result<String, Error> {
+        self.window.push(id);
+        let given = tokenizer.decode(&self.window[..self.read])?;
+        let all = tokenizer.decode(&self.window)?;
+        if all.len() <= given.len() || all.ends_with(char::REPLACEMENT_CHARACTER) {
+            return Ok(String::new());
+        }
+        let Some(new) = all.get(given.len()..) else {
+            return Ok(String::new());
+        };
+        let new = new.to_owned();
+        self.window.drain(..self.read);
+        self.read = self.window.len();
+        Ok(new)
+    }
+
+    /// The text still held back, with U+FFFD for an incomplete character.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] when the decoder refuses the ids.
+    pub fn finish(&mut self, tokenizer: &Tokenizer) -> Result<String, Error> {
+        let given = tokenizer.decode(&self.window[..self.read])?;
+        let all = tokenizer.decode(&self.window)?;
+        self.window.clear();
+        self.read = 0;
+        Ok(all.get(given.len()..).unwrap_or_default().to_owned())
+    }
+}

@@ -1,0 +1,99 @@
+//! What the suites share: the devices to test, and packs made of golden models.
+
+use std::path::PathBuf;
+
+use sprat_model::{Device, MANIFEST, Manifest, MemorySource, ModelConfig, PackFile, Storage};
+
+/// Every backend compiled in, with its name. wgpu takes a software adapter, so that the suite
+/// needs no GPU; `SPRAT_TEST_GPU=1` takes the machine's own.
+pub(crate) fn devices() -> Vec<(&'static str, Device)> {
+    let mut devices = vec![("flex", Device::flex())];
+    #[cfg(feature = "wgpu")]
+    {
+        let kind = match std::env::var_os("SPRAT_TEST_GPU") {
+            Some(_) => burn::tensor::DeviceKind::DefaultDevice,
+            None => burn::tensor::DeviceKind::Cpu,
+        };
+        devices.push(("wgpu", Device::wgpu(kind)));
+    }
+    #[cfg(feature = "cuda")]
+    devices.push(("cuda", Device::cuda(0)));
+    devices
+}
+
+/// A folder of golden files, made by the script in it.
+pub(crate) fn goldens(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/goldens")
+        .join(name)
+}
+
+pub(crate) const GOLDEN_MODELS: [&str; 5] = [
+    "llama-gqa-tied",
+    "llama-mha-untied",
+    "qwen3-qknorm-tied",
+    "qwen2-bias-untied",
+    "llama-f16-shards",
+];
+
+/// A word-level tokenizer of 256 words "t0" to "t255", for models without one of their own.
+pub(crate) fn word_tokenizer() -> Vec<u8> {
+    let vocab: serde_json::Map<String, serde_json::Value> =
+        (0..256).map(|i| (format!("t{i}"), i.into())).collect();
+    serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "normalizer": null,
+        "added_tokens": [{"id": 2, "content": "t2", "single_word": false, "lstrip": false,
+            "rstrip": false, "normalized": false, "special": true}],
+        "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "t0"}
+    })
+    .to_string()
+    .into_bytes()
+}
+
+pub(crate) const TEMPLATE: &str = "{% for m in messages %}{{ m.content }} {% endfor %}{% if add_generation_prompt %}t3{% endif %}";
+
+/// A golden model as a pack in memory.
+pub(crate) fn golden_pack(name: &str) -> MemorySource {
+    let folder = goldens("model").join(name);
+    let mut source = MemorySource::default();
+    source.0.insert("tokenizer.json".into(), word_tokenizer());
+    source
+        .0
+        .insert("chat_template.jinja".into(), TEMPLATE.into());
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let file = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if file == "config.json" || (file.starts_with("model") && file.ends_with(".safetensors")) {
+            source.0.insert(file, std::fs::read(path).unwrap());
+        }
+    }
+    seal(source)
+}
+
+/// Writes the manifest for the files as they are.
+pub(crate) fn seal(mut source: MemorySource) -> MemorySource {
+    source.0.remove(MANIFEST);
+    let config = ModelConfig::from_json(&source.0["config.json"]).unwrap();
+    let manifest = Manifest {
+        format: sprat_model::FORMAT,
+        name: "golden".into(),
+        description: "A random model.".into(),
+        license: "MIT".into(),
+        context: config.max_position_embeddings,
+        parameters: config.parameters(),
+        storage: Storage::F32,
+        bos_token: "t1".into(),
+        eos_token: "t2".into(),
+        examples: vec![],
+        files: source
+            .0
+            .iter()
+            .map(|(path, bytes)| PackFile::of(path, bytes))
+            .collect(),
+        calibration: None,
+        check: None,
+    };
+    source.0.insert(MANIFEST.into(), manifest.to_json());
+    source
+}

@@ -1,0 +1,7 @@
+//! The model crate's suite: against transformers' golden values, on every backend compiled in.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod golden;
+mod pack;
+mod text;

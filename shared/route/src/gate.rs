@@ -1,0 +1,321 @@
+//! From a model's signals to one calibrated confidence, and the threshold above which an answer
+//! is good enough to keep.
+//!
+//! A gate is data: a standardized logistic regression on [`Features`], optionally recalibrated by
+//! an isotonic map, plus the threshold and the figures it was fitted on. It is fitted once per
+//! model by [`fit`] and lives, as JSON, in the model's pack.
+
+mod fit;
+mod isotonic;
+mod logistic;
+
+use serde::{Deserialize, Serialize};
+
+pub use fit::{CalibrationKind, Example, FitOptions, Split, fit, question_hash, split};
+
+use crate::{
+    Error,
+    signals::{FEATURES, Features, Signals},
+};
+use isotonic::Isotonic;
+use logistic::Logistic;
+
+/// Version of the stored form; another one is refused.
+pub const VERSION: u32 = 1;
+
+/// A threshold that no confidence reaches.
+const KEEP_NOTHING: f32 = 2.0;
+
+/// A calibrated gate. Reading one (by [`Gate::from_json`] or any other serde format) checks it.
+///
+/// ```
+/// use sprat_route::gate::{Example, FitOptions, Gate, fit};
+/// use sprat_route::signals::{Signals, TokenSignal};
+/// // An imaginary model that is right whenever its margins are wide.
+/// let signals = |margin: f32| -> Signals {
+///     [TokenSignal { logprob: margin - 1.0, margin, entropy: 1.0 - margin }].into_iter().collect()
+/// };
+/// let examples: Vec<Example> = (0..1000u64)
+///     .map(|i| (i, (i * 37 % 100) as f32 / 100.0))
+///     .map(|(i, m)| Example { features: signals(m).features(), correct: m > 0.4, hash: i })
+///     .collect();
+/// let gate = fit(&examples, &FitOptions::default())?;
+/// let gate = Gate::from_json(gate.to_json().as_bytes())?;
+/// assert!(gate.keeps(gate.confidence(&signals(0.95))));
+/// assert!(!gate.keeps(gate.confidence(&signals(0.05))));
+/// # Ok::<(), sprat_route::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
+pub struct Gate {
+    version: u32,
+    features: Vec<String>,
+    logistic: Logistic,
+    calibration: Calibration,
+    threshold: f32,
+    fitted_on: FittedOn,
+}
+
+/// The stored form, before it is checked.
+#[derive(Deserialize)]
+struct Stored {
+    version: u32,
+    features: Vec<String>,
+    logistic: Logistic,
+    calibration: Calibration,
+    threshold: f32,
+    fitted_on: FittedOn,
+}
+
+/// What is done to the regression's probability.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Calibration {
+    /// Nothing: it is the confidence.
+    Logistic,
+    /// A monotone map, learned on answers that the regression has not seen.
+    Isotonic(Isotonic),
+}
+
+/// What a gate was fitted on and how well it did; for receipts, model cards and reports.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FittedOn {
+    /// The data, in words.
+    pub data: String,
+    /// Answers in all.
+    pub n: usize,
+    /// Share of them that was right.
+    pub accuracy: f64,
+    /// Answers used to fit the confidence.
+    pub fit: usize,
+    /// Other answers, used to choose the threshold.
+    pub calibrate: usize,
+    /// The bound: at most this share of kept answers is wrong ...
+    pub alpha: f64,
+    /// ... except with this probability.
+    pub delta: f64,
+    /// Answers of the calibration part that the threshold keeps.
+    pub kept: usize,
+    /// Wrong ones among them.
+    pub errors: usize,
+    /// Upper Clopper-Pearson bound on the error among kept answers; `None` if nothing is kept.
+    pub bound: Option<f64>,
+    /// Figures on answers used for nothing else.
+    pub test: Figures,
+    /// What the threshold promises, or why it keeps nothing; a sentence.
+    pub note: String,
+}
+
+/// A gate's figures on held-out answers. `None` where a figure is not defined on so few.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Answers.
+    pub n: usize,
+    /// Share of right ones.
+    pub accuracy: Option<f64>,
+    /// Expected calibration error, 15 bins of equal mass.
+    pub ece: Option<f64>,
+    /// Brier score.
+    pub brier: Option<f64>,
+    /// Negative log-likelihood in nats.
+    pub nll: Option<f64>,
+    /// Area under the ROC curve of confidence against being right.
+    pub auroc: Option<f64>,
+    /// Answers that the threshold keeps.
+    pub kept: usize,
+    /// Wrong ones among them.
+    pub errors: usize,
+}
+
+impl Gate {
+    /// Reads a stored gate and checks it.
+    ///
+    /// # Errors
+    /// [`Error::Gate`] where it is not JSON, of another version, or not a usable gate.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, Error> {
+        serde_json::from_slice(bytes).map_err(|error| Error::Gate(error.to_string()))
+    }
+
+    /// The stored form. Reading it back gives the same confidences.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a gate has no maps with odd keys")
+    }
+
+    /// Probability that the answer with these signals is right, in `[0, 1]`. It is defined on the
+    /// beginning of an answer too, though it was calibrated on whole ones. No signals, or one out
+    /// of range (NaN, a positive log-probability), give 0.
+    pub fn confidence(&self, signals: &Signals) -> f32 {
+        self.confidence_of(&signals.features())
+    }
+
+    /// As [`Gate::confidence`], for features that were kept from earlier.
+    pub fn confidence_of(&self, features: &Features) -> f32 {
+        confidence(&self.logistic, &self.calibration, features)
+    }
+
+    /// The least confidence that is kept. Above 1 if nothing is.
+    pub fn threshold(&self) -> f32 {
+        self.threshold
+    }
+
+    /// Whether an answer of this confidence is good enough.
+    pub fn keeps(&self, confidence: f32) -> bool {
+        confidence >= self.threshold
+    }
+
+    /// Whether no threshold met the bound, so that every answer counts as unsure.
+    pub fn keeps_nothing(&self) -> bool {
+        self.threshold > 1.0
+    }
+
+    /// What it was fitted on, and its figures.
+    pub fn fitted_on(&self) -> &FittedOn {
+        &self.fitted_on
+    }
+}
+
+fn confidence(logistic: &Logistic, calibration: &Calibration, features: &Features) -> f32 {
+    if !features.is_valid() {
+        return 0.0;
+    }
+    let raw = logistic.probability(features.values());
+    let calibrated = match calibration {
+        Calibration::Logistic => raw,
+        Calibration::Isotonic(map) => map.value(raw),
+    };
+    if calibrated.is_finite() { calibrated.clamp(0.0, 1.0) as f32 } else { 0.0 }
+}
+
+impl TryFrom<Stored> for Gate {
+    type Error = String;
+
+    fn try_from(stored: Stored) -> Result<Self, String> {
+        let Stored { version, features, logistic, calibration, threshold, fitted_on } = stored;
+        if version != VERSION {
+            return Err(format!("it has version {version}, not {VERSION}"));
+        }
+        if features != FEATURES {
+            return Err("it was fitted on other features".into());
+        }
+        logistic.check(FEATURES.len())?;
+        if let Calibration::Isotonic(map) = &calibration {
+            map.check()?;
+        }
+        // A threshold of 0 would keep answers whose signals are broken.
+        if !(threshold > 0.0 && threshold.is_finite()) {
+            return Err(format!("its threshold is {threshold}"));
+        }
+        for (name, value) in [("alpha", fitted_on.alpha), ("delta", fitted_on.delta)] {
+            if !(value > 0.0 && value < 1.0) {
+                return Err(format!("its {name} is {value}"));
+            }
+        }
+        Ok(Self { version, features, logistic, calibration, threshold, fitted_on })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signals::TokenSignal;
+    use proptest::prelude::*;
+
+    /// Answers of an imaginary model: one hidden quality drives signals and correctness.
+    pub(super) fn answers(seed: u64, n: usize) -> Vec<Example> {
+        let mut random = crate::random::SplitMix64::new(seed);
+        (0..n)
+            .map(|_| {
+                let quality = random.unit();
+                let length = 1 + random.below(12);
+                let signals: Signals = (0..length)
+                    .map(|_| {
+                        let p = (quality * 0.7 + random.unit() * 0.3).clamp(0.01, 0.99);
+                        let (logprob, margin) = (libm::log(p) as f32, p as f32);
+                        TokenSignal { logprob, margin, entropy: 1.0 - p as f32 }
+                    })
+                    .collect();
+                let correct = random.unit() < 1.0 / (1.0 + libm::exp(-12.0 * (quality - 0.4)));
+                Example { features: signals.features(), correct, hash: random.next() }
+            })
+            .collect()
+    }
+
+    fn gates() -> Vec<Gate> {
+        [CalibrationKind::Logistic, CalibrationKind::Isotonic]
+            .map(|calibration| {
+                let options = FitOptions { calibration, alpha: 0.1, ..FitOptions::default() };
+                fit(&answers(1, 3000), &options).unwrap()
+            })
+            .into()
+    }
+
+    #[test]
+    fn storing_changes_no_confidence() {
+        for gate in gates() {
+            let read = Gate::from_json(gate.to_json().as_bytes()).unwrap();
+            assert_eq!(read.threshold(), gate.threshold());
+            for example in answers(2, 300) {
+                let confidence = gate.confidence_of(&example.features);
+                assert_eq!(confidence, read.confidence_of(&example.features));
+            }
+        }
+    }
+
+    #[test]
+    fn broken_signals_are_never_trusted() {
+        let bad = TokenSignal { logprob: f32::NAN, margin: 0.9, entropy: 0.1 };
+        for gate in gates() {
+            assert!(!gate.keeps_nothing(), "{}", gate.fitted_on().note);
+            for signals in [Signals::new(), [bad].into_iter().collect()] {
+                assert_eq!(gate.confidence(&signals), 0.0);
+                assert!(!gate.keeps(gate.confidence(&signals)));
+            }
+            assert!(!gate.keeps(f32::NAN));
+        }
+    }
+
+    #[test]
+    fn a_damaged_gate_is_refused() {
+        let [_, gate] = gates().try_into().unwrap();
+        let good: serde_json::Value = serde_json::from_str(&gate.to_json()).unwrap();
+        assert!(serde_json::from_value::<Gate>(good.clone()).is_ok());
+        for (pointer, value) in [
+            ("/version", serde_json::json!(7)),
+            ("/features/0", serde_json::json!("temperature")),
+            ("/logistic/weights/3", serde_json::json!(null)),
+            ("/logistic/weights", serde_json::json!([1.0, 2.0])),
+            ("/logistic/scale/2", serde_json::json!(0.0)),
+            ("/calibration/isotonic/y", serde_json::json!([])),
+            ("/calibration/isotonic/y/0", serde_json::json!(1.5)),
+            ("/threshold", serde_json::json!(0.0)),
+            ("/threshold", serde_json::json!("high")),
+            ("/fitted_on/alpha", serde_json::json!(-1)),
+        ] {
+            let mut bad = good.clone();
+            *bad.pointer_mut(pointer).unwrap() = value;
+            let bytes = serde_json::to_vec(&bad).unwrap();
+            let error = Gate::from_json(&bytes).expect_err(pointer).to_string();
+            assert!(error.starts_with("cannot use the stored gate"), "{error}");
+        }
+        assert!(Gate::from_json(b"{").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_signals_give_a_probability(tokens in prop::collection::vec(any::<(f32, f32, f32)>(), 0..20)) {
+            static GATES: std::sync::LazyLock<Vec<Gate>> = std::sync::LazyLock::new(gates);
+            let signals: Signals = tokens
+                .iter()
+                .map(|&(logprob, margin, entropy)| TokenSignal { logprob, margin, entropy })
+                .collect();
+            for gate in GATES.iter() {
+                prop_assert!((0.0..=1.0).contains(&gate.confidence(&signals)));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Gate::from_json(&bytes);
+        }
+    }
+}

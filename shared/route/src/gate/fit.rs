@@ -1,0 +1,386 @@
+//! Fitting a gate: confidence on one part of the answers, the threshold on a second, figures on a
+//! third. The parts are chosen by a hash of the question, so one question is never in two of them.
+
+use super::{
+    Calibration, Figures, FittedOn, Gate, KEEP_NOTHING, VERSION, confidence, isotonic::Isotonic,
+    logistic::Logistic,
+};
+use crate::{
+    Error,
+    metrics::{self, beta_quantile, clopper_pearson_upper},
+    random::SplitMix64,
+    signals::{FEATURES, Features},
+};
+
+/// One answer of the model to a question with a known solution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Example {
+    /// What the model showed while answering.
+    pub features: Features,
+    /// Whether the answer was right.
+    pub correct: bool,
+    /// A hash of the question, see [`question_hash`]: decides the part it belongs to.
+    pub hash: u64,
+}
+
+/// How confidence is calibrated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CalibrationKind {
+    /// The regression's probability as it is. Needs the least data.
+    #[default]
+    Logistic,
+    /// Recalibrated by an isotonic map on a third of the fitting part.
+    Isotonic,
+}
+
+/// What a gate must promise, and how it is fitted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FitOptions {
+    /// Largest share of wrong answers among those kept.
+    pub alpha: f64,
+    /// Probability with which that may fail to hold.
+    pub delta: f64,
+    /// Ridge penalty on the standardized weights.
+    pub ridge: f64,
+    /// How confidence is calibrated.
+    pub calibration: CalibrationKind,
+    /// The data in words, for the record.
+    pub data: String,
+}
+
+impl Default for FitOptions {
+    fn default() -> Self {
+        Self {
+            alpha: 0.05,
+            delta: 0.05,
+            ridge: 1.0,
+            calibration: CalibrationKind::default(),
+            data: String::new(),
+        }
+    }
+}
+
+/// The three parts of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// Fits the confidence (60 %).
+    Fit,
+    /// Chooses the threshold (20 %).
+    Calibrate,
+    /// Is only measured (20 %).
+    Test,
+}
+
+/// The part to which a question belongs.
+pub fn split(hash: u64) -> Split {
+    match SplitMix64::new(hash).unit() {
+        part if part < 0.6 => Split::Fit,
+        part if part < 0.8 => Split::Calibrate,
+        _ => Split::Test,
+    }
+}
+
+/// FNV-1a hash of a question in lower case with single spaces, so that trivially different
+/// spellings of one question share a part.
+pub fn question_hash(question: &str) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut absorb = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    for (index, word) in question.to_lowercase().split_whitespace().enumerate() {
+        if index > 0 {
+            absorb(b' ');
+        }
+        word.bytes().for_each(&mut absorb);
+    }
+    hash
+}
+
+/// Fits a gate. The same examples, in the same order, give the same gate.
+///
+/// The threshold is the lowest in an unbroken run of thresholds whose upper Clopper-Pearson bound
+/// on the error among kept answers is at most `alpha`, on answers that neither the confidence nor
+/// the run's start depend on (fixed-sequence testing: Angelopoulos et al., "Learn then Test",
+/// arXiv 2110.01052). So the bound holds with probability 1 - `delta` over new questions of the
+/// same kind. Where no threshold meets it, the gate keeps nothing and its note says so.
+///
+/// # Errors
+/// [`Error::Fit`] where an option is out of range or fewer than 10 usable answers are left to fit
+/// the confidence on.
+pub fn fit(examples: &[Example], options: &FitOptions) -> Result<Gate, Error> {
+    check(options)?;
+    let part = |wanted: Split| -> Vec<&Example> {
+        examples.iter().filter(|example| split(example.hash) == wanted).collect()
+    };
+    let (fitting, calibrate, test) =
+        (part(Split::Fit), part(Split::Calibrate), part(Split::Test));
+    let (logistic, calibration) = fit_confidence(&fitting, options)?;
+    let score = |part: &[&Example]| -> Vec<(f32, bool)> {
+        part.iter().map(|e| (confidence(&logistic, &calibration, &e.features), e.correct)).collect()
+    };
+    let sequence = Sequence::plan(&score(&fitting), calibrate.len(), options)?;
+    let chosen = sequence.walk(&score(&calibrate), options)?;
+    let threshold = chosen.as_ref().map_or(KEEP_NOTHING, |chosen| chosen.threshold);
+    let right = examples.iter().filter(|example| example.correct).count();
+    let fitted_on = FittedOn {
+        data: options.data.clone(),
+        n: examples.len(),
+        accuracy: right as f64 / examples.len() as f64,
+        fit: fitting.len(),
+        calibrate: calibrate.len(),
+        alpha: options.alpha,
+        delta: options.delta,
+        kept: chosen.as_ref().map_or(0, |chosen| chosen.kept),
+        errors: chosen.as_ref().map_or(0, |chosen| chosen.errors),
+        bound: chosen.as_ref().map(|chosen| chosen.bound),
+        test: figures(&score(&test), threshold),
+        note: note(chosen.as_ref(), calibrate.len(), options),
+    };
+    let features = FEATURES.map(String::from).into();
+    Ok(Gate { version: VERSION, features, logistic, calibration, threshold, fitted_on })
+}
+
+fn check(options: &FitOptions) -> Result<(), Error> {
+    for (name, value) in [("alpha", options.alpha), ("delta", options.delta)] {
+        if !(value > 0.0 && value < 1.0) {
+            return Err(Error::Fit(format!("{name} is {value}; choose it between 0 and 1")));
+        }
+    }
+    if !(options.ridge > 0.0 && options.ridge.is_finite()) {
+        let ridge = options.ridge;
+        return Err(Error::Fit(format!("the ridge penalty is {ridge}; choose it above 0")));
+    }
+    Ok(())
+}
+
+fn fit_confidence(
+    fitting: &[&Example],
+    options: &FitOptions,
+) -> Result<(Logistic, Calibration), Error> {
+    const LEAST: usize = 10;
+    let usable: Vec<&Example> =
+        fitting.iter().copied().filter(|example| example.features.is_valid()).collect();
+    // The second number of the hash's stream; the first one chose the part.
+    let for_isotonic = |example: &&Example| {
+        let mut stream = SplitMix64::new(example.hash);
+        stream.next();
+        options.calibration == CalibrationKind::Isotonic && stream.unit() < 1.0 / 3.0
+    };
+    let (second, first): (Vec<&Example>, Vec<&Example>) =
+        usable.iter().copied().partition(for_isotonic);
+    if first.len() < LEAST {
+        return Err(Error::Fit(format!(
+            "only {} usable answers are left to fit on, at least {LEAST} are needed; \
+             give it more questions",
+            first.len()
+        )));
+    }
+    let rows: Vec<&[f64]> = first.iter().map(|e| e.features.values().as_slice()).collect();
+    let outcomes: Vec<bool> = first.iter().map(|example| example.correct).collect();
+    let logistic = Logistic::fit(&rows, &outcomes, options.ridge);
+    let answers: Vec<(f64, bool)> =
+        second.iter().map(|e| (logistic.probability(e.features.values()), e.correct)).collect();
+    let n = answers.len();
+    let calibration = match Isotonic::fit(answers) {
+        Some(mut map) => {
+            map.moderate(n);
+            Calibration::Isotonic(map)
+        }
+        None => Calibration::Logistic,
+    };
+    Ok((logistic, calibration))
+}
+
+/// Thresholds to be tested in a fixed order, strict to lenient, from the first to a failure.
+/// Everything here is decided without looking at the calibration part.
+struct Sequence {
+    thresholds: Vec<f32>,
+}
+
+struct Chosen {
+    threshold: f32,
+    kept: usize,
+    errors: usize,
+    bound: f64,
+}
+
+impl Sequence {
+    /// One threshold for each per cent of the fitting part, from the one that is likeliest to pass
+    /// on `size` new answers: a stricter one would be lost for want of answers, not for errors.
+    fn plan(fitting: &[(f32, bool)], size: usize, options: &FitOptions) -> Result<Self, Error> {
+        const STEPS: usize = 100;
+        let mut sorted = fitting.to_vec();
+        sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let n = sorted.len();
+        let mut thresholds: Vec<f32> =
+            (1..=STEPS).map(|step| sorted[(step * n).div_ceil(STEPS) - 1].0).collect();
+        thresholds.dedup();
+        thresholds.retain(|threshold| *threshold > 0.0);
+        let shrink = size as f64 / n as f64;
+        let mut start = (f64::INFINITY, 0);
+        for (index, &threshold) in thresholds.iter().enumerate() {
+            let (kept, errors) = count(fitting, threshold);
+            let (kept, errors) = (kept as f64 * shrink, errors as f64 * shrink);
+            // The Clopper-Pearson bound for the counts to be expected, which need not be whole.
+            let bound = if kept > errors {
+                beta_quantile(1.0 - options.delta, errors + 1.0, kept - errors)?
+            } else {
+                1.0
+            };
+            if bound < start.0 {
+                start = (bound, index);
+            }
+        }
+        thresholds.drain(..start.1);
+        Ok(Self { thresholds })
+    }
+
+    fn walk(&self, calibrate: &[(f32, bool)], options: &FitOptions) -> Result<Option<Chosen>, Error> {
+        let mut chosen = None;
+        for &threshold in &self.thresholds {
+            let (kept, errors) = count(calibrate, threshold);
+            if kept == 0 {
+                break;
+            }
+            let bound = clopper_pearson_upper(errors as u64, kept as u64, options.delta)?;
+            if bound > options.alpha {
+                break;
+            }
+            chosen = Some(Chosen { threshold, kept, errors, bound });
+        }
+        Ok(chosen)
+    }
+}
+
+/// How many answers a threshold keeps, and how many of those are wrong.
+fn count(scored: &[(f32, bool)], threshold: f32) -> (usize, usize) {
+    let kept = scored.iter().filter(|(confidence, _)| *confidence >= threshold);
+    kept.fold((0, 0), |(kept, errors), (_, correct)| (kept + 1, errors + usize::from(!correct)))
+}
+
+fn figures(test: &[(f32, bool)], threshold: f32) -> Figures {
+    let (confidence, correct): (Vec<f32>, Vec<bool>) = test.iter().copied().unzip();
+    let (kept, errors) = count(test, threshold);
+    let right = correct.iter().filter(|c| **c).count();
+    Figures {
+        n: test.len(),
+        accuracy: (!test.is_empty()).then(|| right as f64 / test.len() as f64),
+        ece: metrics::ece(&confidence, &correct, metrics::ECE_BINS).ok(),
+        brier: metrics::brier(&confidence, &correct).ok(),
+        nll: metrics::nll(&confidence, &correct).ok(),
+        auroc: metrics::auroc(&confidence, &correct).ok(),
+        kept,
+        errors,
+    }
+}
+
+fn note(chosen: Option<&Chosen>, calibrate: usize, options: &FitOptions) -> String {
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    let (alpha, delta) = (percent(options.alpha), percent(options.delta));
+    match chosen {
+        Some(chosen) => format!(
+            "Of the answers kept, at most {alpha} are wrong, except with probability {delta} \
+             ({} wrong of {} kept, of {calibrate}; bound {}).",
+            chosen.errors,
+            chosen.kept,
+            percent(chosen.bound),
+        ),
+        None => {
+            let least = libm::ceil(libm::log(options.delta) / libm::log1p(-options.alpha));
+            format!(
+                "Keeps nothing: no threshold could be shown to keep at most {alpha} wrong answers, \
+                 except with probability {delta}, on {calibrate} answers (it takes at least \
+                 {least} kept without an error). Calibrate on more questions, allow more errors, \
+                 or train a better model."
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::answers;
+    use super::*;
+
+    #[test]
+    fn the_parts_have_their_sizes_and_spelling_does_not_matter() {
+        let mut counts = [0.0; 3];
+        for hash in 0..10_000 {
+            counts[split(hash) as usize] += 1e-4;
+        }
+        assert!(counts.iter().zip([0.6, 0.2, 0.2]).all(|(a, b): (&f64, f64)| (a - b).abs() < 0.02));
+        assert_eq!(question_hash("What  is\n2+2? "), question_hash("what is 2+2?"));
+        assert_ne!(question_hash("what is 2+2?"), question_hash("whatis 2+2?"));
+        // The published test vectors of FNV-1a, 64 bits.
+        assert_eq!(question_hash(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(question_hash("foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn fitting_is_deterministic_calibrated_and_ranks_well() {
+        for calibration in [CalibrationKind::Logistic, CalibrationKind::Isotonic] {
+            let options = FitOptions { alpha: 0.1, calibration, ..FitOptions::default() };
+            let examples = answers(5, 5000);
+            let gate = fit(&examples, &options).unwrap();
+            assert_eq!(gate, fit(&examples, &options).unwrap());
+            let test = &gate.fitted_on().test;
+            assert!(test.n > 900 && test.kept > 100);
+            assert!(test.auroc.unwrap() > 0.7 && test.ece.unwrap() < 0.06, "{test:?}");
+            assert!(gate.fitted_on().bound.unwrap() <= 0.1);
+        }
+    }
+
+    #[test]
+    fn keeps_nothing_and_says_so() {
+        // Too few answers for the bound, then answers that are all wrong.
+        let mut examples = answers(6, 100);
+        let gate = fit(&examples, &FitOptions::default()).unwrap();
+        assert!(gate.keeps_nothing() && !gate.keeps(1.0));
+        assert!(gate.fitted_on().note.starts_with("Keeps nothing"), "{}", gate.fitted_on().note);
+        assert_eq!(Gate::from_json(gate.to_json().as_bytes()).unwrap(), gate);
+        examples = answers(6, 2000);
+        examples.iter_mut().for_each(|example| example.correct = false);
+        assert!(fit(&examples, &FitOptions::default()).unwrap().keeps_nothing());
+        examples.iter_mut().for_each(|example| example.correct = true);
+        assert!(!fit(&examples, &FitOptions::default()).unwrap().keeps_nothing());
+    }
+
+    #[test]
+    fn bad_requests_are_named() {
+        for options in [
+            FitOptions { alpha: 0.0, ..FitOptions::default() },
+            FitOptions { delta: f64::NAN, ..FitOptions::default() },
+            FitOptions { ridge: -1.0, ..FitOptions::default() },
+        ] {
+            assert!(fit(&answers(1, 100), &options).is_err());
+        }
+        assert!(fit(&[], &FitOptions::default()).is_err());
+    }
+
+    /// The promise itself, on a model whose true risk is known in closed form: its confidence is
+    /// uniform on (0, 1) and right with probability sqrt(confidence), so the risk among answers
+    /// kept at t is 1 - (2/3) (1 - t^1.5) / (1 - t).
+    #[test]
+    fn the_bound_holds_as_often_as_it_says() {
+        let options = FitOptions { alpha: 0.15, delta: 0.1, ..FitOptions::default() };
+        let (rounds, mut broken, mut found) = (400, 0, 0);
+        for seed in 0..rounds {
+            let mut random = SplitMix64::new(seed);
+            let mut draw = |n: usize| -> Vec<(f32, bool)> {
+                (0..n)
+                    .map(|_| (random.unit(), random.unit()))
+                    .map(|(c, luck)| (c as f32, luck < libm::sqrt(c)))
+                    .collect()
+            };
+            let (fitting, calibrate) = (draw(600), draw(300));
+            let sequence = Sequence::plan(&fitting, calibrate.len(), &options).unwrap();
+            if let Some(chosen) = sequence.walk(&calibrate, &options).unwrap() {
+                let t = f64::from(chosen.threshold);
+                let risk = 1.0 - 2.0 / 3.0 * (1.0 - libm::pow(t, 1.5)) / (1.0 - t);
+                found += 1;
+                broken += u32::from(risk > options.alpha);
+            }
+        }
+        // 10 % of 400, and three standard deviations of that count.
+        assert!(broken <= 58, "broken in {broken} of {rounds}");
+        assert!(found > 300, "a threshold was found in only {found} of {rounds}");
+    }
+}

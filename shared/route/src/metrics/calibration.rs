@@ -1,0 +1,226 @@
+//! Does a confidence mean what it says, and does it put right answers above wrong ones?
+
+use serde::{Deserialize, Serialize};
+
+use super::checked;
+use crate::Error;
+
+/// The usual number of bins for [`ece`].
+pub const ECE_BINS: usize = 15;
+
+/// Mean squared distance between confidence and outcome; lower is better. G. W. Brier (1950).
+///
+/// # Errors
+/// Where there are no answers, lengths differ, or a confidence is outside `[0, 1]`.
+pub fn brier<C: Into<f64> + Copy>(confidence: &[C], correct: &[bool]) -> Result<f64, Error> {
+    let pairs = checked("the Brier score", confidence, correct)?;
+    let squares = pairs.iter().map(|&(c, y)| (c - f64::from(y)) * (c - f64::from(y)));
+    Ok(squares.sum::<f64>() / pairs.len() as f64)
+}
+
+/// Mean negative log-likelihood in nats. Confidences are kept 2^-52 away from 0 and 1, as
+/// scikit-learn's `log_loss` does, so that one certain mistake costs about 36 nats and not infinity.
+///
+/// # Errors
+/// As [`brier`].
+pub fn nll<C: Into<f64> + Copy>(confidence: &[C], correct: &[bool]) -> Result<f64, Error> {
+    let pairs = checked("the negative log-likelihood", confidence, correct)?;
+    let sum: f64 = pairs
+        .iter()
+        .map(|&(c, y)| {
+            let c = c.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
+            -libm::log(if y { c } else { 1.0 - c })
+        })
+        .sum();
+    Ok(sum / pairs.len() as f64)
+}
+
+/// One bin of a reliability diagram.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bin {
+    /// Answers in it.
+    pub n: usize,
+    /// Their mean confidence.
+    pub confidence: f64,
+    /// The share of them that is right.
+    pub accuracy: f64,
+}
+
+/// Answers sorted by confidence and cut into `bins` of equal mass. Equal confidences stay in one
+/// bin, so the result does not depend on the order of the answers; there may be fewer bins.
+///
+/// # Errors
+/// As [`brier`], and where `bins` is 0.
+pub fn reliability<C: Into<f64> + Copy>(
+    confidence: &[C],
+    correct: &[bool],
+    bins: usize,
+) -> Result<Vec<Bin>, Error> {
+    const NAME: &str = "the calibration error";
+    let mut pairs = checked(NAME, confidence, correct)?;
+    if bins == 0 {
+        return Err(Error::metric(NAME, "there are no bins"));
+    }
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let n = pairs.len();
+    let mut diagram = Vec::with_capacity(bins);
+    let mut start = 0;
+    for bin in 1..=bins {
+        let mut end = (bin * n).div_ceil(bins);
+        while end > start && end < n && pairs[end].0 == pairs[end - 1].0 {
+            end += 1;
+        }
+        if end <= start {
+            continue;
+        }
+        let inside = &pairs[start..end];
+        let count = inside.len() as f64;
+        diagram.push(Bin {
+            n: inside.len(),
+            confidence: inside.iter().map(|p| p.0).sum::<f64>() / count,
+            accuracy: inside.iter().filter(|p| p.1).count() as f64 / count,
+        });
+        start = end;
+    }
+    Ok(diagram)
+}
+
+/// Expected calibration error over equal-mass bins: the mean gap between confidence and accuracy.
+/// Naeini et al. (AAAI 2015) with the equal-mass bins of Nixon et al. (2019).
+///
+/// # Errors
+/// As [`reliability`].
+pub fn ece<C: Into<f64> + Copy>(
+    confidence: &[C],
+    correct: &[bool],
+    bins: usize,
+) -> Result<f64, Error> {
+    let diagram = reliability(confidence, correct, bins)?;
+    let gap = |bin: &Bin| bin.n as f64 * (bin.confidence - bin.accuracy).abs();
+    Ok(diagram.iter().map(gap).sum::<f64>() / confidence.len() as f64)
+}
+
+/// Probability that a right answer has a higher confidence than a wrong one; a tie counts half.
+///
+/// # Errors
+/// As [`brier`], and where all answers are right or all are wrong.
+pub fn auroc<C: Into<f64> + Copy>(confidence: &[C], correct: &[bool]) -> Result<f64, Error> {
+    const NAME: &str = "auroc";
+    let mut pairs = checked(NAME, confidence, correct)?;
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let right = pairs.iter().filter(|p| p.1).count() as f64;
+    let wrong = pairs.len() as f64 - right;
+    if right == 0.0 || wrong == 0.0 {
+        return Err(Error::metric(NAME, "it needs both right and wrong answers"));
+    }
+    let (mut wins, mut wrong_below) = (0.0, 0.0);
+    for tied in pairs.chunk_by(|a, b| a.0 == b.0) {
+        let right_here = tied.iter().filter(|p| p.1).count() as f64;
+        let wrong_here = tied.len() as f64 - right_here;
+        wins += right_here * (wrong_below + 0.5 * wrong_here);
+        wrong_below += wrong_here;
+    }
+    Ok(wins / (right * wrong))
+}
+
+/// One point of the risk-coverage curve.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RiskPoint {
+    /// Answers with at least this confidence are kept.
+    pub threshold: f64,
+    /// Share of answers kept.
+    pub coverage: f64,
+    /// Share of wrong ones among the kept.
+    pub risk: f64,
+}
+
+/// Risk at every coverage, from the most confident answer to all of them; one point for each
+/// distinct confidence. Geifman and El-Yaniv (NeurIPS 2017).
+///
+/// # Errors
+/// As [`brier`].
+pub fn risk_coverage<C: Into<f64> + Copy>(
+    confidence: &[C],
+    correct: &[bool],
+) -> Result<Vec<RiskPoint>, Error> {
+    let mut pairs = checked("the risk-coverage curve", confidence, correct)?;
+    pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let (mut kept, mut errors) = (0, 0);
+    let points = pairs.chunk_by(|a, b| a.0 == b.0).map(|tied| {
+        kept += tied.len();
+        errors += tied.iter().filter(|p| !p.1).count();
+        RiskPoint {
+            threshold: tied[0].0,
+            coverage: kept as f64 / pairs.len() as f64,
+            risk: errors as f64 / kept as f64,
+        }
+    });
+    Ok(points.collect())
+}
+
+/// Area under the risk-coverage curve: the mean, over answers, of the risk at which each is kept.
+///
+/// # Errors
+/// As [`brier`].
+pub fn aurc<C: Into<f64> + Copy>(confidence: &[C], correct: &[bool]) -> Result<f64, Error> {
+    let points = risk_coverage(confidence, correct)?;
+    let mut before = 0.0;
+    let areas = points.iter().map(|point| {
+        let width = point.coverage - before;
+        before = point.coverage;
+        width * point.risk
+    });
+    Ok(areas.sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_perfect_and_a_reversed_order() {
+        let correct = [true, true, false, false];
+        assert_eq!(auroc(&[0.9, 0.8, 0.3, 0.1], &correct).unwrap(), 1.0);
+        assert_eq!(auroc(&[0.1, 0.2, 0.7, 0.9], &correct).unwrap(), 0.0);
+        assert_eq!(auroc(&[0.5, 0.5, 0.5, 0.5], &correct).unwrap(), 0.5);
+    }
+
+    #[test]
+    fn one_constant_confidence_is_one_bin() {
+        let bins = reliability(&[0.25_f32; 8], &[true, false].repeat(4), ECE_BINS).unwrap();
+        assert_eq!(bins, [Bin { n: 8, confidence: 0.25, accuracy: 0.5 }]);
+    }
+
+    #[test]
+    fn risk_ends_at_the_error_rate() {
+        let curve = risk_coverage(&[0.9, 0.8, 0.8, 0.1], &[true, true, false, false]).unwrap();
+        assert_eq!(curve.len(), 3);
+        assert_eq!(curve[0], RiskPoint { threshold: 0.9, coverage: 0.25, risk: 0.0 });
+        assert_eq!(curve[2], RiskPoint { threshold: 0.1, coverage: 1.0, risk: 0.5 });
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_the_answers_does_not_matter(
+            answers in prop::collection::vec((0u8..20, any::<bool>()), 2..200), bins in 1usize..30,
+        ) {
+            let split = |answers: &[(u8, bool)]| -> (Vec<f64>, Vec<bool>) {
+                answers.iter().map(|&(c, y)| (f64::from(c) / 20.0, y)).unzip()
+            };
+            let (confidence, correct) = split(&answers);
+            let reversed: Vec<_> = answers.iter().rev().copied().collect();
+            let (confidence_2, correct_2) = split(&reversed);
+            let (one, two) = (ece(&confidence, &correct, bins), ece(&confidence_2, &correct_2, bins));
+            prop_assert!((one.unwrap() - two.unwrap()).abs() < 1e-9);
+            let total: usize =
+                reliability(&confidence, &correct, bins).unwrap().iter().map(|b| b.n).sum();
+            prop_assert_eq!(total, answers.len());
+            if let Ok(area) = auroc(&confidence, &correct) {
+                prop_assert!((area - auroc(&confidence_2, &correct_2).unwrap()).abs() < 1e-12);
+                let mirrored: Vec<f64> = confidence.iter().map(|c| 1.0 - c).collect();
+                prop_assert!((area + auroc(&mirrored, &correct).unwrap() - 1.0).abs() < 1e-9);
+            }
+        }
+    }
+}

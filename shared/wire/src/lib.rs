@@ -1,0 +1,40 @@
+//! What the page and the server say to each other.
+//!
+//! The shapes are OpenAI's chat completions API, so that any OpenAI client can talk to the server
+//! and the page can talk to any OpenAI-compatible server. They are lenient in what they read
+//! (content as a string or as text parts, unknown fields, `null` where a list was promised) and
+//! strict in what they write. The one shape of our own is the [`Receipt`], which says who
+//! answered and why.
+//!
+//! This crate knows no transport, no clock and no JSON library: parse with the one you have.
+//!
+//! ```
+//! use sprat_wire::{Event, SseDecoder, StreamLine};
+//!
+//! let mut decoder = SseDecoder::default();
+//! let events = decoder.push(b"data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n").unwrap();
+//! let Event::Data(json) = &events[0] else { panic!("expected data") };
+//! match serde_json::from_str(json).unwrap() {
+//!     StreamLine::Chunk(chunk) => assert_eq!(chunk.text(), "Hi"),
+//!     StreamLine::Error(body) => panic!("the server failed: {}", body.error.message),
+//! }
+//! ```
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod chat;
+mod completion;
+mod error;
+mod lenient;
+mod models;
+mod receipt;
+mod sse;
+
+pub use chat::{ChatRequest, Message, Role, StreamOptions};
+pub use completion::{
+    Answer, Choice, Chunk, ChunkChoice, Completion, CompletionTokensDetails, Delta, FinishReason,
+    Logprobs, PromptTokensDetails, StreamLine, TokenLogprob, TopLogprob, Usage,
+};
+pub use error::{ErrorBody, ErrorDetail, code, kind};
+pub use models::{ModelCard, ModelList};
+pub use receipt::{Receipt, Source};
+pub use sse::{DEFAULT_EVENT_LIMIT, Event, SseDecoder, SseError};

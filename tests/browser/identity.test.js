@@ -1,0 +1,89 @@
+// One model, two machines: what the browser answers greedily is, token by token, what transformers answered.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { Bench } from "./lib/bench.js";
+import { PATIENCE } from "./lib/browser.js";
+import { goldenModels, goldenPack, toIds, toText } from "./lib/pack.js";
+
+/** @type {Bench} */
+let bench;
+before(async () => {
+  bench = await Bench.start();
+  bench.recorder.offer("/blank.html", "text/html", "<!doctype html><title>Goldens</title>");
+});
+after(() => bench?.stop());
+
+function offer(folder, files) {
+  for (const [file, bytes] of files) bench.recorder.offer(`/${folder}/${file}`, "application/octet-stream", bytes);
+}
+
+async function blankPage() {
+  const context = await bench.browser.newContext();
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE);
+  await page.goto(`${bench.server.origin}/blank.html`);
+  return page;
+}
+
+/** Runs in the page: loads a pack with the public API and asks it once or more. */
+async function chatOnce({ folder, device, questions }) {
+  const { Sprat } = await import("/sprat/sprat.js");
+  try {
+    const sprat = await Sprat.load({ model: `/${folder}/`, cloud: null, device });
+    const texts = [];
+    for (const { messages, maxTokens } of questions) {
+      let text = "";
+      for await (const event of sprat.chat(messages, { mode: "device", temperature: 0, maxTokens })) {
+        if (event.type === "delta") text += event.text;
+        if (event.type === "end" && event.text !== text) throw new Error("the parts are not the whole");
+      }
+      texts.push(text);
+    }
+    const kind = sprat.device.kind;
+    sprat.dispose();
+    return { kind, texts };
+  } catch (error) {
+    return { code: error.code ?? "none", message: String(error.message) };
+  }
+}
+
+for (const device of ["cpu", "webgpu"]) {
+  describe(`the golden models on ${device}`, () => {
+    for (const name of goldenModels()) {
+      test(name, async () => {
+        const { golden, files } = goldenPack(name);
+        offer(name, files);
+        const page = await blankPage();
+        const messages = [{ role: "user", content: toText(golden.prompt) }];
+        // The second time the cache holds the prompt, and more of it than the new prompt uses.
+        const half = [{ role: "user", content: toText([...golden.prompt, ...golden.greedy.slice(0, 16)]) }];
+        const questions = [
+          { messages, maxTokens: 64 },
+          { messages: half, maxTokens: 48 },
+          { messages, maxTokens: 64 },
+        ];
+        const { kind, texts, code, message } = await page.evaluate(chatOnce, { folder: name, device, questions });
+        assert.equal(code, undefined, message);
+        assert.equal(kind, device);
+        assert.deepEqual(toIds(texts[0]), golden.greedy);
+        assert.deepEqual(toIds(texts[1]), golden.greedy.slice(16));
+        assert.deepEqual(toIds(texts[2]), golden.greedy);
+        await page.context().close();
+      });
+    }
+
+    test("a device that computes another known value is not used", async () => {
+      const { golden, files } = goldenPack("llama-gqa-tied");
+      const manifest = JSON.parse(files.get("sprat.json"));
+      manifest.check.tokens[2] = (manifest.check.tokens[2] + 1) % 256;
+      files.set("sprat.json", Buffer.from(JSON.stringify(manifest)));
+      offer(`wrong-${device}`, files);
+      const page = await blankPage();
+      const questions = [{ messages: [{ role: "user", content: toText(golden.prompt) }], maxTokens: 1 }];
+      const result = await page.evaluate(chatOnce, { folder: `wrong-${device}`, device, questions });
+      assert.equal(result.code, device === "cpu" ? "model_corrupt" : "webgpu_unavailable", JSON.stringify(result));
+      await page.context().close();
+    });
+  });
+}

@@ -1,0 +1,49 @@
+// A server, the recorder before it, and a browser behind that: what every suite starts with.
+
+import { ChatPage, launch } from "./browser.js";
+import { Recorder } from "./recorder.js";
+import { Server } from "./server.js";
+
+export class Bench {
+  /** @param {{ webgpu?: boolean }} [options] whether the browser has (software) WebGPU */
+  static async start(options) {
+    const bench = new Bench();
+    try {
+      bench.server = await Server.start();
+      bench.recorder = await new Recorder(bench.server.origin).start();
+      bench.browser = await launch(bench.recorder, options);
+    } catch (error) {
+      await bench.stop();
+      throw error;
+    }
+    return bench;
+  }
+
+  /** The chat page in a context of its own: nothing stored, nothing cached. */
+  async page({ query = "device=cpu", context = {} } = {}) {
+    const own = await this.browser.newContext(context);
+    return new ChatPage(own, this.server.origin).open({ query });
+  }
+
+  async stop() {
+    await this.browser?.close();
+    await this.recorder?.stop();
+    await this.server?.kill();
+  }
+}
+
+let canaries = 0;
+
+/** A word that is in no model and no page: wherever it is found, the question was there. */
+export function canary() {
+  canaries += 1;
+  return `zq${process.pid}x${Date.now().toString(36)}x${canaries}`;
+}
+
+/** A question that no small model should be sure of. */
+export function hardQuestion(word = canary()) {
+  return `For the file ${word}: explain in detail why the Roman Empire fell, and compare what three historians say about it.`;
+}
+
+export const COMPLETIONS = /\/chat\/completions$/;
+export const PACK = /\/models\//;

@@ -1,0 +1,57 @@
+/** The page's one question to the person: a modal dialog with two answers. Escape and the backdrop mean no. */
+import { byId } from "./dom.js";
+
+/**
+ * @param {{ heading: string, words: string, yes: string, no: string }} question
+ * @returns {Promise<boolean>}
+ */
+function askPerson({ heading, words, yes, no }) {
+  const dialog = byId("ask-dialog", HTMLDialogElement);
+  const yesButton = byId("ask-yes", HTMLButtonElement);
+  const noButton = byId("ask-no", HTMLButtonElement);
+  byId("ask-heading", HTMLHeadingElement).textContent = heading;
+  byId("ask-words", HTMLParagraphElement).textContent = words;
+  yesButton.textContent = yes;
+  noButton.textContent = no;
+
+  return new Promise((resolve) => {
+    dialog.returnValue = "";
+    yesButton.onclick = () => dialog.close("yes");
+    noButton.onclick = () => dialog.close("no");
+    dialog.onclose = () => resolve(dialog.returnValue === "yes");
+    closeOnBackdrop(dialog);
+    dialog.showModal();
+    // The answer that changes nothing has the focus.
+    noButton.focus();
+  });
+}
+
+/** May a private conversation be given up for a new one that isn't private? */
+export function mayLeavePrivate() {
+  return askPerson({
+    heading: "Start a new conversation?",
+    words:
+      "A private conversation stays private. Turning Private off removes this conversation from the page and starts a new one.",
+    yes: "Start a new conversation",
+    no: "Stay private",
+  });
+}
+
+/** May this one question of a private conversation be asked in the open? */
+export function mayAskOpenly() {
+  return askPerson({
+    heading: "Ask without private?",
+    words:
+      "This question alone goes into a new conversation, where the cloud may read it. The private conversation is removed from the page.",
+    yes: "Ask in a new conversation",
+    no: "Keep it private",
+  });
+}
+
+/** @param {HTMLDialogElement} dialog */
+export function closeOnBackdrop(dialog) {
+  dialog.onclick = (event) => {
+    // Clicks on the content have a child as their target; the dialog itself has no padding of its own.
+    if (event.target === dialog) dialog.close("");
+  };
+}

@@ -1,0 +1,240 @@
+//! The browser's engine: two WebAssembly modules of one crate, and the npm package around them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::UNIX_EPOCH;
+use std::{env, fs};
+
+use crate::{Result, read, run, say, tools};
+
+/// Where the package is put together; the page copies it from here.
+const PACKAGE: &str = "edge/pkg";
+const TARGET: &str = "wasm32-unknown-unknown";
+/// The module's two builds, by cargo feature. The CPU one is small and starts at once; the other is
+/// fetched only where there is a GPU.
+pub(crate) const KINDS: [&str; 2] = ["cpu", "webgpu"];
+
+/// What browsers of the last years know. Never `--all-features`: Chromium refuses what that writes.
+const WASM_FEATURES: [&str; 9] = [
+    "--enable-simd",
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-multivalue",
+    "--enable-sign-ext",
+    "--enable-mutable-globals",
+    "--enable-call-indirect-overlong",
+];
+
+/// How the modules are built; the profiles are in the workspace's Cargo.toml.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Minutes: no link-time optimization, no wasm-opt. For tests and a first look.
+    Dev,
+    /// As published.
+    Release,
+}
+
+impl Profile {
+    /// `WASM_PROFILE`, or the quick one.
+    pub(crate) fn from_env() -> Result<Self> {
+        match env::var("WASM_PROFILE").as_deref() {
+            Err(_) | Ok("" | "wasm-dev") => Ok(Profile::Dev),
+            Ok("wasm-release") => Ok(Profile::Release),
+            Ok(other) => {
+                Err(format!("WASM_PROFILE is `{other}`: use wasm-dev or wasm-release").into())
+            }
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Profile::Dev => "wasm-dev",
+            Profile::Release => "wasm-release",
+        }
+    }
+}
+
+/// Builds both modules, and puts them into the package with its JavaScript.
+pub(crate) fn build(profile: Profile) -> Result {
+    let wasm = tools::wasm_compiler()?;
+    let bindgen = tools::wasm_bindgen()?;
+    for kind in KINDS {
+        module(profile, kind, &wasm, &bindgen)?;
+    }
+    let scripts = fs::read_dir("edge/js")?.collect::<std::io::Result<Vec<_>>>()?;
+    for path in scripts.iter().map(|entry| entry.path()) {
+        if path.extension().is_some_and(|extension| extension == "js")
+            && let Some(name) = path.file_name()
+        {
+            fs::copy(&path, Path::new(PACKAGE).join(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn module(profile: Profile, kind: &str, wasm: &tools::WasmCompiler, bindgen: &Path) -> Result {
+    say(&format!(
+        "Building the engine's {kind} module ({})",
+        profile.name()
+    ));
+    // As a cdylib only: beside an rlib, cargo would leave link-time optimization out.
+    let mut cargo = wasm.cargo();
+    cargo.args([
+        "rustc",
+        "--package",
+        "sprat-edge",
+        "--lib",
+        "--crate-type",
+        "cdylib",
+    ]);
+    cargo.args(["--profile", profile.name(), "--target", TARGET]);
+    run(cargo.args(["--no-default-features", "--features", kind]))?;
+
+    let built = wasm
+        .target()
+        .join(TARGET)
+        .join(profile.name())
+        .join("sprat_edge.wasm");
+    let folder = Path::new(PACKAGE).join(kind);
+    let bound = folder.join("sprat_edge_bg.wasm");
+    // What the present files were made from; outside of the package, which is published whole.
+    let stamp_file = crate::target().join(format!("xtask-{kind}.stamp"));
+    let stamp = stamp(profile, &built)?;
+    if bound.exists() && fs::read_to_string(&stamp_file).is_ok_and(|old| old == stamp) {
+        return Ok(());
+    }
+    let _ = fs::remove_dir_all(&folder);
+    run(Command::new(bindgen)
+        .args([
+            "--target",
+            "web",
+            "--no-typescript",
+            "--out-name",
+            "sprat_edge",
+            "--out-dir",
+        ])
+        .arg(&folder)
+        .arg(&built))?;
+    if profile == Profile::Release {
+        optimize(&bound)?;
+    }
+    let bytes = fs::metadata(&bound)?.len();
+    say(&format!(
+        "{} is {:.2} MB",
+        bound.display(),
+        bytes as f64 / 1e6
+    ));
+    Ok(fs::write(stamp_file, stamp)?)
+}
+
+/// Tells one build of a module from another.
+fn stamp(profile: Profile, built: &Path) -> Result<String> {
+    let metadata = fs::metadata(built)?;
+    let modified = metadata.modified()?.duration_since(UNIX_EPOCH)?.as_nanos();
+    let bindgen = tools::locked_version("wasm-bindgen")?;
+    Ok(format!(
+        "{} {} {modified} {bindgen}",
+        profile.name(),
+        metadata.len()
+    ))
+}
+
+fn optimize(module: &Path) -> Result {
+    let wasm_opt = tools::npm_program("wasm-opt", "makes the published modules half as large")?;
+    say(&format!(
+        "Optimizing {} with wasm-opt -Oz (minutes for the large one)",
+        module.display()
+    ));
+    let smaller = module.with_extension("opt");
+    run(Command::new(wasm_opt)
+        .arg("-Oz")
+        .args(WASM_FEATURES)
+        .arg(module)
+        .arg("-o")
+        .arg(&smaller))?;
+    Ok(fs::rename(smaller, module)?)
+}
+
+/// Adds what npm wants: package.json with the workspace's version, types, README and licences.
+pub(crate) fn package() -> Result {
+    let manifest = read("edge/package.json")?;
+    let version = workspace_version(&read("Cargo.toml")?)?;
+    let manifest = with_version(&manifest, &version)?;
+    fs::write(Path::new(PACKAGE).join("package.json"), manifest)?;
+    for (from, to) in [
+        ("edge/README.md", "README.md"),
+        ("LICENSE-MIT", "LICENSE-MIT"),
+        ("LICENSE-APACHE", "LICENSE-APACHE"),
+    ] {
+        fs::copy(from, Path::new(PACKAGE).join(to)).map_err(|error| format!("{from}: {error}"))?;
+    }
+    let tsc = tools::npm_program("tsc", "writes the types of the package's functions")?;
+    run(Command::new(tsc)
+        .args([
+            "--project",
+            "edge/js",
+            "--noEmit",
+            "false",
+            "--allowJs",
+            "--declaration",
+        ])
+        .args(["--emitDeclarationOnly", "--outDir", PACKAGE]))?;
+    say(&format!(
+        "The package is in {PACKAGE}: `npm pack ./{PACKAGE}` makes one file of it"
+    ));
+    Ok(())
+}
+
+/// The version that all crates have.
+fn workspace_version(manifest: &str) -> Result<String> {
+    let section = manifest
+        .split("[workspace.package]")
+        .nth(1)
+        .unwrap_or_default();
+    let line = section
+        .lines()
+        .find_map(|line| line.strip_prefix("version = "));
+    let version = line.map(|version| version.trim().trim_matches('"').to_owned());
+    version.ok_or_else(|| "Cargo.toml has no version under [workspace.package]".into())
+}
+
+/// A package.json with another `version`.
+fn with_version(manifest: &str, version: &str) -> Result<String> {
+    let key = "\"version\":";
+    let start = manifest
+        .find(key)
+        .ok_or("edge/package.json has no version")?
+        + key.len();
+    let length = manifest[start..]
+        .find([',', '\n'])
+        .ok_or("edge/package.json is cut off")?;
+    Ok(format!(
+        "{} \"{version}\"{}",
+        &manifest[..start],
+        &manifest[start + length..]
+    ))
+}
+
+/// The built page's and package's scripts that `tsc` can check, by their project files.
+pub(crate) fn type_projects() -> Vec<PathBuf> {
+    ["edge/js", "web"]
+        .map(|folder| Path::new(folder).join("jsconfig.json"))
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_package_has_the_workspace_version() {
+        let manifest = "[workspace.package]\nversion = \"1.2.3\"\nedition = \"2024\"\n";
+        assert_eq!(workspace_version(manifest).unwrap(), "1.2.3");
+        let json = "{\n  \"version\": \"0.0.0\",\n  \"name\": \"sprat\"\n}\n";
+        let expected = "{\n  \"version\": \"1.2.3\",\n  \"name\": \"sprat\"\n}\n";
+        assert_eq!(with_version(json, "1.2.3").unwrap(), expected);
+        assert!(with_version("{}", "1.2.3").is_err());
+    }
+}

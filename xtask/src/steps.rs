@@ -1,0 +1,293 @@
+//! What `cargo xtask test` runs, one step after the other, to the end even when some fail.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+use std::{env, fs};
+
+use crate::engine::{self, KINDS, Profile};
+use crate::{Result, cargo, say, target, tools};
+
+/// One thing to check.
+struct Step {
+    name: &'static str,
+    run: fn() -> Result,
+    /// Steps without which it makes no sense.
+    needs: &'static [&'static str],
+}
+
+const fn step(name: &'static str, run: fn() -> Result) -> Step {
+    Step {
+        name,
+        run,
+        needs: &[],
+    }
+}
+
+/// Quick ones first, so that a slip is known soon.
+const STEPS: &[Step] = &[
+    step("format", format),
+    step("JavaScript types", javascript_types),
+    step("JavaScript tests", javascript_tests),
+    step("lint", lint),
+    step("tests", tests),
+    step("doc tests", doc_tests),
+    step("documentation", documentation),
+    step("wgpu tests", wgpu_tests),
+    step("CUDA type-check", cuda),
+    step("engine modules", modules),
+    step("engine lint", engine_lint),
+    Step {
+        name: "page",
+        run: crate::page,
+        needs: &["engine modules"],
+    },
+    step("server", server),
+    Step {
+        name: "browser tests",
+        run: browser_tests,
+        needs: &["page", "server"],
+    },
+];
+
+enum Outcome {
+    Passed,
+    Failed(String),
+    Skipped(&'static str),
+}
+
+/// Runs the steps whose names contain one of `words` (all, if there are none), or are equal to one.
+/// Ends with a table; an error names the steps that failed.
+pub(crate) fn run(words: &[&str], exactly: bool) -> Result {
+    let fits = |name: &str, word: &str| {
+        if exactly {
+            name == word
+        } else {
+            name.contains(word)
+        }
+    };
+    let chosen: Vec<&Step> = STEPS
+        .iter()
+        .filter(|step| words.is_empty() || words.iter().any(|word| fits(step.name, word)))
+        .collect();
+    if chosen.is_empty() {
+        let all: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+        return Err(format!(
+            "no step has {} in its name; there are: {}",
+            words.join(" or "),
+            all.join(", ")
+        )
+        .into());
+    }
+    let mut rows: Vec<(&str, Outcome, u64)> = Vec::new();
+    for step in chosen {
+        let started = Instant::now();
+        let passed = |outcome: &Outcome| matches!(outcome, Outcome::Passed);
+        let broken = rows
+            .iter()
+            .find(|(name, outcome, _)| step.needs.contains(name) && !passed(outcome));
+        let outcome = match broken {
+            Some((name, _, _)) => Outcome::Skipped(name),
+            None => {
+                say(step.name);
+                (step.run)().map_or_else(
+                    |error| Outcome::Failed(error.to_string()),
+                    |()| Outcome::Passed,
+                )
+            }
+        };
+        if let Outcome::Failed(error) = &outcome {
+            eprintln!("error: {error}");
+        }
+        rows.push((step.name, outcome, started.elapsed().as_secs()));
+    }
+    report(&rows)
+}
+
+fn report(rows: &[(&str, Outcome, u64)]) -> Result {
+    println!("\n{:<18} {:<8} {:>7}", "step", "result", "seconds");
+    let mut failed = Vec::new();
+    for (name, outcome, seconds) in rows {
+        let (result, why) = match outcome {
+            Outcome::Passed => ("ok", String::new()),
+            Outcome::Failed(error) => ("FAILED", format!("  {}", first_line(error))),
+            Outcome::Skipped(needed) => ("skipped", format!("  because `{needed}` is not there")),
+        };
+        if !matches!(outcome, Outcome::Passed) {
+            failed.push(*name);
+        }
+        println!("{name:<18} {result:<8} {seconds:>7}{why}");
+    }
+    let total: u64 = rows.iter().map(|row| row.2).sum();
+    println!("{:<18} {:<8} {total:>7}\n", "all", "");
+    println!(
+        "{} passed, {} failed",
+        rows.len() - failed.len(),
+        failed.len()
+    );
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("failed: {}", failed.join(", ")).into())
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+fn format() -> Result {
+    run_cargo("fmt --all --check")
+}
+
+fn lint() -> Result {
+    run_cargo("clippy --workspace --all-targets -- -D warnings")
+}
+
+fn tests() -> Result {
+    run_cargo("test --workspace --lib --bins --tests")
+}
+
+fn doc_tests() -> Result {
+    run_cargo("test --workspace --doc")
+}
+
+fn documentation() -> Result {
+    let mut cargo = cargo();
+    cargo.args(["doc", "--workspace", "--no-deps", "--quiet"]);
+    crate::run(cargo.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The model's tests once more, with the GPU code on a software device.
+fn wgpu_tests() -> Result {
+    tools::vulkan()?;
+    run_cargo("test --package sprat-model --features wgpu --tests")
+}
+
+/// That the CUDA build type-checks. `DOCS_RS` keeps a build script from fetching LLVM.
+fn cuda() -> Result {
+    let mut cargo = cargo();
+    cargo.args([
+        "check",
+        "--package",
+        "sprat",
+        "--features",
+        "cuda",
+        "--target-dir",
+    ]);
+    crate::run(cargo.arg(target().join("cuda-check")).env("DOCS_RS", "1"))
+}
+
+fn modules() -> Result {
+    tools::check_basics()?;
+    engine::build(Profile::from_env()?)
+}
+
+/// The browser's half of the code, which native lints don't see. In the profile of the modules, so
+/// that build scripts and macros are built once.
+fn engine_lint() -> Result {
+    let wasm = tools::wasm_compiler()?;
+    if !wasm.has_clippy() {
+        say("Left out: Debian's compiler comes without clippy");
+        return Ok(());
+    }
+    for kind in KINDS {
+        let mut cargo = wasm.cargo();
+        cargo.args([
+            "clippy",
+            "--package",
+            "sprat-edge",
+            "--lib",
+            "--profile",
+            "wasm-dev",
+        ]);
+        cargo.args([
+            "--target",
+            "wasm32-unknown-unknown",
+            "--no-default-features",
+        ]);
+        crate::run(cargo.args(["--features", kind, "--", "-D", "warnings"]))?;
+    }
+    Ok(())
+}
+
+fn javascript_types() -> Result {
+    let tsc = tools::npm_program("tsc", "checks the types in JavaScript's comments")?;
+    for project in engine::type_projects() {
+        crate::run(Command::new(&tsc).arg("--project").arg(project))?;
+    }
+    Ok(())
+}
+
+/// Tests of the page's own modules, without a browser.
+fn javascript_tests() -> Result {
+    tools::check_basics()?;
+    let mut files: Vec<PathBuf> = Vec::new();
+    for folder in ["web/tests", "edge/js/tests"] {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        files.extend(
+            entries
+                .map(|entry| entry.path())
+                .filter(|path| is_test(path)),
+        );
+    }
+    files.sort();
+    crate::run(Command::new("node").arg("--test").args(files))
+}
+
+fn is_test(path: &std::path::Path) -> bool {
+    path.to_string_lossy().ends_with(".test.mjs") || path.to_string_lossy().ends_with(".test.js")
+}
+
+fn server() -> Result {
+    crate::server(true)
+}
+
+/// The page in a real headless Chromium, against the real server.
+fn browser_tests() -> Result {
+    tools::chromium()?;
+    tools::npm_install("tests/browser", "they drive the browser in its tests")?;
+    let root = env::current_dir()?;
+    let binary: OsString = root.join(target()).join("debug/sprat").into();
+    let mut npm = Command::new("npm");
+    npm.args(["test", "--prefix", "tests/browser"]);
+    crate::run(
+        npm.env("SPRAT_BIN", binary)
+            .env("SPRAT_WEB", root.join("web/dist")),
+    )
+}
+
+/// Runs cargo with arguments that hold no spaces.
+fn run_cargo(line: &str) -> Result {
+    crate::run(cargo().args(line.split(' ')))
+}
+
+#[cfg(test)]
+mod tests_of_steps {
+    use super::*;
+
+    #[test]
+    fn a_step_needs_only_steps_before_it() {
+        for (index, step) in STEPS.iter().enumerate() {
+            for needed in step.needs {
+                assert!(
+                    STEPS[..index].iter().any(|before| before.name == *needed),
+                    "{needed}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_report_names_what_failed() {
+        let rows = [
+            ("one", Outcome::Passed, 1),
+            ("two", Outcome::Failed("broken\nbadly".into()), 2),
+            ("three", Outcome::Skipped("two"), 0),
+        ];
+        assert_eq!(report(&rows).unwrap_err().to_string(), "failed: two, three");
+        assert!(report(&rows[..1]).is_ok());
+        assert!(run(&["no such step"], false).is_err());
+    }
+}
