@@ -25,7 +25,7 @@ const composer = new Composer({
   onPrivate: (on) => void chat.setPrivate(on),
   onMode: () => chat.showPrivate(),
   onTooLong: (length, most) => {
-    const words = `That text has ${formatCount(length)} characters; at most ${formatCount(most)} can be pasted.`;
+    const words = `That text has ${formatCount(length)} characters; at most ${formatCount(most)} can be asked.`;
     showNotice({ key: "too-long", words });
   },
 });

@@ -78,7 +78,7 @@ const handlers = {
   async chat({ ask }, signal, emit) {
     for (;;) {
       const current = await engine;
-      if (!current) throw { code: "bad_request", message: "chat before load" };
+      if (!current) throw { code: "model_missing", message: "loading was stopped before it began" };
       try {
         return await current.runtime.chat(ask, signal, emit);
       } catch (error) {

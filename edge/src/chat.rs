@@ -31,7 +31,12 @@ pub(crate) enum Event {
     /// More text of it.
     Delta { source: Source, text: String },
     /// The text so far was a draft; another source replaces it.
-    Handover { from: Source, to: Source, rule: String, reason: String },
+    Handover {
+        from: Source,
+        to: Source,
+        rule: String,
+        reason: String,
+    },
     /// The answer that stands.
     End { text: String, receipt: Receipt },
 }
@@ -145,15 +150,22 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
             mode: ask.mode,
             private: thread.is_private(),
             exact,
-            cloud: self.cloud.map_or(CloudState::Off, |_| CloudState::Configured),
+            cloud: self
+                .cloud
+                .map_or(CloudState::Off, |_| CloudState::Configured),
             network: match self.cloud {
                 Some(cloud) if cloud.is_offline() => Network::Offline,
                 _ => Network::Online,
             },
             ..Facts::default()
         };
-        let mut state =
-            State { facts, draft: None, gate: None, prompt: Vec::new(), trouble: None };
+        let mut state = State {
+            facts,
+            draft: None,
+            gate: None,
+            prompt: Vec::new(),
+            trouble: None,
+        };
         if exact || ask.mode == Mode::Cloud {
             return Ok(state);
         }
@@ -214,7 +226,12 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
         let (model, device) = self.local.names();
         self.tally.borrow_mut().device(model, device);
         let run = self.local.run(prompt, choice);
-        Draft { run, text: String::new(), signals: Signals::new(), complete: false }
+        Draft {
+            run,
+            text: String::new(),
+            signals: Signals::new(),
+            complete: false,
+        }
     }
 
     /// Shows the draft again if a cloud that has failed since was answering in its place.
@@ -268,12 +285,16 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
             });
         }
         state.facts.cloud_tries += 1;
-        let Err(error) = self.ask_cloud(ask, thread, decision).await else { return Ok(true) };
+        let Err(error) = self.ask_cloud(ask, thread, decision).await else {
+            return Ok(true);
+        };
         state.facts.fault = match error {
             // A server that is busy, or a proxy whose server is not there yet: worth another try.
-            Error::CloudUnreachable(_) | Error::CloudRefused { status: 429 | 502..=504, .. } => {
-                Fault::CloudUnreachable
-            }
+            Error::CloudUnreachable(_)
+            | Error::CloudRefused {
+                status: 429 | 502..=504,
+                ..
+            } => Fault::CloudUnreachable,
             Error::CloudInterrupted(_) => Fault::CloudInterrupted,
             Error::CloudRefused { .. } => Fault::CloudRefused,
             other => return Err(other),
@@ -291,7 +312,9 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
     ) -> Result<(), Error> {
         let cloud = self.cloud.ok_or(Error::CloudDisabled)?;
         // A private thread has no release: this line is the private lane's end.
-        let released = thread.release(decision).map_err(|e| Error::Internal(e.to_string()))?;
+        let released = thread
+            .release(decision)
+            .map_err(|e| Error::Internal(e.to_string()))?;
         let outgoing = Outgoing::new(released, cloud.model(), &ask.choice)?;
         self.start(Source::Cloud);
         self.tally.borrow_mut().sent(cloud.model(), outgoing.len());
@@ -311,7 +334,9 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
             self.tally.borrow_mut().fall_back_to(&draft.text);
         }
         match (refusal, state.trouble) {
-            (Refusal::PrivateUnanswerable, _) => Error::PrivateUnanswerable(decision.reason.clone()),
+            (Refusal::PrivateUnanswerable, _) => {
+                Error::PrivateUnanswerable(decision.reason.clone())
+            }
             (Refusal::CloudDisabled, _) => Error::CloudDisabled,
             (Refusal::CloudUnreachable, None) => Error::CloudUnreachable(decision.reason.clone()),
             (_, Some(trouble)) => trouble,

@@ -64,7 +64,10 @@ impl Local for Script {
     }
     fn prompt(&self, _messages: &[Message]) -> Result<Vec<u32>, Error> {
         if self.too_long {
-            return Err(Error::ContextTooLong { prompt: 9, context: 8 });
+            return Err(Error::ContextTooLong {
+                prompt: 9,
+                context: 8,
+            });
         }
         Ok(vec![1, 2, 3, 4, 5])
     }
@@ -82,7 +85,10 @@ struct Sky {
 
 impl Sky {
     fn new(acts: impl IntoIterator<Item = Result<Vec<Result<Bit, Error>>, Error>>) -> Self {
-        Self { acts: RefCell::new(acts.into_iter().collect()), requests: RefCell::default() }
+        Self {
+            acts: RefCell::new(acts.into_iter().collect()),
+            requests: RefCell::default(),
+        }
     }
 
     fn says(text: &str) -> Self {
@@ -181,7 +187,12 @@ impl Outcome {
 
 fn ask(question: &str, mode: Mode, private: bool, local: &Script, cloud: Option<&Sky>) -> Outcome {
     let messages = vec![Message::new(Role::User, question)];
-    let ask = Ask { messages: messages.clone(), mode, private, choice: Choice::default() };
+    let ask = Ask {
+        messages: messages.clone(),
+        mode,
+        private,
+        choice: Choice::default(),
+    };
     let clock = Cell::new(0.0);
     let now = || {
         clock.set(clock.get() + 1.0);
@@ -199,7 +210,11 @@ fn ask(question: &str, mode: Mode, private: bool, local: &Script, cloud: Option<
     };
     let result = block_on(turn.answer(&ask, &Thread::new(messages, private)));
     let (partial, _) = tally.borrow_mut().close(now());
-    Outcome { events: events.take(), result, partial }
+    Outcome {
+        events: events.take(),
+        result,
+        partial,
+    }
 }
 
 const SURE: f32 = 0.98;
@@ -210,7 +225,10 @@ fn arithmetic_needs_no_model() {
     let model = Script::says(&["no"], SURE);
     let outcome = ask("What is 17 * 23?", Mode::Auto, true, &model, None);
     let (text, receipt) = outcome.end();
-    assert_eq!((text, receipt.source, receipt.rule.as_str()), ("391", Source::Exact, "exact"));
+    assert_eq!(
+        (text, receipt.source, receipt.rule.as_str()),
+        ("391", Source::Exact, "exact")
+    );
     assert_eq!(model.runs.get(), 0);
 }
 
@@ -220,10 +238,23 @@ fn a_sure_answer_stays_on_the_device() {
     let sky = Sky::says("never");
     let outcome = ask("Hi there", Mode::Auto, false, &model, Some(&sky));
     let (text, receipt) = outcome.end();
-    assert_eq!((text, receipt.source, receipt.rule.as_str()), ("Hello you.", Source::Device, "sure"));
+    assert_eq!(
+        (text, receipt.source, receipt.rule.as_str()),
+        ("Hello you.", Source::Device, "sure")
+    );
     assert!(receipt.confidence >= receipt.threshold);
-    assert_eq!((receipt.prompt_tokens, receipt.cached_tokens, receipt.completion_tokens), (5, 2, 6));
-    assert_eq!((receipt.bytes_sent, receipt.model.as_deref()), (0, Some("sprat-test")));
+    assert_eq!(
+        (
+            receipt.prompt_tokens,
+            receipt.cached_tokens,
+            receipt.completion_tokens
+        ),
+        (5, 2, 6)
+    );
+    assert_eq!(
+        (receipt.bytes_sent, receipt.model.as_deref()),
+        (0, Some("sprat-test"))
+    );
     assert!(sky.requests.borrow().is_empty());
 }
 
@@ -240,16 +271,34 @@ fn an_unsure_answer_is_taken_over() {
     assert!(receipt.device_ms > 0.0 && receipt.cloud_ms > 0.0);
     assert!(outcome.events.iter().any(|event| matches!(
         event,
-        Event::Handover { from: Source::Device, to: Source::Cloud, .. }
+        Event::Handover {
+            from: Source::Device,
+            to: Source::Cloud,
+            ..
+        }
     )));
 }
 
 #[test]
 fn a_hopeless_answer_is_taken_over_before_its_end() {
     let model = Script::says(&["x"; 50], 0.05);
-    let outcome = ask("Why?", Mode::Auto, false, &model, Some(&Sky::says("Because")));
+    let outcome = ask(
+        "Why?",
+        Mode::Auto,
+        false,
+        &model,
+        Some(&Sky::says("Because")),
+    );
     assert_eq!(outcome.end().1.rule, "early-unsure");
-    let shown = outcome.events.iter().filter(|e| matches!(e, Event::Delta { source: Source::Device, .. }));
+    let shown = outcome.events.iter().filter(|e| {
+        matches!(
+            e,
+            Event::Delta {
+                source: Source::Device,
+                ..
+            }
+        )
+    });
     assert!(shown.count() < 20);
 }
 
@@ -259,7 +308,10 @@ fn when_the_takeover_fails_the_device_goes_on_and_its_answer_stands() {
     let sky = Sky::new([]);
     let outcome = ask("Why?", Mode::Auto, false, &model, Some(&sky));
     let (text, receipt) = outcome.end();
-    assert_eq!((text, receipt.source), ("x".repeat(50).as_str(), Source::Device));
+    assert_eq!(
+        (text, receipt.source),
+        ("x".repeat(50).as_str(), Source::Device)
+    );
     assert_eq!(receipt.rule, "unsure-cloud-unreachable");
     assert_eq!(sky.requests.borrow().len(), 2);
     assert_eq!(outcome.sources().last(), Some(&Source::Device));
@@ -273,9 +325,18 @@ fn a_cloud_that_breaks_off_leaves_the_draft() {
         Err(Error::CloudInterrupted("gone".into())),
     ];
     let model = Script::says(&["Per", "haps"], UNSURE);
-    let outcome = ask("Why?", Mode::Auto, false, &model, Some(&Sky::new([Ok(broken)])));
+    let outcome = ask(
+        "Why?",
+        Mode::Auto,
+        false,
+        &model,
+        Some(&Sky::new([Ok(broken)])),
+    );
     let (text, receipt) = outcome.end();
-    assert_eq!((text, receipt.rule.as_str()), ("Perhaps", "unsure-cloud-interrupted"));
+    assert_eq!(
+        (text, receipt.rule.as_str()),
+        ("Perhaps", "unsure-cloud-interrupted")
+    );
     assert!(receipt.bytes_sent > 0);
 }
 
@@ -286,19 +347,45 @@ fn in_mode_cloud_a_break_keeps_what_came() {
         Err(Error::CloudInterrupted("gone".into())),
     ];
     let model = Script::says(&[], SURE);
-    let outcome = ask("Why?", Mode::Cloud, false, &model, Some(&Sky::new([Ok(broken)])));
-    assert_eq!((outcome.code(), outcome.partial.as_str()), ("cloud_interrupted", "Cert"));
+    let outcome = ask(
+        "Why?",
+        Mode::Cloud,
+        false,
+        &model,
+        Some(&Sky::new([Ok(broken)])),
+    );
+    assert_eq!(
+        (outcome.code(), outcome.partial.as_str()),
+        ("cloud_interrupted", "Cert")
+    );
 }
 
 #[test]
 fn a_busy_cloud_is_asked_again_and_its_refusal_told() {
-    let busy = || Err(Error::CloudRefused { status: 429, message: "queue is full".into() });
+    let busy = || {
+        Err(Error::CloudRefused {
+            status: 429,
+            message: "queue is full".into(),
+        })
+    };
     let model = Script::says(&[], SURE);
     let sky = Sky::new([busy(), Ok(said("Now"))]);
     let outcome = ask("Why?", Mode::Cloud, false, &model, Some(&sky));
     assert_eq!(outcome.end().0, "Now");
-    let outcome = ask("Why?", Mode::Cloud, false, &model, Some(&Sky::new([busy(), busy()])));
-    assert!(outcome.result.unwrap_err().to_string().contains("queue is full"));
+    let outcome = ask(
+        "Why?",
+        Mode::Cloud,
+        false,
+        &model,
+        Some(&Sky::new([busy(), busy()])),
+    );
+    assert!(
+        outcome
+            .result
+            .unwrap_err()
+            .to_string()
+            .contains("queue is full")
+    );
 }
 
 #[test]
@@ -322,8 +409,17 @@ fn private_never_leaves_whatever_the_mode_and_the_confidence() {
 #[test]
 fn a_private_question_that_the_device_is_unsure_of_is_an_error_with_the_draft() {
     let model = Script::says(&["Per", "haps"], UNSURE);
-    let outcome = ask("My secret?", Mode::Auto, true, &model, Some(&Sky::says("leaked")));
-    assert_eq!((outcome.code(), outcome.partial.as_str()), ("private_unanswerable", "Perhaps"));
+    let outcome = ask(
+        "My secret?",
+        Mode::Auto,
+        true,
+        &model,
+        Some(&Sky::says("leaked")),
+    );
+    assert_eq!(
+        (outcome.code(), outcome.partial.as_str()),
+        ("private_unanswerable", "Perhaps")
+    );
 }
 
 #[test]
@@ -338,17 +434,35 @@ fn device_mode_never_calls_and_keeps_its_answer() {
 #[test]
 fn without_a_cloud_the_unsure_answer_stands_and_cloud_mode_is_an_error() {
     let model = Script::says(&["Per", "haps"], UNSURE);
-    assert_eq!(ask("Why?", Mode::Auto, false, &model, None).end().1.rule, "unsure-no-cloud");
-    assert_eq!(ask("Why?", Mode::Cloud, false, &model, None).code(), "cloud_disabled");
+    assert_eq!(
+        ask("Why?", Mode::Auto, false, &model, None).end().1.rule,
+        "unsure-no-cloud"
+    );
+    assert_eq!(
+        ask("Why?", Mode::Cloud, false, &model, None).code(),
+        "cloud_disabled"
+    );
 }
 
 #[test]
 fn without_a_model_the_cloud_answers_or_the_reason_is_told() {
     let mut model = Script::says(&[], SURE);
     model.state = ModelState::Missing;
-    let outcome = ask("Why?", Mode::Auto, false, &model, Some(&Sky::says("Because")));
-    assert_eq!((outcome.end().0, outcome.end().1.rule.as_str()), ("Because", "no-model"));
-    assert_eq!(ask("Why?", Mode::Auto, false, &model, None).code(), "model_missing");
+    let outcome = ask(
+        "Why?",
+        Mode::Auto,
+        false,
+        &model,
+        Some(&Sky::says("Because")),
+    );
+    assert_eq!(
+        (outcome.end().0, outcome.end().1.rule.as_str()),
+        ("Because", "no-model")
+    );
+    assert_eq!(
+        ask("Why?", Mode::Auto, false, &model, None).code(),
+        "model_missing"
+    );
     model.state = ModelState::Failed;
     model.failure = Some(Error::ModelCorrupt("chunk 3".into()));
     let outcome = ask("Why?", Mode::Device, false, &model, None);
@@ -359,9 +473,18 @@ fn without_a_model_the_cloud_answers_or_the_reason_is_told() {
 fn a_prompt_that_does_not_fit_goes_to_the_cloud_or_is_an_error() {
     let mut model = Script::says(&[], SURE);
     model.too_long = true;
-    let outcome = ask("Why?", Mode::Auto, false, &model, Some(&Sky::says("Because")));
+    let outcome = ask(
+        "Why?",
+        Mode::Auto,
+        false,
+        &model,
+        Some(&Sky::says("Because")),
+    );
     assert_eq!(outcome.end().1.rule, "too-long");
-    assert_eq!(ask("Why?", Mode::Device, false, &model, None).code(), "context_too_long");
+    assert_eq!(
+        ask("Why?", Mode::Device, false, &model, None).code(),
+        "context_too_long"
+    );
 }
 
 #[test]
@@ -369,9 +492,15 @@ fn a_lost_gpu_is_a_handover_or_its_own_error_with_what_was_said() {
     let mut model = Script::says(&["Hel"], SURE);
     model.tokens.push(Err(Error::WebgpuLost("reset".into())));
     let outcome = ask("Why?", Mode::Auto, false, &model, Some(&Sky::says("Hello")));
-    assert_eq!((outcome.end().0, outcome.end().1.rule.as_str()), ("Hello", "device-lost"));
+    assert_eq!(
+        (outcome.end().0, outcome.end().1.rule.as_str()),
+        ("Hello", "device-lost")
+    );
     let outcome = ask("Why?", Mode::Device, false, &model, None);
-    assert_eq!((outcome.code(), outcome.partial.as_str()), ("webgpu_lost", "Hel"));
+    assert_eq!(
+        (outcome.code(), outcome.partial.as_str()),
+        ("webgpu_lost", "Hel")
+    );
 }
 
 #[test]
@@ -379,5 +508,8 @@ fn without_a_gate_every_answer_of_the_device_stands() {
     let mut model = Script::says(&["Per", "haps"], UNSURE);
     model.gate = None;
     let outcome = ask("Why?", Mode::Auto, false, &model, Some(&Sky::says("never")));
-    assert_eq!((outcome.end().1.rule.as_str(), outcome.end().1.confidence), ("no-gate", None));
+    assert_eq!(
+        (outcome.end().1.rule.as_str(), outcome.end().1.confidence),
+        ("no-gate", None)
+    );
 }

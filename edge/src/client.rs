@@ -44,8 +44,15 @@ struct Price {
 impl FetchCloud {
     /// Whether the address is this machine, which is there even when the network is not.
     fn is_here(&self) -> bool {
-        let host = self.url.split("//").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or("");
-        ["localhost", "127.", "[::1]"].iter().any(|here| host.starts_with(here))
+        let host = self
+            .url
+            .split("//")
+            .nth(1)
+            .and_then(|rest| rest.split('/').next())
+            .unwrap_or("");
+        ["localhost", "127.", "[::1]"]
+            .iter()
+            .any(|here| host.starts_with(here))
     }
 }
 
@@ -89,7 +96,12 @@ impl Cloud for FetchCloud {
             return Err(refusal(response.status(), &body));
         }
         let kind = response.headers().get("Content-Type").unwrap_or_default();
-        let mut reply = FetchReply { stream: Some(stream), reader: StreamReader::default(), bits: VecDeque::new() };
+        let mut reply = FetchReply {
+            stream: Some(stream),
+            reader: StreamReader::default(),
+            bits: VecDeque::new(),
+            failed: None,
+        };
         if kind.starts_with("application/json")
             && let Some(stream) = reply.stream.take()
         {
@@ -120,11 +132,15 @@ pub(crate) struct FetchReply {
     stream: Option<Stream>,
     reader: StreamReader,
     bits: VecDeque<Bit>,
+    /// Told after the bits that came before it.
+    failed: Option<Error>,
 }
 
 impl FetchReply {
     async fn fill(&mut self, bits: &mut Vec<Bit>) -> Result<(), Error> {
-        let Some(stream) = &mut self.stream else { return Ok(()) };
+        let Some(stream) = &mut self.stream else {
+            return Ok(());
+        };
         match stream.next().await {
             Some(Ok(bytes)) => {
                 self.reader.push(&bytes, bits)?;
@@ -148,15 +164,16 @@ impl Reply for FetchReply {
             if let Some(bit) = self.bits.pop_front() {
                 return Some(Ok(bit));
             }
+            if let Some(error) = self.failed.take() {
+                return Some(Err(error));
+            }
             self.stream.as_ref()?;
             let mut bits = Vec::new();
             let read = self.fill(&mut bits).await;
             self.bits.extend(bits);
             if let Err(error) = read {
-                // What came before the break is lost by no caller: it was handed over already,
-                // except for what arrived in the same bytes.
                 self.stream = None;
-                return Some(Err(error));
+                self.failed = Some(error);
             }
         }
     }

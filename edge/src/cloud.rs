@@ -87,9 +87,13 @@ pub(crate) struct StreamReader {
 impl StreamReader {
     /// Takes the next bytes, adding what they complete to `bits`.
     pub(crate) fn push(&mut self, bytes: &[u8], bits: &mut Vec<Bit>) -> Result<(), Error> {
-        let events =
-            self.decoder.push(bytes).map_err(|e| Error::CloudInterrupted(e.to_string()))?;
-        events.into_iter().try_for_each(|event| self.event(event, bits))
+        let events = self
+            .decoder
+            .push(bytes)
+            .map_err(|e| Error::CloudInterrupted(e.to_string()))?;
+        events
+            .into_iter()
+            .try_for_each(|event| self.event(event, bits))
     }
 
     /// The stream has ended: checks that the answer has.
@@ -102,7 +106,9 @@ impl StreamReader {
         if complete || self.finished {
             return Ok(());
         }
-        Err(Error::CloudInterrupted("the stream ended before the answer did".into()))
+        Err(Error::CloudInterrupted(
+            "the stream ended before the answer did".into(),
+        ))
     }
 
     /// Whether the server has said that this was all.
@@ -111,7 +117,9 @@ impl StreamReader {
     }
 
     fn event(&mut self, event: Event, bits: &mut Vec<Bit>) -> Result<(), Error> {
-        let Event::Data(json) = event else { return Ok(()) };
+        let Event::Data(json) = event else {
+            return Ok(());
+        };
         // serde's message may quote the answer; it is not repeated.
         let line: StreamLine = serde_json::from_str(&json)
             .map_err(|_| Error::CloudInterrupted("an event is not a chat chunk".into()))?;
@@ -119,9 +127,10 @@ impl StreamReader {
             StreamLine::Error(body) if self.started => {
                 Err(Error::CloudInterrupted(body.error.message))
             }
-            StreamLine::Error(body) => {
-                Err(Error::CloudRefused { status: 200, message: body.error.message })
-            }
+            StreamLine::Error(body) => Err(Error::CloudRefused {
+                status: 200,
+                message: body.error.message,
+            }),
             StreamLine::Chunk(chunk) => {
                 if !self.model_told && !chunk.model.is_empty() {
                     self.model_told = true;
@@ -143,7 +152,11 @@ impl StreamReader {
 pub(crate) fn read_whole(body: &[u8]) -> Result<Vec<Bit>, Error> {
     let completion: Completion = serde_json::from_slice(body).map_err(|_| refusal(200, body))?;
     let mut bits = vec![Bit::Model(completion.model.clone())];
-    let answer = completion.choices.into_iter().next().and_then(|choice| choice.message.content);
+    let answer = completion
+        .choices
+        .into_iter()
+        .next()
+        .and_then(|choice| choice.message.content);
     bits.push(Bit::Text(answer.unwrap_or_default()));
     bits.extend(completion.usage.map(Bit::Usage));
     Ok(bits)
@@ -186,7 +199,14 @@ mod tests {
         for piece in 1..stream.len() {
             let (bits, end) = read(stream.as_bytes(), piece);
             end.unwrap();
-            assert_eq!(bits[..3], [Bit::Model("m".into()), Bit::Text("Hé".into()), Bit::Text("llo".into())]);
+            assert_eq!(
+                bits[..3],
+                [
+                    Bit::Model("m".into()),
+                    Bit::Text("Hé".into()),
+                    Bit::Text("llo".into())
+                ]
+            );
             assert!(matches!(&bits[3], Bit::Usage(usage) if usage.prompt_tokens == 3));
         }
     }
@@ -202,7 +222,13 @@ mod tests {
     fn an_error_in_the_stream_is_a_refusal_before_the_text_and_a_break_after() {
         let error = "data: {\"error\":{\"message\":\"no room\",\"type\":\"server_error\"}}\n\n";
         let (_, end) = read(error.as_bytes(), 9);
-        assert_eq!(end, Err(Error::CloudRefused { status: 200, message: "no room".into() }));
+        assert_eq!(
+            end,
+            Err(Error::CloudRefused {
+                status: 200,
+                message: "no room".into()
+            })
+        );
         let (_, end) = read(format!("{HELLO}{error}").as_bytes(), 9);
         assert_eq!(end, Err(Error::CloudInterrupted("no room".into())));
     }
@@ -217,7 +243,10 @@ mod tests {
     #[test]
     fn a_server_that_does_not_stream_is_understood() {
         let body = br#"{"model":"m","choices":[{"message":{"role":"assistant","content":"Hi"}}]}"#;
-        assert_eq!(read_whole(body).unwrap(), [Bit::Model("m".into()), Bit::Text("Hi".into())]);
+        assert_eq!(
+            read_whole(body).unwrap(),
+            [Bit::Model("m".into()), Bit::Text("Hi".into())]
+        );
         assert_eq!(read_whole(b"<html>").unwrap_err().code(), "cloud_refused");
     }
 

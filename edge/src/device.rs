@@ -46,13 +46,15 @@ async fn webgpu(words: String) -> Result<Engine, Error> {
         .map_err(|e| Error::WebgpuUnavailable(e.to_string()))?;
     let (tell, told) = oneshot::channel::<String>();
     let tell = std::sync::Mutex::new(Some(tell));
-    setup.device.set_device_lost_callback(move |reason, message| {
-        let tell = tell.lock().ok().and_then(|mut tell| tell.take());
-        if let Some(tell) = tell {
-            // Nobody may be listening any more.
-            let _ = tell.send(format!("{reason:?}: {message}"));
-        }
-    });
+    setup
+        .device
+        .set_device_lost_callback(move |reason, message| {
+            let tell = tell.lock().ok().and_then(|mut tell| tell.take());
+            if let Some(tell) = tell {
+                // Nobody may be listening any more.
+                let _ = tell.send(format!("{reason:?}: {message}"));
+            }
+        });
     let lost = async move {
         match told.await {
             Ok(reason) => reason,
@@ -60,6 +62,10 @@ async fn webgpu(words: String) -> Result<Engine, Error> {
             Err(_) => futures::future::pending().await,
         }
     };
-    Ok(Engine { device, gpu: true, words, lost: lost.boxed_local().shared() })
+    Ok(Engine {
+        device,
+        gpu: true,
+        words,
+        lost: lost.boxed_local().shared(),
+    })
 }
-

@@ -48,7 +48,7 @@ pub enum Error {
     #[error("no cloud is configured")]
     CloudDisabled,
     /// A private question that this device cannot answer; nothing was sent.
-    #[error("this private question cannot be answered on this device: {0}")]
+    #[error("{0}")]
     PrivateUnanswerable(String),
     /// The conversation does not fit the model.
     #[error("the conversation has {prompt} tokens and the model holds {context}")]
@@ -120,7 +120,10 @@ impl Error {
             "unsupported",
             "aborted",
         ];
-        let code = CODES.into_iter().find(|known| *known == code).unwrap_or("internal");
+        let code = CODES
+            .into_iter()
+            .find(|known| *known == code)
+            .unwrap_or("internal");
         Self::Earlier { code, message }
     }
 

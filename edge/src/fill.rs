@@ -57,9 +57,16 @@ pub(crate) async fn fill<O: Origin, S: Shelf>(
     for file in &manifest.files {
         let mut report = |done: u64| progress(before + done);
         let done = keep_verified(manifest, file, shelf, &mut report).await?;
-        Download { manifest, file, origin, shelf: &mut *shelf, done, fresh: false }
-            .run(&mut report)
-            .await?;
+        Download {
+            manifest,
+            file,
+            origin,
+            shelf: &mut *shelf,
+            done,
+            fresh: false,
+        }
+        .run(&mut report)
+        .await?;
         before += file.size;
     }
     Ok(())
@@ -80,7 +87,9 @@ async fn keep_verified<S: Shelf>(
         if good + len as u64 > stored {
             break;
         }
-        let Ok(bytes) = shelf.read(&file.path, good, len).await else { break };
+        let Ok(bytes) = shelf.read(&file.path, good, len).await else {
+            break;
+        };
         if manifest.verify_chunk(&file.path, index, &bytes).is_err() {
             break;
         }
@@ -93,11 +102,10 @@ async fn keep_verified<S: Shelf>(
     Ok(good)
 }
 
-/// Bytes of chunk `index`: all chunks are of one size but the last.
+/// Bytes of chunk `index`.
 fn chunk_len(file: &PackFile, index: usize) -> usize {
-    let start = index as u64 * file.chunk_bytes;
-    let len = file.size.saturating_sub(start).min(file.chunk_bytes);
-    usize::try_from(len).unwrap_or(usize::MAX)
+    let range = file.chunk_range(index);
+    usize::try_from(range.end - range.start).unwrap_or(usize::MAX)
 }
 
 /// The memory shelf never refuses and stands behind every disk, so this is a fault of ours.
@@ -122,7 +130,9 @@ impl<O: Origin, S: Shelf> Download<'_, O, S> {
         let mut failures = 0;
         while self.done < self.file.size {
             let before = self.done;
-            let Err(setback) = self.attempt(report).await else { continue };
+            let Err(setback) = self.attempt(report).await else {
+                continue;
+            };
             failures = if self.done > before { 1 } else { failures + 1 };
             match setback {
                 Setback::Final(error) => return Err(error),
@@ -139,11 +149,17 @@ impl<O: Origin, S: Shelf> Download<'_, O, S> {
     /// Reads from `done` until the file is complete or something goes wrong.
     async fn attempt(&mut self, report: &mut dyn FnMut(u64)) -> Result<(), Setback> {
         let address = self.origin.address(&self.file.path);
-        let opened = self.origin.open(&self.file.path, self.done, self.fresh).await;
+        let opened = self
+            .origin
+            .open(&self.file.path, self.done, self.fresh)
+            .await;
         let mut opened = opened.map_err(|fault| setback(fault, &address))?;
         if opened.from > self.done {
             let reason = format!("asked from byte {}, got from {}", self.done, opened.from);
-            return Err(Setback::Broken(Error::Network { url: address, reason }));
+            return Err(Setback::Broken(Error::Network {
+                url: address,
+                reason,
+            }));
         }
         let mut skip = self.done - opened.from;
         let mut chunk: Vec<u8> = Vec::new();

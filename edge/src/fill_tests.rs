@@ -12,8 +12,10 @@ const FILE: &str = "model.safetensors";
 
 /// A manifest of one file, as `sprat pack` would write it.
 fn manifest(bytes: &[u8], chunk: usize) -> Manifest {
-    let hashes: Vec<String> =
-        bytes.chunks(chunk).map(|c| format!("\"{}\"", hex::encode(Sha256::digest(c)))).collect();
+    let hashes: Vec<String> = bytes
+        .chunks(chunk)
+        .map(|c| format!("\"{}\"", hex::encode(Sha256::digest(c))))
+        .collect();
     let json = format!(
         r#"{{"format":1,"name":"test","description":"","license":"MIT","context":8,"parameters":1,
         "storage":"f32","bos_token":"<","eos_token":">","files":[{{"path":"{FILE}","size":{},"chunk_bytes":{chunk},"sha256":[{}]}}],
@@ -94,8 +96,15 @@ impl Origin for Server {
                 rest[at] ^= 1;
             }
         }
-        let pieces = rest.chunks(piece).map(|c| Ok(c.to_vec())).chain(end).collect();
-        Ok(Opened { from, body: Pieces(pieces) })
+        let pieces = rest
+            .chunks(piece)
+            .map(|c| Ok(c.to_vec()))
+            .chain(end)
+            .collect();
+        Ok(Opened {
+            from,
+            body: Pieces(pieces),
+        })
     }
 
     async fn pause(&self, _attempt: u32) {
@@ -117,12 +126,17 @@ fn run(server: &Server, shelf: &mut MemoryShelf, chunk: usize) -> Result<Vec<u64
 fn stored(shelf: &mut MemoryShelf) -> Vec<u8> {
     block_on(async {
         let size = shelf.size(FILE).await.unwrap();
-        shelf.read(FILE, 0, usize::try_from(size).unwrap()).await.unwrap()
+        shelf
+            .read(FILE, 0, usize::try_from(size).unwrap())
+            .await
+            .unwrap()
     })
 }
 
 fn bytes(n: usize) -> Vec<u8> {
-    (0..n).map(|i| u8::try_from(i * 31 % 251).unwrap()).collect()
+    (0..n)
+        .map(|i| u8::try_from(i * 31 % 251).unwrap())
+        .collect()
 }
 
 #[test]
@@ -131,7 +145,10 @@ fn a_broken_download_goes_on_at_the_last_good_chunk() {
     let mut shelf = MemoryShelf::default();
     let seen = run(&server, &mut shelf, 20).unwrap();
     assert_eq!(stored(&mut shelf), bytes(100));
-    assert_eq!(*server.asked.borrow(), [(0, false), (40, false), (40, false)]);
+    assert_eq!(
+        *server.asked.borrow(),
+        [(0, false), (40, false), (40, false)]
+    );
     assert_eq!(server.pauses.get(), 2);
     assert_eq!(seen.last(), Some(&100));
 }
@@ -195,7 +212,11 @@ fn a_file_that_is_shorter_on_the_server_is_named() {
 
 #[test]
 fn a_missing_file_and_a_dead_network_are_told_apart() {
-    let error = run(&Server::new(&bytes(9), [Act::Missing]), &mut MemoryShelf::default(), 20);
+    let error = run(
+        &Server::new(&bytes(9), [Act::Missing]),
+        &mut MemoryShelf::default(),
+        20,
+    );
     assert_eq!(error.unwrap_err().code(), "model_missing");
     let server = Server::new(&bytes(9), vec![Act::Refuse; 9]);
     let error = run(&server, &mut MemoryShelf::default(), 20);

@@ -42,4 +42,6 @@ mod worker;
 
 pub use error::{Error, Failure};
 #[cfg(target_arch = "wasm32")]
-pub use worker::Runtime;
+pub use start::start;
+#[cfg(target_arch = "wasm32")]
+pub use worker::{Runtime, forget, stored};

@@ -40,7 +40,12 @@ pub(crate) struct Loaded {
 impl Loaded {
     pub(crate) fn new(model: Model, gate: Option<Gate>, engine: Rc<Engine>) -> Self {
         let session = Mutex::new(model.session());
-        Self { model, gate, engine, session }
+        Self {
+            model,
+            gate,
+            engine,
+            session,
+        }
     }
 }
 
@@ -103,7 +108,9 @@ impl Local for LocalModel {
 
     async fn settled(&self, briefly: bool) -> Result<ModelState, Error> {
         let slot = if briefly {
-            within(PATIENCE_MS, self.loaded()).await.unwrap_or(Slot::Loading)
+            within(PATIENCE_MS, self.loaded())
+                .await
+                .unwrap_or(Slot::Loading)
         } else {
             self.loaded().await
         };
@@ -125,7 +132,10 @@ impl Local for LocalModel {
 
     fn names(&self) -> (String, String) {
         self.ready().map_or_else(Default::default, |loaded| {
-            (loaded.model.manifest().name.clone(), loaded.engine.words.clone())
+            (
+                loaded.model.manifest().name.clone(),
+                loaded.engine.words.clone(),
+            )
         })
     }
 
@@ -207,9 +217,14 @@ async fn tokens(
     if steps.is_closed() {
         return Ok(());
     }
-    let mut generation = session.generate(&loaded.model, prompt, options).map_err(told)?;
+    let mut generation = session
+        .generate(&loaded.model, prompt, options)
+        .map_err(told)?;
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let prompt = (count(generation.prompt_tokens()), count(generation.cached_tokens()));
+    let prompt = (
+        count(generation.prompt_tokens()),
+        count(generation.cached_tokens()),
+    );
     let mut breath = web::now();
     while let Some(token) = generation.next().await {
         let token = token.map_err(|error| match error {
@@ -220,8 +235,20 @@ async fn tokens(
             error => told(error),
         })?;
         let (logprob, margin, entropy) = (token.logprob, token.margin, token.entropy);
-        let signal = TokenSignal { logprob, margin, entropy };
-        if steps.send(Ok(Step { text: token.text, signal, prompt })).await.is_err() {
+        let signal = TokenSignal {
+            logprob,
+            margin,
+            entropy,
+        };
+        if steps
+            .send(Ok(Step {
+                text: token.text,
+                signal,
+                prompt,
+            }))
+            .await
+            .is_err()
+        {
             return Ok(());
         }
         if web::now() - breath > BREATH_MS {

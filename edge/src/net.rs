@@ -38,7 +38,9 @@ pub(crate) struct Abort(AbortController);
 
 impl Abort {
     pub(crate) fn new() -> Result<Self, Failure> {
-        AbortController::new().map(Self).map_err(|e| Failure::Broken(words(&e)))
+        AbortController::new()
+            .map(Self)
+            .map_err(|e| Failure::Broken(words(&e)))
     }
 
     pub(crate) fn signal(&self) -> web_sys::AbortSignal {
@@ -54,11 +56,17 @@ impl Drop for Abort {
 
 /// What a JavaScript exception says.
 pub(crate) fn words(error: &JsValue) -> String {
-    let field = |name| Reflect::get(error, &JsValue::from_str(name)).ok().and_then(|v| v.as_string());
+    let field = |name| {
+        Reflect::get(error, &JsValue::from_str(name))
+            .ok()
+            .and_then(|v| v.as_string())
+    };
     match (field("name"), field("message")) {
         (Some(name), Some(message)) => format!("{name}: {message}"),
         (_, Some(message)) => message,
-        _ => error.as_string().unwrap_or_else(|| "an exception without words".to_owned()),
+        _ => error
+            .as_string()
+            .unwrap_or_else(|| "an exception without words".to_owned()),
     }
 }
 
@@ -72,7 +80,9 @@ pub(crate) async fn within<T>(ms: u32, future: impl Future<Output = T>) -> Resul
 
 /// Sends `request` and waits for the head of the answer.
 pub(crate) async fn send(request: Request, ms: u32) -> Result<Response, Failure> {
-    within(ms, request.send()).await?.map_err(|e| Failure::Broken(e.to_string()))
+    within(ms, request.send())
+        .await?
+        .map_err(|e| Failure::Broken(e.to_string()))
 }
 
 /// The body of an answer. Dropping it ends the transfer.
@@ -85,9 +95,14 @@ pub(crate) struct Stream {
 impl Stream {
     /// `abort` must belong to the request that was answered by `response`.
     pub(crate) fn new(response: &Response, silence_ms: u32, abort: Abort) -> Self {
-        let reader =
-            response.body().and_then(|body| body.get_reader().dyn_into::<_>().ok());
-        Self { reader, silence_ms, _abort: abort }
+        let reader = response
+            .body()
+            .and_then(|body| body.get_reader().dyn_into::<_>().ok());
+        Self {
+            reader,
+            silence_ms,
+            _abort: abort,
+        }
     }
 
     /// The next bytes; `None` at the end.
@@ -126,7 +141,9 @@ pub(crate) struct Folder {
 impl Folder {
     pub(crate) fn new(url: &str) -> Self {
         let slash = if url.ends_with('/') { "" } else { "/" };
-        Self { base: format!("{url}{slash}") }
+        Self {
+            base: format!("{url}{slash}"),
+        }
     }
 
     /// The whole of a small file, asked again from the server whatever a cache holds.
@@ -136,13 +153,20 @@ impl Folder {
         while let Some(piece) = fill::Body::next(&mut opened.body).await {
             bytes.extend_from_slice(&piece?);
             if bytes.len() > limit {
-                return Err(Fault::Missing(format!("{file} is longer than {limit} bytes")));
+                return Err(Fault::Missing(format!(
+                    "{file} is longer than {limit} bytes"
+                )));
             }
         }
         Ok(bytes)
     }
 
-    async fn get(&self, file: &str, from: u64, cache: RequestCache) -> Result<Opened<Stream>, Fault> {
+    async fn get(
+        &self,
+        file: &str,
+        from: u64,
+        cache: RequestCache,
+    ) -> Result<Opened<Stream>, Fault> {
         let broken = |failure: Failure| Fault::Broken(failure.to_string());
         let abort = Abort::new().map_err(broken)?;
         let mut request = Request::get(&self.address(file)).cache(cache);
@@ -167,13 +191,23 @@ impl Folder {
             }
             status => return Err(Fault::Missing(format!("HTTP status {status}"))),
         };
-        Ok(Opened { from, body: Stream::new(&response, DOWNLOAD_SILENCE_MS, abort) })
+        Ok(Opened {
+            from,
+            body: Stream::new(&response, DOWNLOAD_SILENCE_MS, abort),
+        })
     }
 }
 
 /// The first number of `bytes 40-99/100`.
 fn range_start(content_range: &str) -> Option<u64> {
-    content_range.trim().strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
+    content_range
+        .trim()
+        .strip_prefix("bytes ")?
+        .split('-')
+        .next()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 impl fill::Body for Stream {
@@ -187,7 +221,11 @@ impl Origin for Folder {
     type Body = Stream;
 
     async fn open(&self, file: &str, from: u64, fresh: bool) -> Result<Opened<Stream>, Fault> {
-        let cache = if fresh { RequestCache::Reload } else { RequestCache::Default };
+        let cache = if fresh {
+            RequestCache::Reload
+        } else {
+            RequestCache::Default
+        };
         self.get(file, from, cache).await
     }
 

@@ -56,7 +56,9 @@ impl Library {
         let storage = web::storage().ok_or_else(|| Refused("it offers no file system".into()))?;
         let root: FileSystemDirectoryHandle = wait(storage.get_directory()).await?;
         let sprat = folder(&root, "sprat", true).await?;
-        Ok(Self { packs: folder(&sprat, "packs", true).await? })
+        Ok(Self {
+            packs: folder(&sprat, "packs", true).await?,
+        })
     }
 
     /// Bytes that may still be stored, where the browser says so.
@@ -72,11 +74,17 @@ impl Library {
     /// The folder for `manifest`, made where there is none.
     pub(crate) async fn pack(&self, manifest: &[u8], about: &About) -> Result<Opfs, Refused> {
         let key = key(manifest);
-        let mut pack = Opfs { folder: folder(&self.packs, &key, true).await?, open: None };
+        let mut pack = Opfs {
+            folder: folder(&self.packs, &key, true).await?,
+            open: None,
+        };
         let mut known = pack.about().await.unwrap_or_default();
         let urls = std::mem::take(&mut known.urls).into_iter();
         let others = urls.filter(|url| !about.urls.contains(url));
-        let about = About { urls: about.urls.iter().cloned().chain(others).collect(), ..about.clone() };
+        let about = About {
+            urls: about.urls.iter().cloned().chain(others).collect(),
+            ..about.clone()
+        };
         let text = serde_json::to_vec(&about).map_err(|e| Refused(e.to_string()))?;
         pack.write_whole(ABOUT, &text).await?;
         pack.write_whole(MANIFEST, manifest).await?;
@@ -86,7 +94,10 @@ impl Library {
     /// The manifest of the whole pack that was loaded from `url` before.
     pub(crate) async fn manifest_of(&self, url: &str) -> Option<Vec<u8>> {
         for (_, mut pack) in self.all().await.ok()? {
-            let from_url = pack.about().await.is_ok_and(|about| about.urls.iter().any(|u| u == url));
+            let from_url = pack
+                .about()
+                .await
+                .is_ok_and(|about| about.urls.iter().any(|u| u == url));
             if from_url && pack.is_published().await {
                 return pack.read_whole(MANIFEST).await.ok();
             }
@@ -176,7 +187,11 @@ impl Opfs {
     async fn file(&self, file: &str, create: bool) -> Result<FileSystemFileHandle, Refused> {
         let options = FileSystemGetFileOptions::new();
         options.set_create(create);
-        wait(self.folder.get_file_handle_with_options(&escape(file), &options)).await
+        wait(
+            self.folder
+                .get_file_handle_with_options(&escape(file), &options),
+        )
+        .await
     }
 
     async fn blob(&self, file: &str) -> Result<web_sys::File, Refused> {
@@ -185,7 +200,8 @@ impl Opfs {
 
     async fn read_whole(&mut self, file: &str) -> Result<Vec<u8>, Refused> {
         let len = self.size(file).await?;
-        self.read(file, 0, usize::try_from(len).unwrap_or(usize::MAX)).await
+        self.read(file, 0, usize::try_from(len).unwrap_or(usize::MAX))
+            .await
     }
 
     async fn write_whole(&mut self, file: &str, bytes: &[u8]) -> Result<(), Refused> {
@@ -231,30 +247,51 @@ impl Shelf for Opfs {
             let at = FileSystemReadWriteOptions::new();
             at.set_at(start);
             let mut bytes = vec![0; len];
-            let got = locked.0.read_with_u8_array_and_options(&mut bytes, &at).map_err(refused)?;
-            return if got == offset(len as u64) { Ok(bytes) } else { Err(short(bytes.len())) };
+            let got = locked
+                .0
+                .read_with_u8_array_and_options(&mut bytes, &at)
+                .map_err(refused)?;
+            return if got == offset(len as u64) {
+                Ok(bytes)
+            } else {
+                Err(short(bytes.len()))
+            };
         }
         // A plain read needs no lock, so that many tabs can load the same pack.
         let blob = self.blob(file).await?;
         let slice = blob.slice_with_f64_and_f64(start, end).map_err(refused)?;
-        let buffer = JsFuture::from(slice.array_buffer()).await.map_err(refused)?;
+        let buffer = JsFuture::from(slice.array_buffer())
+            .await
+            .map_err(refused)?;
         let bytes = Uint8Array::new(&buffer).to_vec();
-        if bytes.len() == len { Ok(bytes) } else { Err(short(bytes.len())) }
+        if bytes.len() == len {
+            Ok(bytes)
+        } else {
+            Err(short(bytes.len()))
+        }
     }
 
     async fn append(&mut self, file: &str, at: u64, bytes: &[u8]) -> Result<(), Refused> {
         let handle = self.lock(file).await?;
         let options = FileSystemReadWriteOptions::new();
         options.set_at(offset(at));
-        let written = handle.write_with_u8_array_and_options(bytes, &options).map_err(refused)?;
+        let written = handle
+            .write_with_u8_array_and_options(bytes, &options)
+            .map_err(refused)?;
         if written != offset(bytes.len() as u64) {
-            return Err(Refused(format!("{file}: {written} of {} bytes taken", bytes.len())));
+            return Err(Refused(format!(
+                "{file}: {written} of {} bytes taken",
+                bytes.len()
+            )));
         }
         handle.flush().map_err(refused)
     }
 
     async fn truncate(&mut self, file: &str, size: u64) -> Result<(), Refused> {
-        self.lock(file).await?.truncate_with_f64(offset(size)).map_err(refused)
+        self.lock(file)
+            .await?
+            .truncate_with_f64(offset(size))
+            .map_err(refused)
     }
 }
 
@@ -300,8 +337,13 @@ async fn folder(
 async fn names(keys: &AsyncIterator) -> Result<Vec<String>, Refused> {
     let mut names = Vec::new();
     loop {
-        let next = JsFuture::from(keys.next().map_err(refused)?).await.map_err(refused)?;
-        if Reflect::get(&next, &"done".into()).map_err(refused)?.is_truthy() {
+        let next = JsFuture::from(keys.next().map_err(refused)?)
+            .await
+            .map_err(refused)?;
+        if Reflect::get(&next, &"done".into())
+            .map_err(refused)?
+            .is_truthy()
+        {
             return Ok(names);
         }
         let value = Reflect::get(&next, &"value".into()).map_err(refused)?;

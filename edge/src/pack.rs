@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::fill::{Fault, fill};
 use crate::net::Folder;
 use crate::opfs::{About, Library, Opfs, key};
-use crate::shelf::{Fallback, Refused};
+use crate::shelf::{Fallback, Refused, Shelf};
 
 /// Longest `sprat.json` read, in bytes.
 const MAX_MANIFEST: usize = 4 << 20;
@@ -17,8 +17,16 @@ const MAX_MANIFEST: usize = 4 << 20;
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(crate) enum Notice {
-    Progress { stage: &'static str, loaded: u64, total: u64, message: String },
-    Warning { code: &'static str, message: String },
+    Progress {
+        stage: &'static str,
+        loaded: u64,
+        total: u64,
+        message: String,
+    },
+    Warning {
+        code: &'static str,
+        message: String,
+    },
 }
 
 pub(crate) type Tell<'a> = &'a dyn Fn(Notice);
@@ -38,18 +46,28 @@ impl Pack {
     pub(crate) async fn get(url: &str, tell: Tell<'_>) -> Result<Self, Error> {
         let library = Library::open().await;
         let manifest_bytes = manifest(url, library.as_ref().ok()).await?;
-        let manifest = Manifest::from_json(&manifest_bytes)
-            .map_err(|e| Error::from_model(e, false))?;
-        let bytes = manifest.files.iter().map(|file| file.size).sum();
-        let about = About { name: manifest.name.clone(), bytes, urls: vec![url.to_owned()] };
+        let manifest =
+            Manifest::from_json(&manifest_bytes).map_err(|e| Error::from_model(e, false))?;
+        let bytes = manifest.total_bytes();
+        let about = About {
+            name: manifest.name.clone(),
+            bytes,
+            urls: vec![url.to_owned()],
+        };
         let disk = match library {
-            Ok(library) => open(&library, &manifest_bytes, &about).await,
+            Ok(library) => open(&library, &manifest, &manifest_bytes, &about).await,
             Err(refused) => Err(refused),
         };
         let mut shelf = Fallback::new(disk);
         shelf.put(sprat_model::MANIFEST, manifest_bytes.clone());
         let shelf = Mutex::new(shelf);
-        let pack = Self { url: url.to_owned(), manifest, bytes, manifest_bytes, shelf };
+        let pack = Self {
+            url: url.to_owned(),
+            manifest,
+            bytes,
+            manifest_bytes,
+            shelf,
+        };
         let whole = match pack.shelf.lock().await.disk() {
             Some(disk) => disk.is_published().await,
             None => false,
@@ -63,12 +81,19 @@ impl Pack {
     /// Fetches what is missing or damaged; everything that is stored is checked.
     pub(crate) async fn fetch(&self, tell: Tell<'_>) -> Result<(), Error> {
         let (stage, total) = ("download", self.bytes);
-        let progress =
-            |loaded| Notice::Progress { stage, loaded, total, message: self.manifest.name.clone() };
+        let progress = |loaded| Notice::Progress {
+            stage,
+            loaded,
+            total,
+            message: self.manifest.name.clone(),
+        };
         tell(progress(0));
         let mut shelf = self.shelf.lock().await;
         let origin = Folder::new(&self.url);
-        fill(&self.manifest, &origin, &mut *shelf, &mut |loaded| tell(progress(loaded))).await?;
+        fill(&self.manifest, &origin, &mut *shelf, &mut |loaded| {
+            tell(progress(loaded))
+        })
+        .await?;
         let published = match shelf.disk() {
             Some(disk) => disk.publish().await,
             None => Ok(()),
@@ -77,11 +102,15 @@ impl Pack {
         if let Some(refused) = refused {
             tell(Notice::Warning {
                 code: "storage_refused",
-                message: format!("The model is kept in memory and will be fetched again: {refused}."),
+                message: format!(
+                    "The model is kept in memory and will be fetched again: {refused}."
+                ),
             });
         } else if let Ok(library) = Library::open().await {
             // The versions before this one; failing to tidy up harms nobody.
-            let _ = library.remove(&self.url, Some(&key(&self.manifest_bytes))).await;
+            let _ = library
+                .remove(&self.url, Some(&key(&self.manifest_bytes)))
+                .await;
         }
         Ok(())
     }
@@ -97,8 +126,16 @@ impl Pack {
 
 impl PackSource for Pack {
     async fn read(&self, file: &str) -> Result<Vec<u8>, sprat_model::Error> {
-        let missing = |reason| sprat_model::Error::Missing { file: file.to_owned(), reason };
-        self.shelf.lock().await.read_all(file).await.map_err(|e| missing(e.to_string()))
+        let missing = |reason| sprat_model::Error::Missing {
+            file: file.to_owned(),
+            reason,
+        };
+        self.shelf
+            .lock()
+            .await
+            .read_all(file)
+            .await
+            .map_err(|e| missing(e.to_string()))
     }
 }
 
@@ -110,25 +147,39 @@ async fn manifest(url: &str, library: Option<&Library>) -> Result<Vec<u8>, Error
         Err(fault) => fault,
     };
     match fault {
-        Fault::Missing(reason) => Err(Error::ModelMissing { url: url.to_owned(), reason }),
+        Fault::Missing(reason) => Err(Error::ModelMissing {
+            url: url.to_owned(),
+            reason,
+        }),
         Fault::Broken(reason) => {
             let stored = match library {
                 Some(library) => library.manifest_of(url).await,
                 None => None,
             };
-            stored.ok_or_else(|| Error::Network { url: url.to_owned(), reason })
+            stored.ok_or_else(|| Error::Network {
+                url: url.to_owned(),
+                reason,
+            })
         }
     }
 }
 
 /// The folder for a pack, if there is room for it.
-async fn open(library: &Library, manifest: &[u8], about: &About) -> Result<Opfs, Refused> {
-    let pack = library.pack(manifest, about).await?;
-    if !pack.is_published().await
-        && let Some(room) = Library::room().await
-        && room < about.bytes
-    {
-        return Err(Refused(format!("it has room for {room} bytes and {} are needed", about.bytes)));
+async fn open(
+    library: &Library,
+    manifest: &Manifest,
+    manifest_bytes: &[u8],
+    about: &About,
+) -> Result<Opfs, Refused> {
+    let mut pack = library.pack(manifest_bytes, about).await?;
+    let mut needed = about.bytes;
+    for file in &manifest.files {
+        needed = needed.saturating_sub(pack.size(&file.path).await?);
     }
-    Ok(pack)
+    match Library::room().await {
+        Some(room) if room < needed => Err(Refused(format!(
+            "it has room for {room} bytes and {needed} are needed"
+        ))),
+        _ => Ok(pack),
+    }
 }

@@ -9,7 +9,7 @@ use sprat_wire::{ChatRequest, Message, Role, StreamOptions};
 use crate::error::Error;
 
 /// Longest conversation taken, in bytes of text. More would only be refused by the model.
-const MAX_TEXT: usize = 4 << 20;
+const MAX_TEXT: usize = 1 << 20;
 
 /// A call of `sprat.chat(messages, options)`.
 #[derive(Debug, Clone)]
@@ -83,14 +83,21 @@ impl Choice {
             seed: self.seed.map_or(seed, u64::from),
         };
         let max_tokens = self.max_tokens.map_or(standard.max_tokens, |n| n as usize);
-        Options { sampling, max_tokens, stop: self.stop.clone(), ..standard }
+        Options {
+            sampling,
+            max_tokens,
+            stop: self.stop.clone(),
+            ..standard
+        }
     }
 
     /// For the cloud: a stream with the usage at its end.
     pub(crate) fn for_cloud(&self, model: &str, messages: Vec<Message>) -> ChatRequest {
         ChatRequest {
             stream: true,
-            stream_options: Some(StreamOptions { include_usage: true }),
+            stream_options: Some(StreamOptions {
+                include_usage: true,
+            }),
             max_tokens: self.max_tokens.map(i64::from),
             temperature: self.temperature,
             top_k: self.top_k.map(i64::from),
@@ -109,9 +116,14 @@ fn bad(what: impl Into<String>) -> Error {
 }
 
 fn messages(value: &Value) -> Result<Vec<Message>, Error> {
-    let list = value.as_array().ok_or_else(|| bad("messages must be an array"))?;
-    let messages: Vec<Message> =
-        list.iter().enumerate().map(|(at, value)| message(at, value)).collect::<Result<_, _>>()?;
+    let list = value
+        .as_array()
+        .ok_or_else(|| bad("messages must be an array"))?;
+    let messages: Vec<Message> = list
+        .iter()
+        .enumerate()
+        .map(|(at, value)| message(at, value))
+        .collect::<Result<_, _>>()?;
     match messages.last() {
         None => return Err(bad("messages must not be empty")),
         Some(last) if last.role != Role::User => {
@@ -124,7 +136,9 @@ fn messages(value: &Value) -> Result<Vec<Message>, Error> {
     }
     let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
     if bytes > MAX_TEXT {
-        return Err(bad(format!("messages hold {bytes} bytes of text; at most {MAX_TEXT} are taken")));
+        return Err(bad(format!(
+            "messages hold {bytes} bytes of text; at most {MAX_TEXT} are taken"
+        )));
     }
     Ok(messages)
 }
@@ -134,7 +148,11 @@ fn message(at: usize, value: &Value) -> Result<Message, Error> {
         .get("role")
         .and_then(Value::as_str)
         .and_then(Role::from_name)
-        .ok_or_else(|| bad(format!("messages[{at}].role must be system, user or assistant")))?;
+        .ok_or_else(|| {
+            bad(format!(
+                "messages[{at}].role must be system, user or assistant"
+            ))
+        })?;
     let content = value
         .get("content")
         .and_then(Value::as_str)
@@ -161,30 +179,54 @@ impl Fields<'_> {
 
     fn flag(&self, name: &str) -> Result<bool, Error> {
         self.get(name).map_or(Ok(false), |value| {
-            value.as_bool().ok_or_else(|| bad(format!("{name} must be true or false")))
+            value
+                .as_bool()
+                .ok_or_else(|| bad(format!("{name} must be true or false")))
         })
     }
 
     fn count(&self, name: &str, least: u32) -> Result<Option<u32>, Error> {
-        let wrong = || bad(format!("{name} must be a whole number from {least} to {}", u32::MAX));
-        let Some(value) = self.get(name) else { return Ok(None) };
-        let count = value.as_u64().and_then(|n| u32::try_from(n).ok()).ok_or_else(wrong)?;
-        if count < least { Err(wrong()) } else { Ok(Some(count)) }
+        let wrong = || {
+            bad(format!(
+                "{name} must be a whole number from {least} to {}",
+                u32::MAX
+            ))
+        };
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        let count = value
+            .as_u64()
+            .and_then(|n| u32::try_from(n).ok())
+            .ok_or_else(wrong)?;
+        if count < least {
+            Err(wrong())
+        } else {
+            Ok(Some(count))
+        }
     }
 
     fn number(&self, name: &str, least: f32, most: f32) -> Result<Option<f32>, Error> {
-        let Some(value) = self.get(name) else { return Ok(None) };
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
         // Sampling needs no more than f32.
         #[allow(clippy::cast_possible_truncation)]
         let number = value.as_f64().map(|number| number as f32);
         match number {
             Some(number) if (least..=most).contains(&number) => Ok(Some(number)),
-            _ => Err(bad(format!("{name} must be a number from {least} to {most}"))),
+            _ => Err(bad(format!(
+                "{name} must be a number from {least} to {most}"
+            ))),
         }
     }
 
     fn texts(&self, name: &str) -> Result<Vec<String>, Error> {
-        let wrong = || bad(format!("{name} must be a text or an array of texts, none empty"));
+        let wrong = || {
+            bad(format!(
+                "{name} must be a text or an array of texts, none empty"
+            ))
+        };
         let texts = match self.get(name) {
             None => Vec::new(),
             Some(Value::String(text)) => vec![text.clone()],
@@ -194,7 +236,11 @@ impl Fields<'_> {
                 .collect::<Result<_, _>>()?,
             Some(_) => return Err(wrong()),
         };
-        if texts.iter().any(String::is_empty) { Err(wrong()) } else { Ok(texts) }
+        if texts.iter().any(String::is_empty) {
+            Err(wrong())
+        } else {
+            Ok(texts)
+        }
     }
 }
 

@@ -74,7 +74,12 @@ impl<S: Shelf> Fallback<S> {
             Ok(disk) => (Some(disk), None),
             Err(refused) => (None, Some(refused)),
         };
-        Self { disk, memory: MemoryShelf::default(), spilled: BTreeSet::new(), refused }
+        Self {
+            disk,
+            memory: MemoryShelf::default(),
+            spilled: BTreeSet::new(),
+            refused,
+        }
     }
 
     /// What the disk refused, if it did: from then on, nothing new was stored for next time.

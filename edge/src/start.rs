@@ -1,4 +1,5 @@
 //! What happens once, when the module is instantiated.
+#![cfg_attr(feature = "webgpu", allow(unsafe_code))]
 
 use js_sys::{Object, Reflect};
 use wasm_bindgen::JsValue;
@@ -14,7 +15,6 @@ unsafe extern "C" {
 
 /// Runs when the module is instantiated, before anything else.
 #[wasm_bindgen(start)]
-#[cfg_attr(feature = "webgpu", allow(unsafe_code))]
 pub fn start() {
     // Naming the constructors here also keeps wasm-ld from wrapping every export in a call to
     // them, which made each call from JavaScript take most of a millisecond.
@@ -37,7 +37,11 @@ fn report(panic: &std::panic::PanicHookInfo<'_>) {
     );
     let message = Object::new();
     let set = |name: &str, value: &str| {
-        Reflect::set(&message, &JsValue::from_str(name), &JsValue::from_str(value))
+        Reflect::set(
+            &message,
+            &JsValue::from_str(name),
+            &JsValue::from_str(value),
+        )
     };
     let told = set("type", "panic").and_then(|_| set("message", &format!("panic at {place}")));
     if told.is_ok()

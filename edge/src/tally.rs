@@ -8,9 +8,9 @@ use sprat_wire::{Receipt, Source, Usage};
 #[derive(Debug, Clone)]
 pub(crate) struct Tally {
     began: f64,
-    /// Who answers, and since when.
-    phase: Option<(Source, f64)>,
-    last: Option<Source>,
+    source: Option<Source>,
+    /// Since when the cloud has been asked, while it is.
+    calling: Option<f64>,
     text: String,
     rule: String,
     reason: String,
@@ -22,7 +22,6 @@ pub(crate) struct Tally {
     device_tokens: Tokens,
     cloud_tokens: Tokens,
     first_token: Option<f64>,
-    device_ms: f64,
     cloud_ms: f64,
     bytes_sent: u64,
     cost_usd: f64,
@@ -40,8 +39,8 @@ impl Tally {
     pub(crate) fn new(now: f64) -> Self {
         Self {
             began: now,
-            phase: None,
-            last: None,
+            source: None,
+            calling: None,
             text: String::new(),
             rule: String::new(),
             reason: String::new(),
@@ -52,7 +51,6 @@ impl Tally {
             device_tokens: Tokens::default(),
             cloud_tokens: Tokens::default(),
             first_token: None,
-            device_ms: 0.0,
             cloud_ms: 0.0,
             bytes_sent: 0,
             cost_usd: 0.0,
@@ -61,14 +59,14 @@ impl Tally {
 
     /// Whose text this is now.
     pub(crate) fn source(&self) -> Option<Source> {
-        self.last
+        self.source
     }
 
     /// `source` begins to answer, with an empty text.
     pub(crate) fn start(&mut self, source: Source, now: f64) {
         self.leave(now);
-        self.phase = Some((source, now));
-        self.last = Some(source);
+        self.calling = (source == Source::Cloud).then_some(now);
+        self.source = Some(source);
         self.text.clear();
     }
 
@@ -119,7 +117,10 @@ impl Tally {
     pub(crate) fn usage(&mut self, usage: &Usage, (prompt, completion): (f64, f64)) {
         self.cloud_tokens = Tokens {
             prompt: usage.prompt_tokens,
-            cached: usage.prompt_tokens_details.as_ref().map_or(0, |d| d.cached_tokens),
+            cached: usage
+                .prompt_tokens_details
+                .as_ref()
+                .map_or(0, |d| d.cached_tokens),
             completion: usage.completion_tokens,
         };
         self.cost_usd += (f64::from(usage.prompt_tokens) * prompt
@@ -130,7 +131,10 @@ impl Tally {
     /// Ends the account: the text, and the receipt if anybody has begun to answer.
     pub(crate) fn close(&mut self, now: f64) -> (String, Option<Receipt>) {
         self.leave(now);
-        (self.text.clone(), self.last.map(|source| self.receipt(source, now)))
+        (
+            self.text.clone(),
+            self.source.map(|source| self.receipt(source, now)),
+        )
     }
 
     fn receipt(&self, source: Source, now: f64) -> Receipt {
@@ -154,7 +158,7 @@ impl Tally {
             cached_tokens: tokens.cached,
             completion_tokens: tokens.completion,
             first_token_ms: self.first_token,
-            device_ms: self.device_ms,
+            device_ms: now - self.began - self.cloud_ms,
             cloud_ms: self.cloud_ms,
             total_ms: now - self.began,
             bytes_sent: self.bytes_sent,
@@ -162,12 +166,10 @@ impl Tally {
         }
     }
 
-    /// Books the time since the present source began.
+    /// Books the time that the cloud was waited for; all other time is the device's.
     fn leave(&mut self, now: f64) {
-        match self.phase.take() {
-            Some((Source::Cloud, since)) => self.cloud_ms += now - since,
-            Some((_, since)) => self.device_ms += now - since,
-            None => {}
+        if let Some(since) = self.calling.take() {
+            self.cloud_ms += now - since;
         }
     }
 }

@@ -14,7 +14,9 @@ pub(crate) fn worker() -> Option<DedicatedWorkerGlobalScope> {
 
 /// Milliseconds since the worker began, with parts.
 pub(crate) fn now() -> f64 {
-    worker().and_then(|worker| worker.performance()).map_or_else(js_sys::Date::now, |p| p.now())
+    worker()
+        .and_then(|worker| worker.performance())
+        .map_or_else(js_sys::Date::now, |p| p.now())
 }
 
 /// The browser's storage; `None` on pages that are not secure, and in some private windows.
@@ -69,8 +71,14 @@ impl Turnstile {
                 let _ = waiter.send(());
             }
         });
-        channel.port1().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        Some(Self { channel, waiting, _on_message: on_message })
+        channel
+            .port1()
+            .set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        Some(Self {
+            channel,
+            waiting,
+            _on_message: on_message,
+        })
     }
 
     /// Resolves behind the messages that wait now; `None` if the channel does not work.

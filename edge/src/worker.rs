@@ -76,7 +76,9 @@ impl Runtime {
 
     /// Prepares the device: `kind` is "cpu" or "webgpu", `words` names the adapter.
     pub async fn open(&self, kind: String, words: String) -> Result<(), JsValue> {
-        let engine = Engine::open(&kind, words).await.map_err(|e| thrown(&e, None))?;
+        let engine = Engine::open(&kind, words)
+            .await
+            .map_err(|e| thrown(&e, None))?;
         self.engine.replace(Some(Rc::new(engine)));
         Ok(())
     }
@@ -84,7 +86,11 @@ impl Runtime {
     /// The device in words.
     #[wasm_bindgen(getter)]
     pub fn words(&self) -> String {
-        self.engine.borrow().as_ref().map(|engine| engine.words.clone()).unwrap_or_default()
+        self.engine
+            .borrow()
+            .as_ref()
+            .map(|engine| engine.words.clone())
+            .unwrap_or_default()
     }
 
     /// Resolves with the reason when the device is lost; for a CPU never.
@@ -120,10 +126,15 @@ impl Runtime {
         let pack = self.pack.take();
         let engine = self.engine.borrow().clone();
         let (Some(pack), Some(engine)) = (pack, engine) else {
-            return Err(thrown(&Error::Internal("load before open and fetch".into()), None));
+            return Err(thrown(
+                &Error::Internal("load before open and fetch".into()),
+                None,
+            ));
         };
         let loading = load(&pack, &engine, &tell);
-        let loaded = unless_aborted(&signal, loading).await.map_err(|e| thrown(&e, None))?;
+        let loaded = unless_aborted(&signal, loading)
+            .await
+            .map_err(|e| thrown(&e, None))?;
         let info = describe(&loaded.model, &pack).await;
         self.local.set(Slot::Ready(Rc::new(loaded)));
         Ok(info)
@@ -184,7 +195,10 @@ impl Runtime {
 
 /// What was said, without the instructions that every conversation shares.
 fn spoken(ask: &Ask) -> Vec<&str> {
-    let spoken = ask.messages.iter().filter(|message| message.role != Role::System);
+    let spoken = ask
+        .messages
+        .iter()
+        .filter(|message| message.role != Role::System);
     spoken.map(|message| message.content.as_str()).collect()
 }
 
@@ -202,7 +216,9 @@ pub async fn stored() -> Result<String, JsValue> {
 /// Removes what was stored from `url`; returns whether there was anything.
 #[wasm_bindgen]
 pub async fn forget(url: String) -> Result<bool, JsValue> {
-    let Ok(library) = Library::open().await else { return Ok(false) };
+    let Ok(library) = Library::open().await else {
+        return Ok(false);
+    };
     let failed = |e: crate::shelf::Refused| {
         thrown(&Error::Internal(format!("cannot remove {url}: {e}")), None)
     };
@@ -217,7 +233,12 @@ async fn load(pack: &Pack, engine: &Rc<Engine>, tell: &dyn Fn(Notice)) -> Result
             LoadStage::WarmUp => "warmup",
         };
         let (loaded, total) = (progress.done, progress.total);
-        tell(Notice::Progress { stage, loaded, total, message: engine.words.clone() });
+        tell(Notice::Progress {
+            stage,
+            loaded,
+            total,
+            message: engine.words.clone(),
+        });
     };
     let first = Model::load(pack, &engine.device, &mut progress).await;
     let model = match first {
@@ -246,7 +267,10 @@ fn gate(manifest: &sprat_model::Manifest, tell: &dyn Fn(Notice)) -> Option<Gate>
         Ok(gate) => Some(gate),
         Err(error) => {
             let message = format!("The model's calibration cannot be read: {error}.");
-            tell(Notice::Warning { code: "gate_unreadable", message });
+            tell(Notice::Warning {
+                code: "gate_unreadable",
+                message,
+            });
             None
         }
     }

@@ -189,12 +189,28 @@ describe("rude input", () => {
     const chat = await bench.page();
     await chat.ready();
     await chat.mode.selectOption("device");
-    const { state, text } = await chat.answer("the small fish ".repeat(20_000));
+    const { state, text } = await chat.answer("the small fish ".repeat(3000));
     assert.equal(state, "error");
     assert.match(text, /long|context|holds|tokens/i);
     await chat.picture("too-long");
     await chat.startOver();
     assert.equal((await chat.answer("what is 17 * 23?")).state, "done");
+    assert.deepEqual(chat.mistakes, []);
+    await chat.context.close();
+  });
+
+  test("ten megabytes are neither sent nor a reason to freeze", async () => {
+    const chat = await bench.page();
+    await chat.ready();
+    const from = bench.recorder.requests.length;
+    await chat.message.fill("a".repeat(10_000_000));
+    await chat.send.click();
+    // Either the page says so at once, or as an answer.
+    await chat.page.waitForFunction(() => /too (long|large|much)|longer than|at most/i.test(document.body.innerText));
+    assert.ok(bench.recorder.since(from).every((seen) => seen.body.length < 1_000_000));
+    await chat.message.fill("what is 17 * 23?");
+    await chat.send.click();
+    await chat.page.locator('[data-source="exact"][data-state="done"]').waitFor();
     assert.deepEqual(chat.mistakes, []);
     await chat.context.close();
   });

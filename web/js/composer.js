@@ -18,6 +18,7 @@ export class Composer {
   #state = byId("private-state", HTMLParagraphElement);
   #words = byId("private-words", HTMLSpanElement);
   #busy = false;
+  #typed = "";
 
   /**
    * @param {{
@@ -41,9 +42,8 @@ export class Composer {
       event.preventDefault();
       this.#submit();
     });
-    this.#message.addEventListener("input", () => this.#grow());
-    this.#message.addEventListener("paste", (event) => this.#limit(event, event.clipboardData));
-    this.#message.addEventListener("drop", (event) => this.#limit(event, event.dataTransfer));
+    this.#message.addEventListener("input", () => this.#changed());
+    this.#message.addEventListener("beforeinput", (event) => this.#limit(event));
     this.#stop.addEventListener("click", () => {
       callbacks.onStop();
       this.focus();
@@ -101,28 +101,35 @@ export class Composer {
       return;
     }
     this.#message.value = "";
-    this.#grow();
+    this.#changed();
     this.callbacks.onSend(text);
   }
 
   /**
-   * @param {Event} event
-   * @param {DataTransfer | null} data
+   * Typed, pasted or dropped: refused before the browser starts to lay it out.
+   *
+   * @param {InputEvent} event
    */
-  #limit(event, data) {
-    const length = data?.getData("text").length ?? 0;
+  #limit(event) {
+    const length = (event.data ?? event.dataTransfer?.getData("text/plain") ?? "").length;
     if (length <= MOST_CHARACTERS) return;
     event.preventDefault();
     this.callbacks.onTooLong(length, MOST_CHARACTERS);
   }
 
+  #changed() {
+    const { length } = this.#message.value;
+    if (length > MOST_CHARACTERS) {
+      // It grew bit by bit, or a script set it; what stood there before comes back.
+      this.#message.value = this.#typed;
+      this.callbacks.onTooLong(length, MOST_CHARACTERS);
+    }
+    this.#typed = this.#message.value;
+    this.#grow();
+  }
+
   /** As high as its text; the style sheet sets the limit. */
   #grow() {
-    if (this.#message.value.length > 20_000) {
-      // Far past the limit, and measuring it would cost a second layout of all that text.
-      this.#message.style.blockSize = "100vh";
-      return;
-    }
     this.#message.style.blockSize = "auto";
     const border = this.#message.offsetHeight - this.#message.clientHeight;
     this.#message.style.blockSize = `${this.#message.scrollHeight + border}px`;

@@ -174,7 +174,7 @@ pub(crate) fn package() -> Result {
     run(Command::new(tsc)
         .args([
             "--project",
-            "edge/js",
+            "edge/js/jsconfig.json",
             "--noEmit",
             "false",
             "--allowJs",

@@ -48,9 +48,12 @@ pub(crate) fn read_weights(folder: &Path) -> Result<(ModelConfig, Vec<Tensor>)> 
     let mut reader = open_weights(folder)?;
     let mut tensors = Vec::new();
     for (name, shape) in config.tensors() {
-        let actual = reader.shape(&name).map(<[usize]>::to_vec);
-        if actual.as_deref() != Some(&shape) {
-            bail!("{}: tensor {name} is {actual:?}, config.json implies {shape:?}", folder.display());
+        let actual = reader.shape(&name);
+        if actual.as_ref() != Some(&shape) {
+            bail!(
+                "{}: tensor {name} is {actual:?}, config.json implies {shape:?}",
+                folder.display()
+            );
         }
         let values = reader.read(&name)?;
         tensors.push((name, shape, values));

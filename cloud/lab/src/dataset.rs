@@ -278,11 +278,11 @@ fn generated(part: &Part, name: &str, seed: u64) -> Result<Vec<(Side, Document)>
     ] {
         let mut examples = generate(skill, n, seed, side).into_iter();
         while let Some(example) = examples.next() {
-            let mut turns = turns(&mut rng, example);
+            let mut turns = turns(example);
             if rng.random_bool(SECOND_TURN)
                 && let Some(next) = examples.next()
             {
-                turns.extend(self::turns(&mut rng, next));
+                turns.extend(self::turns(next));
             }
             documents.push((side, Document::Conversation(turns)));
         }
@@ -291,7 +291,7 @@ fn generated(part: &Part, name: &str, seed: u64) -> Result<Vec<(Side, Document)>
 }
 
 /// A question with the answer that is trained on.
-fn turns(_rng: &mut impl Rng, example: Example) -> Vec<(Role, String)> {
+fn turns(example: Example) -> Vec<(Role, String)> {
     let mut turns = example.messages;
     turns.extend(
         example

@@ -171,6 +171,13 @@ pub enum EngineError {
     ShuttingDown,
 }
 
+impl EngineError {
+    /// Whether the request is at fault, so that sending it again cannot help.
+    pub fn is_the_requests(&self) -> bool {
+        matches!(self, Self::PromptTooLong { .. } | Self::PromptRefused)
+    }
+}
+
 /// An event and when the engine reported it: latencies are measured where tokens are made, not
 /// where a slow client reads them.
 #[derive(Clone, Debug)]

@@ -136,9 +136,7 @@ impl ApiError {
         match self {
             Self::Invalid { param, .. } => Some(param),
             Self::ModelNotFound => Some("model"),
-            Self::Engine(EngineError::PromptTooLong { .. } | EngineError::PromptRefused) => {
-                Some("messages")
-            }
+            Self::Engine(error) if error.is_the_requests() => Some("messages"),
             _ => None,
         }
     }

@@ -64,11 +64,16 @@ impl Attention {
         let [batch, time, _] = x.dims();
         let (kv, d) = (self.kv_heads, self.head_dim);
         let groups = self.heads / kv;
-        let q = self.split_heads(self.q_proj.forward(x.clone()), self.heads);
-        let k = self.split_heads(self.k_proj.forward(x.clone()), kv);
+        let q = self.rotated(self.q_proj.forward(x.clone()), self.heads, &self.q_norm, rope);
+        let k = self.rotated(self.k_proj.forward(x.clone()), kv, &self.k_norm, rope);
         let v = self.split_heads(self.v_proj.forward(x), kv);
-        let q = rope.apply(norm_heads(&self.q_norm, q));
-        let k = rope.apply(norm_heads(&self.k_norm, k));
+        #[cfg(all(feature = "train", feature = "flex"))]
+        if cache.is_none() && crate::fused::usable(&q) {
+            let scale = 1.0 / (d as f32).sqrt();
+            let scores = q.reshape([batch, kv, groups * time, d]).matmul(k.transpose());
+            let context = crate::fused::causal_softmax(scores, scale).matmul(v);
+            return self.o_proj.forward(self.join_heads(context, time));
+        }
         let (k, v, start) = match cache {
             Some((cache, start)) => {
                 let (k, v) = cache.append(k, v, start);
@@ -87,11 +92,33 @@ impl Attention {
             scores = scores + mask;
         }
         let context = softmax(scores, 3).matmul(v);
-        let context = context
+        self.o_proj.forward(self.join_heads(context, time))
+    }
+
+    /// `[batch, time, heads * d]` to `[batch, heads, time, d]`, normed and turned.
+    fn rotated(
+        &self,
+        x: Tensor<3>,
+        heads: usize,
+        norm: &Option<RmsNorm>,
+        rope: &Rope,
+    ) -> Tensor<4> {
+        #[cfg(all(feature = "train", feature = "flex"))]
+        if crate::fused::usable(&x) {
+            let [batch, time, _] = x.dims();
+            let x = norm_heads(norm, x.reshape([batch, time, heads, self.head_dim]));
+            return crate::fused::rotate_heads(x, rope.cos.clone(), rope.sin.clone());
+        }
+        rope.apply(norm_heads(norm, self.split_heads(x, heads)))
+    }
+
+    /// `[batch, kv heads, groups * time, d]` to `[batch, time, heads * d]`.
+    fn join_heads(&self, context: Tensor<4>, time: usize) -> Tensor<3> {
+        let ([batch, ..], d) = (context.dims(), self.head_dim);
+        context
             .reshape([batch, self.heads, time, d])
             .swap_dims(1, 2)
-            .reshape([batch, time, self.heads * d]);
-        self.o_proj.forward(context)
+            .reshape([batch, time, self.heads * d])
     }
 
     /// `[batch, time, heads * d]` to `[batch, heads, time, d]`.

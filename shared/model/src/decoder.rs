@@ -46,6 +46,18 @@ struct Mlp {
     down_proj: Linear,
 }
 
+impl Mlp {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let gate = self.gate_proj.forward(x.clone());
+        let up = self.up_proj.forward(x);
+        #[cfg(all(feature = "train", feature = "flex"))]
+        if crate::fused::usable(&gate) {
+            return self.down_proj.forward(crate::fused::swiglu(gate, up));
+        }
+        self.down_proj.forward(silu(gate) * up)
+    }
+}
+
 impl Decoder {
     /// A fresh decoder: matrices drawn from N(0, `initializer_range`²), norms 1, biases 0.
     /// The draw happens on the host, so the same seed gives the same weights on every device.
@@ -179,9 +191,7 @@ impl DecoderLayer {
             .forward(self.input_layernorm.forward(x.clone()), rope, cache);
         let x = x + attended;
         let normed = self.post_attention_layernorm.forward(x.clone());
-        let gate = silu(self.mlp.gate_proj.forward(normed.clone()));
-        let up = self.mlp.up_proj.forward(normed);
-        x + self.mlp.down_proj.forward(gate * up)
+        x + self.mlp.forward(normed)
     }
 
     fn save(&self, prefix: &str, out: &mut Vec<(String, TensorData)>) {

@@ -74,6 +74,10 @@ impl RmsNorm {
     }
 
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        #[cfg(all(feature = "train", feature = "flex"))]
+        if crate::fused::usable(&x) {
+            return crate::fused::rms_norm(x, self.weight.val(), self.eps as f32);
+        }
         let mean_square = x.clone().square().mean_dim(D - 1);
         let scale = (mean_square + self.eps).sqrt().recip();
         x * scale * self.weight.val().unsqueeze()

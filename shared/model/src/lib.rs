@@ -13,6 +13,7 @@
 //! | `weights` | safetensors to tensors and back: f32, f16, bf16, 8-bit blocks |
 //! | `pack` | `sprat.json`: files, hashes, where they come from |
 //! | `tokenizer`, `template` | text to ids and back, conversations to prompts |
+//! | `loss`, `fused` | cross entropy; training operations in one pass each, for the CPU |
 //! | `sampler`, `generate` | logits to tokens, with the model's confidence in each |
 //!
 //! A [`Device`] carries its backend, so nothing here is generic over one. Tensors stay on the
@@ -24,8 +25,11 @@ mod cache;
 mod config;
 mod decoder;
 mod error;
+#[cfg(all(feature = "train", feature = "flex"))]
+mod fused;
 mod generate;
 mod layers;
+mod loss;
 mod model;
 mod pack;
 mod rope;
@@ -35,11 +39,14 @@ mod tokenizer;
 mod weights;
 
 pub use burn::tensor::Device;
+#[cfg(feature = "wgpu")]
+pub use burn::tensor::DeviceKind;
 pub use cache::KvCache;
 pub use config::{Family, ModelConfig};
 pub use decoder::Decoder;
 pub use error::Error;
 pub use generate::{Finish, Generation, Options, Session, Token};
+pub use loss::cross_entropy;
 pub use model::{LoadProgress, LoadStage, Model};
 pub use pack::{
     CHUNK_BYTES, Check, FORMAT, MANIFEST, Manifest, MemorySource, PackFile, PackSource,

@@ -7,9 +7,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 /// Cosines and sines for a range of positions, ready to be applied to heads.
 pub(crate) struct Rope {
     /// `[1, 1, time, head_dim / 2]`
-    cos: Tensor<4>,
+    pub(crate) cos: Tensor<4>,
     /// `[1, 1, time, head_dim / 2]`
-    sin: Tensor<4>,
+    pub(crate) sin: Tensor<4>,
 }
 
 impl Rope {

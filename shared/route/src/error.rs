@@ -50,6 +50,9 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn metric(metric: &'static str, problem: impl Into<String>) -> Self {
-        Self::Metric { metric, problem: problem.into() }
+        Self::Metric {
+            metric,
+            problem: problem.into(),
+        }
     }
 }

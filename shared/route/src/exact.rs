@@ -62,7 +62,10 @@ fn without_courtesies(mut lexemes: &[Lexeme]) -> &[Lexeme] {
             && OPENINGS.contains(&opening)
         {
             lexemes = &lexemes[1..];
-            while lexemes.first().is_some_and(|l| MARKS.iter().any(|mark| l.is_symbol(*mark))) {
+            while lexemes
+                .first()
+                .is_some_and(|l| MARKS.iter().any(|mark| l.is_symbol(*mark)))
+            {
                 lexemes = &lexemes[1..];
             }
         }
@@ -85,10 +88,12 @@ fn without_courtesies(mut lexemes: &[Lexeme]) -> &[Lexeme] {
 
 /// What follows the words of `phrase`, if they come first.
 fn strip_start<'a>(lexemes: &'a [Lexeme], phrase: &str) -> Option<&'a [Lexeme]> {
-    phrase.split(' ').try_fold(lexemes, |rest, word| match rest {
-        [first, rest @ ..] if first.is(word) => Some(rest),
-        _ => None,
-    })
+    phrase
+        .split(' ')
+        .try_fold(lexemes, |rest, word| match rest {
+            [first, rest @ ..] if first.is(word) => Some(rest),
+            _ => None,
+        })
 }
 
 /// What precedes the words of `phrase`, if they come last.

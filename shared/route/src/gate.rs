@@ -183,14 +183,25 @@ fn confidence(logistic: &Logistic, calibration: &Calibration, features: &Feature
         Calibration::Logistic => raw,
         Calibration::Isotonic(map) => map.value(raw),
     };
-    if calibrated.is_finite() { calibrated.clamp(0.0, 1.0) as f32 } else { 0.0 }
+    if calibrated.is_finite() {
+        calibrated.clamp(0.0, 1.0) as f32
+    } else {
+        0.0
+    }
 }
 
 impl TryFrom<Stored> for Gate {
     type Error = String;
 
     fn try_from(stored: Stored) -> Result<Self, String> {
-        let Stored { version, features, logistic, calibration, threshold, fitted_on } = stored;
+        let Stored {
+            version,
+            features,
+            logistic,
+            calibration,
+            threshold,
+            fitted_on,
+        } = stored;
         if version != VERSION {
             return Err(format!("it has version {version}, not {VERSION}"));
         }
@@ -210,7 +221,14 @@ impl TryFrom<Stored> for Gate {
                 return Err(format!("its {name} is {value}"));
             }
         }
-        Ok(Self { version, features, logistic, calibration, threshold, fitted_on })
+        Ok(Self {
+            version,
+            features,
+            logistic,
+            calibration,
+            threshold,
+            fitted_on,
+        })
     }
 }
 
@@ -231,11 +249,19 @@ mod tests {
                     .map(|_| {
                         let p = (quality * 0.7 + random.unit() * 0.3).clamp(0.01, 0.99);
                         let (logprob, margin) = (libm::log(p) as f32, p as f32);
-                        TokenSignal { logprob, margin, entropy: 1.0 - p as f32 }
+                        TokenSignal {
+                            logprob,
+                            margin,
+                            entropy: 1.0 - p as f32,
+                        }
                     })
                     .collect();
                 let correct = random.unit() < 1.0 / (1.0 + libm::exp(-12.0 * (quality - 0.4)));
-                Example { features: signals.features(), correct, hash: random.next() }
+                Example {
+                    features: signals.features(),
+                    correct,
+                    hash: random.next(),
+                }
             })
             .collect()
     }
@@ -243,7 +269,11 @@ mod tests {
     fn gates() -> Vec<Gate> {
         [CalibrationKind::Logistic, CalibrationKind::Isotonic]
             .map(|calibration| {
-                let options = FitOptions { calibration, alpha: 0.1, ..FitOptions::default() };
+                let options = FitOptions {
+                    calibration,
+                    alpha: 0.1,
+                    ..FitOptions::default()
+                };
                 fit(&answers(1, 3000), &options).unwrap()
             })
             .into()
@@ -263,7 +293,11 @@ mod tests {
 
     #[test]
     fn broken_signals_are_never_trusted() {
-        let bad = TokenSignal { logprob: f32::NAN, margin: 0.9, entropy: 0.1 };
+        let bad = TokenSignal {
+            logprob: f32::NAN,
+            margin: 0.9,
+            entropy: 0.1,
+        };
         for gate in gates() {
             assert!(!gate.keeps_nothing(), "{}", gate.fitted_on().note);
             for signals in [Signals::new(), [bad].into_iter().collect()] {

@@ -368,10 +368,16 @@ impl Policy {
     }
 
     fn band(&self, facts: &Facts) -> Band {
-        let Some(threshold) = facts.threshold else { return Band::Unknown };
+        let Some(threshold) = facts.threshold else {
+            return Band::Unknown;
+        };
         let Some(confidence) = facts.confidence else {
             // A gate that has not spoken about a complete answer has not kept it either.
-            return if facts.stage == Stage::End { Band::Unsure } else { Band::Unknown };
+            return if facts.stage == Stage::End {
+                Band::Unsure
+            } else {
+                Band::Unknown
+            };
         };
         // Written so that NaN falls on the cautious side.
         if confidence >= threshold {

@@ -33,6 +33,13 @@ pub enum Open {}
 pub enum Private {}
 
 /// [`Open`] or [`Private`]; nothing else can be one.
+///
+/// ```compile_fail,E0277
+/// enum Declassified {}
+/// impl sprat_route::privacy::State for Declassified {
+///     const PRIVATE: bool = false;
+/// }
+/// ```
 pub trait State: sealed::State {
     /// Whether conversations in this state must stay.
     const PRIVATE: bool;
@@ -84,7 +91,10 @@ impl<S: State, T> Conversation<S, T> {
 
     /// Of these turns.
     pub fn from_turns(turns: Vec<T>) -> Self {
-        Self { turns, state: PhantomData }
+        Self {
+            turns,
+            state: PhantomData,
+        }
     }
 
     /// Adds a turn.
@@ -127,7 +137,9 @@ impl<T: Clone> Conversation<Open, T> {
     pub fn release(&self, decision: &Decision) -> Result<Releasable<Vec<T>>, Error> {
         match decision.permit() {
             Some(Permit(())) => Ok(Releasable(self.turns.clone())),
-            None => Err(Error::NotReleased { rule: decision.rule.clone() }),
+            None => Err(Error::NotReleased {
+                rule: decision.rule.clone(),
+            }),
         }
     }
 }
@@ -147,7 +159,11 @@ impl<S: State, T: Clone> Clone for Conversation<S, T> {
 impl<S: State, T> fmt::Debug for Conversation<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if S::PRIVATE { "Private" } else { "Open" };
-        write!(f, "Conversation<{state}>({} turns, redacted)", self.turns.len())
+        write!(
+            f,
+            "Conversation<{state}>({} turns, redacted)",
+            self.turns.len()
+        )
     }
 }
 
@@ -345,7 +361,10 @@ fn beginnings<'a>(turns: &'a [&str]) -> impl Iterator<Item = u64> + 'a {
 /// A fingerprint of each turn that is long enough to be recognized by itself.
 fn distinct<'a>(turns: &'a [&str]) -> impl Iterator<Item = u64> + 'a {
     let long = |turn: &&&str| turn.trim().chars().count() >= Taint::DISTINCT;
-    turns.iter().filter(long).filter_map(|turn| beginnings(&[turn]).next())
+    turns
+        .iter()
+        .filter(long)
+        .filter_map(|turn| beginnings(&[turn]).next())
 }
 
 #[cfg(test)]
@@ -357,8 +376,11 @@ mod tests {
     const SECRET: &str = "my diary, page one";
 
     fn to_cloud() -> Decision {
-        let facts =
-            Facts { mode: Mode::Cloud, cloud: CloudState::Configured, ..Facts::default() };
+        let facts = Facts {
+            mode: Mode::Cloud,
+            cloud: CloudState::Configured,
+            ..Facts::default()
+        };
         decide(Policy::builtin(), &facts)
     }
 
@@ -369,7 +391,10 @@ mod tests {
     #[test]
     fn an_open_conversation_is_released_only_by_a_decision_for_the_cloud() {
         let conversation = Conversation::<Open, &str>::from_turns(vec!["hello"]);
-        assert_eq!(conversation.release(&to_cloud()).unwrap().into_inner(), ["hello"]);
+        assert_eq!(
+            conversation.release(&to_cloud()).unwrap().into_inner(),
+            ["hello"]
+        );
         let error = conversation.release(&on_device()).unwrap_err();
         assert!(matches!(error, Error::NotReleased { rule } if rule == on_device().rule));
     }
@@ -378,7 +403,11 @@ mod tests {
     fn an_altered_decision_releases_nothing() {
         let mut decision = on_device();
         decision.action = crate::policy::Action::Cloud;
-        assert!(Conversation::<Open, &str>::new().release(&decision).is_err());
+        assert!(
+            Conversation::<Open, &str>::new()
+                .release(&decision)
+                .is_err()
+        );
     }
 
     #[test]
@@ -409,10 +438,16 @@ mod tests {
             format!("{:?}", conversation.clone().into_private()),
             format!("{:?}", Thread::new(vec![SECRET], true)),
             format!("{taint:?}"),
-            Thread::new(vec![SECRET], true).release(&to_cloud()).unwrap_err().to_string(),
+            Thread::new(vec![SECRET], true)
+                .release(&to_cloud())
+                .unwrap_err()
+                .to_string(),
             conversation.release(&on_device()).unwrap_err().to_string(),
         ];
-        assert!(printed.iter().all(|text| !text.contains("diary")), "{printed:?}");
+        assert!(
+            printed.iter().all(|text| !text.contains("diary")),
+            "{printed:?}"
+        );
     }
 
     #[test]
@@ -421,7 +456,11 @@ mod tests {
         taint.remember(&["hi", "hello", SECRET, "I see, thank you for telling me"]);
         // The thread goes on; the page dropped its beginning; a turn is quoted in a new thread.
         assert!(taint.touches(&[
-            "hi", "hello", SECRET, "I see, thank you for telling me", "and now?"
+            "hi",
+            "hello",
+            SECRET,
+            "I see, thank you for telling me",
+            "and now?"
         ]));
         assert!(taint.touches(&[SECRET, "ok"]));
         assert!(taint.touches(&["new", "I see, thank you for telling me "]));

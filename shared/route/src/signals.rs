@@ -69,7 +69,9 @@ impl Signals {
 
     /// The first `tokens` tokens (all, if there are fewer).
     pub fn prefix(&self, tokens: usize) -> Self {
-        Self { tokens: self.tokens[..tokens.min(self.tokens.len())].to_vec() }
+        Self {
+            tokens: self.tokens[..tokens.min(self.tokens.len())].to_vec(),
+        }
     }
 
     /// The fixed vector that the gate reads. Without tokens, or with a value out of range, the
@@ -118,7 +120,9 @@ impl Extend<TokenSignal> for Signals {
 
 impl FromIterator<TokenSignal> for Signals {
     fn from_iter<I: IntoIterator<Item = TokenSignal>>(tokens: I) -> Self {
-        Self { tokens: tokens.into_iter().collect() }
+        Self {
+            tokens: tokens.into_iter().collect(),
+        }
     }
 }
 
@@ -178,7 +182,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn token(logprob: f32, margin: f32, entropy: f32) -> TokenSignal {
-        TokenSignal { logprob, margin, entropy }
+        TokenSignal {
+            logprob,
+            margin,
+            entropy,
+        }
     }
 
     #[test]
@@ -192,10 +200,18 @@ mod tests {
 
     #[test]
     fn repeating_an_answer_moves_only_what_measures_length() {
-        let once: Signals = [token(-0.5, 0.3, 0.9), token(-0.1, 0.8, 0.2)].into_iter().collect();
+        let once: Signals = [token(-0.5, 0.3, 0.9), token(-0.1, 0.8, 0.2)]
+            .into_iter()
+            .collect();
         let mut twice = once.clone();
         twice.extend(once.tokens().to_vec());
-        for name in ["logprob_mean", "logprob_min", "margin_mean", "entropy_max", "first_margin"] {
+        for name in [
+            "logprob_mean",
+            "logprob_min",
+            "margin_mean",
+            "entropy_max",
+            "first_margin",
+        ] {
             let index = FEATURES.iter().position(|f| *f == name).unwrap();
             let (a, b) = (once.features().0[index], twice.features().0[index]);
             assert!((a - b).abs() < 1e-9, "{name}: {a} against {b}");

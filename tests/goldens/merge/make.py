@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the golden merges: runs mergekit itself on tiny random models.
 
-    python make.py            # needs: pip install torch mergekit (made with mergekit 0.1.5)
+    python make.py            # made with torch 2.15.0, mergekit 0.1.5, transformers 5.23.0
 
 Writes beside itself
     base.safetensors, chat.safetensors, math.safetensors, near.safetensors   the parents

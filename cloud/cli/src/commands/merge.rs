@@ -39,7 +39,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let mut merge = sprat_merge::Merge::open(&recipe, open)?;
     if args.dry_run {
-        println!("{}", merge.plan());
+        for tensor in &merge.plan().tensors {
+            println!("{} {:?}: {:?}", tensor.name, tensor.shape, tensor.step);
+        }
         return Ok(());
     }
     if args.out.exists() {

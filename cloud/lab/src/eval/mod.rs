@@ -9,6 +9,8 @@ mod ask;
 mod calibrate;
 mod load;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -17,7 +19,7 @@ use serde::Serialize;
 use sprat_model::Device;
 use sprat_route::metrics::{Interval, wilson};
 
-use crate::dataset::{self, Mixture};
+use crate::dataset::{self, Dataset, Mixture};
 use crate::skills::{self, Skill};
 use crate::train::{Recipe, Show, Workers};
 use crate::{Error, Result, tokenizer};
@@ -82,9 +84,10 @@ pub struct SkillResult {
     pub n: usize,
     /// Answered right.
     pub right: usize,
-    /// 95 % Wilson interval of the accuracy.
-    #[serde(skip)]
-    pub interval: Interval,
+    /// 95 % Wilson interval of the accuracy: its lower end, 0 to 1.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
 }
 
 impl SkillResult {
@@ -139,6 +142,7 @@ pub fn run(options: &EvalOptions) -> Result<EvalReport> {
         }
     }
     let mut details = options.details.as_deref().map(ask::Details::create).transpose()?;
+    let mut validation = Validation::new(options)?;
     let mut models = Vec::new();
     for folder in &options.models {
         let began = Instant::now();
@@ -149,7 +153,7 @@ pub fn run(options: &EvalOptions) -> Result<EvalReport> {
             details.write(&card.name, &questions, &answers)?;
         }
         models.push(ModelResult {
-            perplexity: perplexity(folder, options)?,
+            perplexity: validation.perplexity(folder)?,
             skills: by_skill(&options.skills, &answers),
             tokens: answers.iter().map(|answer| answer.signals.len()).sum(),
             name: card.name,
@@ -167,31 +171,58 @@ fn by_skill(skills: &[Skill], answers: &[Answer]) -> Vec<SkillResult> {
         let (n, right) = of_skill.fold((0, 0), |(n, right), answer| {
             (n + 1, right + usize::from(answer.right))
         });
-        let interval = wilson(right as u64, n as u64, 0.95).ok()?;
-        Some(SkillResult { skill: skill.name(), n, right, interval })
+        let Interval { low, high } = wilson(right as u64, n as u64, 0.95).ok()?;
+        Some(SkillResult { skill: skill.name(), n, right, low, high })
     });
     results.collect()
 }
 
-/// Perplexity on the validation side of the mixture, over tokens that count.
-fn perplexity(folder: &Path, options: &EvalOptions) -> Result<Option<(f64, usize)>> {
-    let default = || toml::from_str::<Recipe>(DEFAULT_RECIPE).map(|recipe| recipe.data);
-    let mixture = match &options.validation {
-        Some(mixture) => mixture.clone(),
-        None => default().map_err(|e| Error::recipe("data", e.to_string()))?,
-    };
-    let tokenizer = tokenizer::load(&folder.join("tokenizer.json"))?;
-    let dataset = dataset::prepare(&mixture, options.data_root.as_deref(), &tokenizer, options.seed)?;
-    let (config, decoder) = crate::train::load_model(folder, &options.device)?;
-    let (rows, time, count) = VALIDATION;
-    let time = time.min(config.max_position_embeddings);
-    let Ok(batches) = dataset.validation_batches(rows, time, options.seed) else { return Ok(None) };
-    let workers = Workers::new(&options.device, rows.div_ceil(2), time)?;
-    let (mut sum, mut tokens) = (0.0, 0);
-    for i in 0..count {
-        let (loss, n) = workers.loss(&decoder, &batches.get(i));
-        sum += loss;
-        tokens += n;
+/// Validation text for perplexity, tokenized once for all models that share a tokenizer.
+struct Validation<'a> {
+    options: &'a EvalOptions,
+    mixture: Mixture,
+    /// The tokenizer's file and the data it gave.
+    prepared: Option<(Vec<u8>, Dataset)>,
+}
+
+impl<'a> Validation<'a> {
+    fn new(options: &'a EvalOptions) -> Result<Self> {
+        let default = || toml::from_str::<Recipe>(DEFAULT_RECIPE).map(|recipe| recipe.data);
+        let mixture = match &options.validation {
+            Some(mixture) => mixture.clone(),
+            None => default().map_err(|e| Error::recipe("data", e.to_string()))?,
+        };
+        Ok(Self { options, mixture, prepared: None })
     }
-    Ok((tokens > 0).then(|| ((sum / tokens as f64).exp(), tokens)))
+
+    /// Perplexity over tokens that count, and how many did; None without validation text.
+    fn perplexity(&mut self, folder: &Path) -> Result<Option<(f64, usize)>> {
+        let (config, decoder) = crate::train::load_model(folder, &self.options.device)?;
+        let seed = self.options.seed;
+        let (rows, time, count) = VALIDATION;
+        let time = time.min(config.max_position_embeddings);
+        let dataset = self.dataset(folder)?;
+        let Ok(batches) = dataset.validation_batches(rows, time, seed) else { return Ok(None) };
+        let workers = Workers::new(&self.options.device, rows.div_ceil(2), time)?;
+        let (mut sum, mut tokens) = (0.0, 0);
+        for i in 0..count {
+            let (loss, n) = workers.loss(&decoder, &batches.get(i));
+            sum += loss;
+            tokens += n;
+        }
+        Ok((tokens > 0).then(|| ((sum / tokens as f64).exp(), tokens)))
+    }
+
+    fn dataset(&mut self, folder: &Path) -> Result<Dataset> {
+        let path = folder.join("tokenizer.json");
+        let file = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        if let Some((_, dataset)) = self.prepared.as_ref().filter(|(of, _)| *of == file) {
+            return Ok(dataset.clone());
+        }
+        let tokenizer = tokenizer::load(&path)?;
+        let root = self.options.data_root.as_deref();
+        let dataset = dataset::prepare(&self.mixture, root, &tokenizer, self.options.seed)?;
+        self.prepared = Some((file, dataset.clone()));
+        Ok(dataset)
+    }
 }

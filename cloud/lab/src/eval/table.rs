@@ -52,7 +52,7 @@ impl EvalReport {
 }
 
 fn accuracy(result: &SkillResult) -> String {
-    let (low, high) = (result.interval.low * 100.0, result.interval.high * 100.0);
+    let (low, high) = (result.low * 100.0, result.high * 100.0);
     format!("{} ({low:.0}-{high:.0})", percent(result.accuracy()))
 }
 
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_table_is_aligned_markdown() {
-        let model = |name: &str, right| ModelResult {
+        let model = |name: &str, right: usize| ModelResult {
             name: name.into(),
             parameters: 3_150_000,
             bytes: 3_400_000,
@@ -84,7 +84,8 @@ mod tests {
                 skill: "arithmetic",
                 n: 300,
                 right,
-                interval: wilson(right as u64, 300, 0.95).unwrap(),
+                low: wilson(right as u64, 300, 0.95).unwrap().low,
+                high: wilson(right as u64, 300, 0.95).unwrap().high,
             }],
             perplexity: Some((12.345, 1000)),
             seconds: 1.0,

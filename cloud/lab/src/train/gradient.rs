@@ -35,9 +35,9 @@ impl Workers {
         let count: usize = micros.iter().map(|micro| micro.count).sum();
         let scale = 1.0 / count.max(1) as f32;
         let parts = self.each(micros, decoder, move |micro, decoder| {
-            let (loss, root) = micro.loss_and_root(decoder, scale);
-            let gradients = GradientsParams::from_grads(root.backward(), decoder);
-            (read(loss), gradients)
+            let loss = micro.loss(decoder);
+            let root = loss.clone().mul_scalar(scale);
+            (read(loss), GradientsParams::from_grads(root.backward(), decoder))
         });
         let mut total = 0.0;
         let mut sum = GradientsAccumulator::new();
@@ -52,7 +52,7 @@ impl Workers {
     pub(crate) fn loss(&self, decoder: &Decoder, batch: &Batch) -> (f64, usize) {
         let micros = self.cut(batch, &self.device.clone().inner());
         let count = micros.iter().map(|micro| micro.count).sum();
-        let losses = self.each(micros, &decoder.valid(), |micro, decoder| read(micro.loss_sum(decoder)));
+        let losses = self.each(micros, &decoder.valid(), |micro, decoder| read(micro.loss(decoder)));
         (losses.into_iter().sum(), count)
     }
 

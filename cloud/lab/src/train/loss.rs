@@ -1,7 +1,7 @@
 //! Cross entropy over the tokens that count.
 
-use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
-use sprat_model::Decoder;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use sprat_model::{Decoder, cross_entropy};
 
 use crate::dataset::Batch;
 
@@ -56,33 +56,7 @@ impl Micro {
     }
 
     /// Sum over the counted positions of -ln p(target), in nats: `[1]`.
-    pub(crate) fn loss_sum(&self, decoder: &Decoder) -> Tensor<1> {
-        negative_log_likelihood(self.logits(decoder), self.targets.clone())
+    pub(crate) fn loss(&self, decoder: &Decoder) -> Tensor<1> {
+        cross_entropy(self.logits(decoder), self.targets.clone())
     }
-
-    /// As [`Micro::loss_sum`], with the way back shortened: returns the loss without a graph and a
-    /// tensor whose backward pass gives the gradient of `scale` times the loss.
-    ///
-    /// The gradient by the logits is known in closed form, softmax minus one-hot. Taking the
-    /// product of the logits with that constant and going back from there is the same gradient
-    /// with far fewer passes over `[n, vocab]` numbers than through log-softmax and gather.
-    pub(crate) fn loss_and_root(&self, decoder: &Decoder, scale: f32) -> (Tensor<1>, Tensor<1>) {
-        let logits = self.logits(decoder);
-        let values = logits.clone().inner();
-        let targets = self.targets.clone().inner();
-        let loss = negative_log_likelihood(values.clone(), targets.clone());
-        let minus_one = Tensor::full(targets.dims(), -1.0, &values.device());
-        let gradient = burn::tensor::activation::softmax(values, 1)
-            .scatter(1, targets, minus_one, IndexingUpdateOp::Add)
-            .mul_scalar(scale);
-        (loss, (logits * Tensor::from_inner(gradient)).sum())
-    }
-}
-
-/// Sum of -ln softmax(logits)[target] over the rows of `[n, vocab]` logits, `[n, 1]` targets.
-fn negative_log_likelihood(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tensor<1> {
-    let max = logits.clone().detach().max_dim(1);
-    let chosen = logits.clone().gather(1, targets);
-    let log_sum = (logits - max.clone()).exp().sum_dim(1).log() + max;
-    (log_sum - chosen).sum()
 }

@@ -17,6 +17,7 @@
 
 mod checkpoint;
 mod curve;
+mod expand;
 mod gradient;
 mod log;
 mod loss;

@@ -10,6 +10,7 @@ use burn::tensor::Device;
 use sprat_model::{Decoder, ModelConfig};
 use tokenizers::Tokenizer;
 
+use super::expand;
 use super::checkpoint::{self, State};
 use super::curve;
 use super::gradient::Workers;
@@ -474,12 +475,12 @@ fn fresh_model(
     let (config, decoder) = match &recipe.train.init {
         Some(init) => {
             let (config, decoder) = checkpoint::load_model(init, device)?;
-            let wanted = recipe.model_config(vocabulary, tokenizer::END)?;
-            if !recipe.model.is_empty() && wanted != config {
-                let problem = "differs from train.init's config.json; leave [model] out";
-                return Err(Error::recipe("model", problem));
+            if recipe.model.is_empty() {
+                (config, decoder)
+            } else {
+                let wanted = recipe.model_config(vocabulary, tokenizer::END)?;
+                fit_to(wanted, config, decoder, device)?
             }
-            (config, decoder)
         }
         None => {
             let config = recipe.model_config(vocabulary, tokenizer::END)?;
@@ -492,6 +493,27 @@ fn fresh_model(
         return Err(Error::recipe("model.vocab_size", problem));
     }
     Ok((config, decoder))
+}
+
+/// The initial model, with more layers where the recipe's `[model]` wants more.
+fn fit_to(
+    wanted: ModelConfig,
+    config: ModelConfig,
+    decoder: Decoder,
+    device: &Device,
+) -> Result<(ModelConfig, Decoder)> {
+    let layers = config.num_hidden_layers;
+    let as_deep = ModelConfig { num_hidden_layers: layers, ..wanted.clone() };
+    if as_deep != config || wanted.num_hidden_layers < layers {
+        let problem = "differs from train.init's config.json in more than additional layers; \
+                       leave [model] out";
+        return Err(Error::recipe("model", problem));
+    }
+    if wanted.num_hidden_layers == layers {
+        return Ok((config, decoder));
+    }
+    let expanded = expand::expand(&decoder, &config, &wanted, device)?;
+    Ok((wanted, expanded))
 }
 
 /// The recipe without what a resume may change: lengths, and paths that only the start reads.

@@ -25,7 +25,6 @@ use crate::{
 use worker::Worker;
 
 /// The models of one device and the thread they live on.
-#[derive(Debug)]
 pub(crate) struct Local {
     engines: Vec<Arc<dyn Engine>>,
     loaded: oneshot::Receiver<Result<(), ServiceError>>,

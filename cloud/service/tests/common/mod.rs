@@ -1,5 +1,9 @@
 //! What the suites share: an engine without a model, and requests with and without a socket.
-#![allow(dead_code, reason = "each suite uses its own part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each suite uses its own part of this"
+)]
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -45,11 +45,26 @@ const QUESTIONS: &[&str] = &[
     "how many is",
     "do you know what",
 ];
-const COMMANDS: &[&str] =
-    &["calculate", "compute", "evaluate", "solve", "work out", "find", "determine"];
+const COMMANDS: &[&str] = &[
+    "calculate",
+    "compute",
+    "evaluate",
+    "solve",
+    "work out",
+    "find",
+    "determine",
+];
 const EQUALS: &[&str] = &[
-    "is equal to what", "equals what", "is equal to", "equal to", "is what", "equals", "equal",
-    "make", "=",
+    "is equal to what",
+    "equals what",
+    "= what",
+    "is equal to",
+    "equal to",
+    "is what",
+    "equals",
+    "equal",
+    "make",
+    "=",
 ];
 
 pub(super) fn answer(lexemes: &[Lexeme]) -> Option<Exact> {
@@ -58,7 +73,11 @@ pub(super) fn answer(lexemes: &[Lexeme]) -> Option<Exact> {
     }
     let (frame, body) = unframe(lexemes);
     let (form, body) = form(body);
-    let frame = if form.is_some() { Frame::Command } else { frame };
+    let frame = if form.is_some() {
+        Frame::Command
+    } else {
+        frame
+    };
     if looks_like_something_else(frame, body) {
         return None;
     }
@@ -76,7 +95,10 @@ pub(super) fn answer(lexemes: &[Lexeme]) -> Option<Exact> {
         Err(Fault::Undefined(sentence)) => sentence.to_owned(),
         Ok(Value::Rounded(_)) | Err(Fault::Unsure) => return None,
     };
-    Some(Exact { text, expression: expr.to_string() })
+    Some(Exact {
+        text,
+        expression: expr.to_string(),
+    })
 }
 
 /// What is asked for, without the words that ask for it.
@@ -102,9 +124,9 @@ fn form(body: &[Lexeme]) -> (Option<Form>, &[Lexeme]) {
         ("as a percentage", Form::Percent),
         ("as a percent", Form::Percent),
     ];
-    let found = endings.iter().find_map(|(words, form)| {
-        strip_end(body, words).map(|rest| (Some(*form), rest))
-    });
+    let found = endings
+        .iter()
+        .find_map(|(words, form)| strip_end(body, words).map(|rest| (Some(*form), rest)));
     found.unwrap_or((None, body))
 }
 
@@ -123,7 +145,10 @@ fn in_form(value: &BigRational, form: Form) -> Option<String> {
 fn what_percent(lexemes: &[Lexeme]) -> Option<Exact> {
     let find = |words: &[&str]| {
         lexemes.windows(words.len()).position(|window| {
-            window.iter().zip(words).all(|(lexeme, word)| lexeme.is(word))
+            window
+                .iter()
+                .zip(words)
+                .all(|(lexeme, word)| lexeme.is(word))
         })
     };
     for name in ["percent", "percentage", "%"] {
@@ -164,10 +189,25 @@ fn looks_like_something_else(frame: Frame, body: &[Lexeme]) -> bool {
         return true;
     }
     // "5!" alone is as likely an exclamation.
-    if frame == Frame::Bare && body.last().is_some_and(|last| last.is_symbol('!')) {
+    if frame == Frame::Bare
+        && body.len() == 2
+        && body.last().is_some_and(|last| last.is_symbol('!'))
+    {
         return true;
     }
-    let Some((sign, numbers)) = chain(body) else { return false };
+    let year = |number: i64| (1800..2100).contains(&number);
+    // "1914 - 1918", and without a question "10 - 12": from one to the other.
+    if let [a, minus, b] = body
+        && minus.is_symbol('-')
+        && let Some((a, b)) = whole_number(a).zip(whole_number(b))
+        && a < b
+        && (frame == Frame::Bare || frame == Frame::Question && year(a) && year(b))
+    {
+        return true;
+    }
+    let Some((sign, numbers)) = chain(body) else {
+        return false;
+    };
     if frame == Frame::Command {
         return false;
     }
@@ -177,37 +217,50 @@ fn looks_like_something_else(frame: Frame, body: &[Lexeme]) -> bool {
         // 555-123-4567, 12/25/2024
         ('-' | '/', [_, _, _, ..]) => true,
         ('x', numbers) => numbers.iter().all(|number| *number >= 100),
-        ('-', [a, b]) => {
-            let year = |number: &i64| (1800..2100).contains(number);
-            let season = year(a) && (year(b) || *b == (a + 1) % 100);
-            let telephone = (100..1000).contains(a) && (1000..10_000).contains(b);
-            season || telephone || NAMES.contains(&(*a, *b))
+        ('-', &[a, b]) => {
+            let season = year(a) && (year(b) || b == (a + 1) % 100);
+            let telephone = (100..1000).contains(&a) && (1000..10_000).contains(&b);
+            season || telephone || NAMES.contains(&(a, b))
         }
-        ('/', [a, b]) => NAMES.contains(&(*a, *b)),
+        ('/', &[a, b]) => NAMES.contains(&(a, b)),
         _ => false,
     }
 }
 
 /// "What is 9/11?" does not ask for 0.82.
 const NAMES: &[(i64, i64)] = &[
-    (9, 11), (7, 11), (24, 7), (4, 20), (50, 50), (80, 20), (60, 40), (20, 20), (7, 7), (26, 11),
+    (9, 11),
+    (7, 11),
+    (24, 7),
+    (4, 20),
+    (50, 50),
+    (80, 20),
+    (60, 40),
+    (20, 20),
+    (7, 7),
+    (26, 11),
 ];
 
 /// Whole numbers and one sign between them, all without spaces.
 fn chain(body: &[Lexeme]) -> Option<(char, Vec<i64>)> {
-    let mut numbers = vec![small(&body.first()?.number()?.value)?];
-    let mut signs = Vec::new();
-    let rest = body.get(1..)?;
+    let (first, rest) = body.split_first()?;
+    let sign = ['-', '/', 'x'].into_iter().find(|sign| match rest {
+        [lexeme, ..] => lexeme.is_symbol(*sign) || *sign == 'x' && lexeme.is("x"),
+        [] => false,
+    })?;
+    let mut numbers = vec![whole_number(first)?];
     for pair in rest.chunks(2) {
-        let [sign, number] = pair else { return None };
-        if !(sign.glued && number.glued) {
+        let [lexeme, number] = pair else { return None };
+        if lexeme.token != rest[0].token || !lexeme.glued || !number.glued {
             return None;
         }
-        signs.push(['-', '/', 'x'].into_iter().find(|s| sign.is(s.encode_utf8(&mut [0; 4])))?);
-        numbers.push(small(&number.number()?.value)?);
+        numbers.push(whole_number(number)?);
     }
-    let first = *signs.first()?;
-    signs.iter().all(|sign| *sign == first).then_some((first, numbers))
+    Some((sign, numbers))
+}
+
+fn whole_number(lexeme: &Lexeme) -> Option<i64> {
+    small(&lexeme.number()?.value)
 }
 
 impl Operator {

@@ -18,12 +18,29 @@ pub(super) struct Date {
 }
 
 const MONTHS: [&str; 12] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september",
-    "october", "november", "december",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
 ];
 /// Day 0, 1970-01-01, was a Thursday.
-const WEEKDAYS: [&str; 7] =
-    ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
+const WEEKDAYS: [&str; 7] = [
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+];
 const YEARS: core::ops::RangeInclusive<i32> = 1583..=9999;
 
 impl Date {
@@ -38,7 +55,11 @@ impl Date {
     /// Days since 1970-01-01. Algorithm: Howard Hinnant, "chrono-compatible low-level date
     /// algorithms", days_from_civil; years begin in March, so that the leap day comes last.
     fn number(self) -> i32 {
-        let year = if self.month <= 2 { self.year - 1 } else { self.year };
+        let year = if self.month <= 2 {
+            self.year - 1
+        } else {
+            self.year
+        };
         let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
         let day_of_year = (153 * ((self.month + 9) % 12) + 2) / 5 + self.day - 1;
         let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
@@ -90,11 +111,16 @@ pub(super) fn answer(lexemes: &[Lexeme]) -> Option<Exact> {
 }
 
 fn exact(text: impl fmt::Display, expression: String) -> Option<Exact> {
-    Some(Exact { text: text.to_string(), expression })
+    Some(Exact {
+        text: text.to_string(),
+        expression,
+    })
 }
 
 fn starts<'a>(lexemes: &'a [Lexeme], phrases: &[&str]) -> Option<&'a [Lexeme]> {
-    phrases.iter().find_map(|phrase| strip_start(lexemes, phrase))
+    phrases
+        .iter()
+        .find_map(|phrase| strip_start(lexemes, phrase))
 }
 
 /// Without the phrase at the start, if it is there.
@@ -105,11 +131,17 @@ fn past<'a>(lexemes: &'a [Lexeme], phrases: &[&str]) -> &'a [Lexeme] {
 /// "How many days are there between A and B?", "days from A to B"
 fn days_between(lexemes: &[Lexeme]) -> Option<Exact> {
     const OPENINGS: &[&str] = &[
-        "what is the number of days", "number of days", "how many days", "calculate the days",
+        "what is the number of days",
+        "number of days",
+        "how many days",
+        "calculate the days",
         "days",
     ];
     let rest = starts(lexemes, OPENINGS)?;
-    let rest = past(rest, &["are there", "were there", "are", "were", "is it", "passed"]);
+    let rest = past(
+        rest,
+        &["are there", "were there", "are", "were", "is it", "passed"],
+    );
     let (from, rest, parted) = if let Some(rest) = strip_start(rest, "between") {
         let (from, rest) = date(rest)?;
         (from, strip_start(rest, "and")?, true)
@@ -129,15 +161,26 @@ fn days_between(lexemes: &[Lexeme]) -> Option<Exact> {
 /// "What day of the week was 2000-01-01?", "on what day did 4 July 1976 fall?"
 fn weekday(lexemes: &[Lexeme]) -> Option<Exact> {
     const OPENINGS: &[&str] = &[
-        "what day of the week", "which day of the week", "what weekday", "which weekday",
-        "what is the day of the week", "day of the week", "what day", "which day",
+        "what day of the week",
+        "which day of the week",
+        "what weekday",
+        "which weekday",
+        "what is the day of the week",
+        "day of the week",
+        "what day",
+        "which day",
     ];
     let rest = starts(past(lexemes, &["on"]), OPENINGS)?;
-    let rest = past(rest, &["is", "was", "will", "does", "did", "of", "for", "on"]);
+    let rest = past(
+        rest,
+        &["is", "was", "will", "does", "did", "of", "for", "on"],
+    );
     let (date, rest) = date(rest)?;
     let ends = ["fall on", "fall", "be", "on", "land on"];
     let done = rest.is_empty()
-        || ends.iter().any(|end| strip_end(rest, end).is_some_and(<[Lexeme]>::is_empty));
+        || ends
+            .iter()
+            .any(|end| strip_end(rest, end).is_some_and(<[Lexeme]>::is_empty));
     done.then(|| exact(date.weekday(), format!("weekday of {date}")))?
 }
 
@@ -146,7 +189,9 @@ fn leap_year(lexemes: &[Lexeme]) -> Option<Exact> {
     let rest = starts(lexemes, &["is", "was", "will"])?;
     let rest = past(rest, &["the year"]);
     let (year, rest) = year(rest)?;
-    strip_start(past(rest, &["be"]), "a leap year")?.is_empty().then_some(())?;
+    strip_start(past(rest, &["be"]), "a leap year")?
+        .is_empty()
+        .then_some(())?;
     let text = if is_leap(year) {
         format!("Yes, {year} is a leap year.")
     } else {
@@ -159,7 +204,15 @@ fn leap_year(lexemes: &[Lexeme]) -> Option<Exact> {
 fn days_in(lexemes: &[Lexeme]) -> Option<Exact> {
     let rest = strip_start(lexemes, "how many days")?;
     const MIDDLES: &[&str] = &[
-        "are there in", "were there in", "are in", "were in", "in", "does", "did", "has", "had",
+        "are there in",
+        "were there in",
+        "are in",
+        "were in",
+        "in",
+        "does",
+        "did",
+        "has",
+        "had",
     ];
     let rest = starts(rest, MIDDLES)?;
     let rest = past(rest, &["the year"]);
@@ -182,8 +235,13 @@ fn days_in(lexemes: &[Lexeme]) -> Option<Exact> {
 
 /// "What is 30 days after 2024-01-01?", "2024-01-31 plus 2 weeks"
 fn shifted(lexemes: &[Lexeme]) -> Option<Exact> {
-    const OPENINGS: &[&str] =
-        &["what is the date", "what date is", "which date is", "what is", "what day is"];
+    const OPENINGS: &[&str] = &[
+        "what is the date",
+        "what date is",
+        "which date is",
+        "what is",
+        "what day is",
+    ];
     let rest = past(lexemes, OPENINGS);
     let (date, count, unit, sign) = if let Some((date, rest)) = date(rest) {
         let (sign, rest) = match (starts(rest, &["plus", "+"]), starts(rest, &["minus", "-"])) {
@@ -196,7 +254,10 @@ fn shifted(lexemes: &[Lexeme]) -> Option<Exact> {
         (date, count, unit, sign)
     } else {
         let (count, unit, rest) = span(rest)?;
-        let (sign, rest) = match (starts(rest, &["after", "from"]), strip_start(rest, "before")) {
+        let (sign, rest) = match (
+            starts(rest, &["after", "from"]),
+            strip_start(rest, "before"),
+        ) {
             (Some(rest), _) => (1, rest),
             (_, Some(rest)) => (-1, rest),
             _ => return None,
@@ -247,13 +308,22 @@ fn span(lexemes: &[Lexeme]) -> Option<(i32, Unit, &[Lexeme])> {
         _ => return None,
     };
     // Four million days are longer than the calendar here.
-    (0..=4_000_000).contains(&count).then_some((count, unit, &rest[1..]))
+    (0..=4_000_000)
+        .contains(&count)
+        .then_some((count, unit, &rest[1..]))
 }
 
 /// A date at the start: `2024-02-29`, "29 February 2024", "February 29th, 2024".
 fn date(lexemes: &[Lexeme]) -> Option<(Date, &[Lexeme])> {
     let lexemes = past(lexemes, &["the"]);
-    if let [Lexeme { token: Token::Date(date), .. }, rest @ ..] = lexemes {
+    if let [
+        Lexeme {
+            token: Token::Date(date),
+            ..
+        },
+        rest @ ..,
+    ] = lexemes
+    {
         return Some((*date, rest));
     }
     let (day, month, rest) = if let Some((month, rest)) = month(lexemes) {
@@ -289,7 +359,9 @@ fn day(lexemes: &[Lexeme]) -> Option<(i32, &[Lexeme])> {
 /// A year in four figures.
 fn year(lexemes: &[Lexeme]) -> Option<(i32, &[Lexeme])> {
     let (first, rest) = lexemes.split_first()?;
-    let number = first.number().filter(|number| number.text.len() == 4 && !number.grouped)?;
+    let number = first
+        .number()
+        .filter(|number| number.text.len() == 4 && !number.grouped)?;
     let year = i32::try_from(small(&number.value)?).ok()?;
     YEARS.contains(&year).then_some((year, rest))
 }

@@ -119,7 +119,11 @@ impl Expr {
             }
         };
         let bits = value.numer().bits().max(value.denom().bits());
-        if bits <= LARGEST_BITS { Ok(value) } else { Err(Fault::Unsure) }
+        if bits <= LARGEST_BITS {
+            Ok(value)
+        } else {
+            Err(Fault::Unsure)
+        }
     }
 
     /// How tightly it holds together, for parentheses.
@@ -135,7 +139,11 @@ impl Expr {
 
     /// Writes it, in parentheses where it holds less tightly than `least`.
     fn write(&self, f: &mut fmt::Formatter<'_>, least: u8) -> fmt::Result {
-        if self.precedence() < least { write!(f, "({self})") } else { write!(f, "{self}") }
+        if self.precedence() < least {
+            write!(f, "({self})")
+        } else {
+            write!(f, "{self}")
+        }
     }
 }
 
@@ -220,9 +228,7 @@ fn operate(operator: Operator, a: BigRational, b: BigRational) -> Result<BigRati
         Operator::Divide => Ok(a / b),
         // Conventions differ below zero, and for fractions it is rarely meant.
         Operator::Remainder => match (whole(&a), whole(&b)) {
-            (Some(a), Some(b)) if !a.is_negative() && b.is_positive() => {
-                Ok(a.mod_floor(b).into())
-            }
+            (Some(a), Some(b)) if !a.is_negative() && b.is_positive() => Ok(a.mod_floor(b).into()),
             _ => Err(Fault::Unsure),
         },
         Operator::Power => power(&a, &b),
@@ -243,7 +249,11 @@ fn power(base: &BigRational, exponent: &BigRational) -> Result<BigRational, Faul
     }
     if base.abs().is_one() {
         let positive = base.is_positive() || exponent.is_even();
-        return Ok(if positive { BigRational::one() } else { -BigRational::one() });
+        return Ok(if positive {
+            BigRational::one()
+        } else {
+            -BigRational::one()
+        });
     }
     let exponent = exponent.to_i32().ok_or(Fault::Unsure)?;
     let bits = base.numer().bits().max(base.denom().bits());
@@ -256,7 +266,9 @@ fn power(base: &BigRational, exponent: &BigRational) -> Result<BigRational, Faul
 
 fn factorial(value: &BigRational) -> Result<BigRational, Fault> {
     const LARGEST: i64 = 400;
-    let n = small(value).filter(|n| (0..=LARGEST).contains(n)).ok_or(Fault::Unsure)?;
+    let n = small(value)
+        .filter(|n| (0..=LARGEST).contains(n))
+        .ok_or(Fault::Unsure)?;
     Ok((1..=n).map(BigInt::from).product::<BigInt>().into())
 }
 
@@ -264,22 +276,36 @@ fn factorial(value: &BigRational) -> Result<BigRational, Fault> {
 fn root(degree: u32, value: &BigRational) -> Result<Value, Fault> {
     const DIGITS: u32 = 50;
     if value.is_negative() {
-        return Err(if degree == 2 { NEGATIVE_ROOT } else { Fault::Unsure });
+        return Err(if degree == 2 {
+            NEGATIVE_ROOT
+        } else {
+            Fault::Unsure
+        });
     }
-    let (numerator, denominator) = (value.numer().nth_root(degree), value.denom().nth_root(degree));
+    let (numerator, denominator) = (
+        value.numer().nth_root(degree),
+        value.denom().nth_root(degree),
+    );
     let candidate = BigRational::new(numerator, denominator);
     if Pow::pow(&candidate, degree) == *value {
         return Ok(Value::Exact(candidate));
     }
     let scale = BigInt::from(10).pow(DIGITS);
-    let scaled = (value * Pow::pow(&scale, degree)).to_integer().nth_root(degree);
+    let scaled = (value * Pow::pow(&scale, degree))
+        .to_integer()
+        .nth_root(degree);
     Ok(Value::Rounded(BigRational::new(scaled, scale)))
 }
 
 fn call(function: Function, items: Vec<BigRational>) -> Result<BigRational, Fault> {
     let count = BigInt::from(items.len());
     let positive = |items: &[BigRational]| -> Result<Vec<BigInt>, Fault> {
-        let whole = |item| whole(item).filter(|n| n.is_positive()).cloned().ok_or(Fault::Unsure);
+        let whole = |item| {
+            whole(item)
+                .filter(|n| n.is_positive())
+                .cloned()
+                .ok_or(Fault::Unsure)
+        };
         items.iter().map(whole).collect()
     };
     match function {

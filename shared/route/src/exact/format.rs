@@ -54,14 +54,21 @@ fn digits(value: &BigRational, decimals: u32) -> Option<String> {
         text = format!("{text:0>width$}", width = decimals + 1);
         text.insert(text.len() - decimals, '.');
     }
-    let sign = if value.is_negative() && !scaled.is_zero() { "-" } else { "" };
+    let sign = if value.is_negative() && !scaled.is_zero() {
+        "-"
+    } else {
+        ""
+    };
     Some(format!("{sign}{text}"))
 }
 
 /// A fraction, `3/4`.
 pub(super) fn fraction(value: &BigRational) -> Option<String> {
-    let text =
-        if value.denom().is_one() { value.numer().to_string() } else { value.to_string() };
+    let text = if value.denom().is_one() {
+        value.numer().to_string()
+    } else {
+        value.to_string()
+    };
     (text.len() <= LARGEST).then_some(text)
 }
 
@@ -90,6 +97,9 @@ mod tests {
             assert_eq!(shown(&ratio(numerator, denominator)).as_deref(), Some(text));
         }
         assert_eq!(fraction(&ratio(6, -8)).as_deref(), Some("-3/4"));
-        assert_eq!(shown(&(ratio(1, 3) / BigRational::from(power_of_ten(40)))), None);
+        assert_eq!(
+            shown(&(ratio(1, 3) / BigRational::from(power_of_ten(40)))),
+            None
+        );
     }
 }

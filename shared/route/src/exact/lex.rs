@@ -18,7 +18,11 @@ pub(super) struct Number {
 
 impl Number {
     pub(super) fn new(value: BigRational, text: impl Into<String>) -> Self {
-        Self { value, text: text.into(), grouped: false }
+        Self {
+            value,
+            text: text.into(),
+            grouped: false,
+        }
     }
 }
 
@@ -69,8 +73,16 @@ impl Lexeme {
 
 /// The lexemes of a text; `None` where it holds something that is none.
 pub(super) fn lex(text: &str) -> Option<Vec<Lexeme>> {
-    let chars: Vec<char> = text.chars().flat_map(char::to_lowercase).map(normalize).collect();
-    let mut lexer = Lexer { chars: &chars, at: 0, lexemes: Vec::new() };
+    let chars: Vec<char> = text
+        .chars()
+        .flat_map(char::to_lowercase)
+        .map(normalize)
+        .collect();
+    let mut lexer = Lexer {
+        chars: &chars,
+        at: 0,
+        lexemes: Vec::new(),
+    };
     while lexer.step()?.is_some() {}
     Some(lexer.lexemes)
 }
@@ -108,7 +120,9 @@ impl Lexer<'_> {
             self.at += 1;
         }
         let glued = self.at == start && start > 0;
-        let Some(next) = self.peek(0) else { return Some(None) };
+        let Some(next) = self.peek(0) else {
+            return Some(None);
+        };
         let before = self.lexemes.len();
         let token = match next {
             '0'..='9' => self.date().map(Some).or_else(|| self.number().map(Some))?,
@@ -125,7 +139,10 @@ impl Lexer<'_> {
             }
             _ => return None,
         };
-        self.lexemes.extend(token.map(|token| Lexeme { token, glued: false }));
+        self.lexemes.extend(token.map(|token| Lexeme {
+            token,
+            glued: false,
+        }));
         if let Some(first) = self.lexemes.get_mut(before) {
             first.glued = glued;
         }
@@ -135,7 +152,10 @@ impl Lexer<'_> {
     /// A word, whose contractions are written out.
     fn word(&mut self) -> Option<Token> {
         let start = self.at;
-        while self.peek(0).is_some_and(|c| c.is_ascii_lowercase() || c == '\'') {
+        while self
+            .peek(0)
+            .is_some_and(|c| c.is_ascii_lowercase() || c == '\'')
+        {
             self.at += 1;
         }
         let word: String = self.chars[start..self.at].iter().collect();
@@ -143,7 +163,10 @@ impl Lexer<'_> {
             "what's" | "whats" => {
                 for word in ["what", "is"] {
                     let token = Token::Word(word.into());
-                    self.lexemes.push(Lexeme { token, glued: false });
+                    self.lexemes.push(Lexeme {
+                        token,
+                        glued: false,
+                    });
                 }
                 None
             }
@@ -187,7 +210,11 @@ impl Lexer<'_> {
         } else {
             format!("{whole}.{decimals}")
         };
-        Some(Token::Number(Number { value, text, grouped }))
+        Some(Token::Number(Number {
+            value,
+            text,
+            grouped,
+        }))
     }
 
     fn digits(&mut self) -> String {
@@ -211,7 +238,11 @@ impl Lexer<'_> {
             return None;
         }
         let part = |from: usize, to: usize| -> Option<i32> {
-            self.chars[self.at + from..self.at + to].iter().collect::<String>().parse().ok()
+            self.chars[self.at + from..self.at + to]
+                .iter()
+                .collect::<String>()
+                .parse()
+                .ok()
         };
         let date = Date::new(part(0, 4)?, part(5, 7)?, part(8, 10)?)?;
         self.at += SHAPE.len();

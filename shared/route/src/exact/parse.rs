@@ -12,11 +12,19 @@ const DEEPEST: usize = 40;
 
 /// The expression that is all of `body`.
 pub(super) fn parse(body: &[Lexeme]) -> Option<Expr> {
-    let mut parser = Parser { rest: body, depth: 0, has_and: false };
+    let mut parser = Parser {
+        rest: body,
+        depth: 0,
+        has_and: false,
+    };
     let expr = match parser.imperative() {
         Some(expr) => expr,
         None => {
-            parser = Parser { rest: body, depth: 0, has_and: false };
+            parser = Parser {
+                rest: body,
+                depth: 0,
+                has_and: false,
+            };
             parser.expression()?
         }
     };
@@ -24,9 +32,10 @@ pub(super) fn parse(body: &[Lexeme]) -> Option<Expr> {
     (parser.rest.is_empty() && !bare_percent && !lone_exclamation(body)).then_some(expr)
 }
 
-/// "2+2!" is excitement or a factorial; "5!" alone and "5! / 3" are factorials.
+/// "2+2!" is excitement or a factorial; in "5!" alone and "5! / 3!" it can only be the latter.
 fn lone_exclamation(body: &[Lexeme]) -> bool {
-    body.len() > 2 && body.last().is_some_and(|last| last.is_symbol('!'))
+    let marks = body.iter().filter(|lexeme| lexeme.is_symbol('!')).count();
+    body.len() > 2 && marks == 1 && body.last().is_some_and(|last| last.is_symbol('!'))
 }
 
 struct Parser<'a> {
@@ -70,12 +79,27 @@ const FOLDS: &[(&str, Fold)] = &[
     ("product of", Fold::Operator(Operator::Multiply)),
     ("average of", Fold::Function(Function::Average)),
     ("mean of", Fold::Function(Function::Average)),
-    ("greatest common divisor of", Fold::Function(Function::GreatestCommonDivisor)),
-    ("greatest common factor of", Fold::Function(Function::GreatestCommonDivisor)),
-    ("highest common factor of", Fold::Function(Function::GreatestCommonDivisor)),
+    (
+        "greatest common divisor of",
+        Fold::Function(Function::GreatestCommonDivisor),
+    ),
+    (
+        "greatest common factor of",
+        Fold::Function(Function::GreatestCommonDivisor),
+    ),
+    (
+        "highest common factor of",
+        Fold::Function(Function::GreatestCommonDivisor),
+    ),
     ("gcd of", Fold::Function(Function::GreatestCommonDivisor)),
-    ("least common multiple of", Fold::Function(Function::LeastCommonMultiple)),
-    ("lowest common multiple of", Fold::Function(Function::LeastCommonMultiple)),
+    (
+        "least common multiple of",
+        Fold::Function(Function::LeastCommonMultiple),
+    ),
+    (
+        "lowest common multiple of",
+        Fold::Function(Function::LeastCommonMultiple),
+    ),
     ("lcm of", Fold::Function(Function::LeastCommonMultiple)),
 ];
 
@@ -84,7 +108,12 @@ const PAIRS: &[(&str, &str, Operator, bool)] = &[
     ("quotient of", "and", Operator::Divide, false),
     ("difference of", "and", Operator::Subtract, false),
     ("remainder of", "divided by", Operator::Remainder, false),
-    ("remainder when", "is divided by", Operator::Remainder, false),
+    (
+        "remainder when",
+        "is divided by",
+        Operator::Remainder,
+        false,
+    ),
     ("add", "to", Operator::Add, true),
     ("add", "and", Operator::Add, false),
     ("subtract", "from", Operator::Subtract, true),
@@ -131,7 +160,9 @@ impl<'a> Parser<'a> {
             if !self.take(opening) {
                 continue;
             }
-            let Some(pair) = self.pair(middle, operator, swapped) else { continue };
+            let Some(pair) = self.pair(middle, operator, swapped) else {
+                continue;
+            };
             if self.rest.is_empty() {
                 return Some(pair);
             }
@@ -161,14 +192,20 @@ impl<'a> Parser<'a> {
             && middle == "by"
             && right.is_percent();
         let pair = match right {
-            Expr::Percent(share) if percent => {
-                Expr::binary(operator, left.clone(), Expr::binary(Operator::PercentOf, *share, left))
-            }
+            Expr::Percent(share) if percent => Expr::binary(
+                operator,
+                left.clone(),
+                Expr::binary(Operator::PercentOf, *share, left),
+            ),
             right if right.is_percent() || left.is_percent() => return None,
             right if swapped => Expr::binary(operator, right, left),
             right => Expr::binary(operator, left, right),
         };
-        if middle == "and" { self.unmixed(pair) } else { Some(pair) }
+        if middle == "and" {
+            self.unmixed(pair)
+        } else {
+            Some(pair)
+        }
     }
 
     /// The items of a list: "3 and 4", "3, 4 and 5", "3, 4, and 5".
@@ -227,7 +264,7 @@ impl<'a> Parser<'a> {
     fn term(&mut self) -> Option<Expr> {
         let mut left = self.unary()?;
         loop {
-            let operator = if self.take_any(&["*", "times", "x", "multiplied by"]) {
+            let operator = if self.take_any(&["*", "times", "multiplied by"]) || self.take_x() {
                 Operator::Multiply
             } else if self.take_any(&["/", "divided by", "over"]) {
                 Operator::Divide
@@ -247,12 +284,18 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// An "x" between two numbers is a multiplication, "3x + 2" is algebra.
+    fn take_x(&mut self) -> bool {
+        let [x, number, ..] = self.rest else {
+            return false;
+        };
+        let between = x.is("x") && number.number().is_some() && x.glued == number.glued;
+        between && self.take("x")
+    }
+
     fn unary(&mut self) -> Option<Expr> {
         if self.take_any(&["-", "minus", "negative"]) {
             return negative(self.nested(Self::unary)?);
-        }
-        if self.take("+") {
-            return self.nested(Self::unary);
         }
         self.power()
     }
@@ -292,6 +335,14 @@ impl<'a> Parser<'a> {
     fn postfix(&mut self) -> Option<Expr> {
         let mut expr = self.primary()?;
         loop {
+            // 2²³ is 2 to the 23rd.
+            let superscript = |lexeme: &Lexeme| lexeme.is_symbol('²') || lexeme.is_symbol('³');
+            if let [first, second, ..] = self.rest
+                && superscript(first)
+                && superscript(second)
+            {
+                return None;
+            }
             if self.take_any(&["squared", "²"]) {
                 expr = combine(Operator::Power, expr, integer(2))?;
             } else if self.take_any(&["cubed", "³"]) {
@@ -366,9 +417,7 @@ impl<'a> Parser<'a> {
         if let Some((_, unary)) = UNARIES.iter().find(|(phrase, _)| self.take(phrase)) {
             return Some(self.operand().map(|inner| match unary {
                 Unary::Root(degree) => Expr::Root(*degree, inner.into()),
-                Unary::Power(exponent) => {
-                    Expr::binary(Operator::Power, inner, integer(*exponent))
-                }
+                Unary::Power(exponent) => Expr::binary(Operator::Power, inner, integer(*exponent)),
                 Unary::Factorial => Expr::Factorial(inner.into()),
                 Unary::Absolute => Expr::Call(Function::Absolute, vec![inner]),
             }));

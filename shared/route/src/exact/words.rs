@@ -6,12 +6,30 @@ use num_traits::Zero;
 use super::lex::{Lexeme, Number, ratio};
 
 const ONES: [&str; 20] = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
     "nineteen",
 ];
-const TENS: [&str; 8] =
-    ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+const TENS: [&str; 8] = [
+    "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
+];
 const SCALES: [(&str, i64); 4] = [
     ("trillion", 1_000_000_000_000),
     ("billion", 1_000_000_000),
@@ -39,27 +57,43 @@ pub(super) fn number(lexemes: &[Lexeme]) -> Option<Read<'_>> {
         // "2.5 million", "3 hundred"; glued, as in "5m", it is a unit or unknown.
         let scale = rest.first().filter(|next| !next.glued).and_then(|next| {
             let word = next.word()?;
-            if word == "hundred" { Some(100) } else { scale(word) }
+            if word == "hundred" {
+                Some(100)
+            } else {
+                scale(word)
+            }
         });
         let (number, rest) = match scale {
             Some(scale) => {
                 let value = &number.value * ratio(scale, 1);
-                (Number::new(value.clone(), super::format::plain(&value)?), &rest[1..])
+                (
+                    Number::new(value.clone(), super::format::plain(&value)?),
+                    &rest[1..],
+                )
             }
             None => (number.clone(), rest),
         };
-        return Some(Read { number, rest, has_and: false });
+        return Some(Read {
+            number,
+            rest,
+            has_and: false,
+        });
     }
     spelled(lexemes)
 }
 
 fn scale(word: &str) -> Option<i64> {
-    SCALES.iter().find(|(name, _)| *name == word).map(|(_, scale)| *scale)
+    SCALES
+        .iter()
+        .find(|(name, _)| *name == word)
+        .map(|(_, scale)| *scale)
 }
 
 fn ones(lexeme: Option<&Lexeme>) -> Option<i64> {
     let word = lexeme?.word()?;
-    ONES.iter().position(|name| *name == word).map(|value| value as i64)
+    ONES.iter()
+        .position(|name| *name == word)
+        .map(|value| value as i64)
 }
 
 /// A number below 100, and how many lexemes it takes.
@@ -117,13 +151,21 @@ fn spelled(lexemes: &[Lexeme]) -> Option<Read<'_>> {
         rest = after;
     }
     let text = super::format::plain(&value)?;
-    Some(Read { number: Number::new(value, text), rest, has_and })
+    Some(Read {
+        number: Number::new(value, text),
+        rest,
+        has_and,
+    })
 }
 
 /// Whether a group that continues a number begins here; after "and" only one below 100.
 fn group_value(lexemes: &[Lexeme], after_and: bool) -> Option<i64> {
     let (value, rest, _) = group(lexemes, false)?;
-    let scaled = rest.first().and_then(Lexeme::word).and_then(scale).is_some();
+    let scaled = rest
+        .first()
+        .and_then(Lexeme::word)
+        .and_then(scale)
+        .is_some();
     let plain = value < 100 && !scaled;
     (value > 0 && (!after_and || plain)).then_some(value)
 }
@@ -133,10 +175,15 @@ fn group(lexemes: &[Lexeme], may_be_article: bool) -> Option<(i64, &[Lexeme], bo
     let hundred = |lexemes: &[Lexeme]| lexemes.first().is_some_and(|next| next.is("hundred"));
     let article = may_be_article
         && lexemes.first().is_some_and(|next| next.is("a"))
-        && lexemes.get(1).and_then(Lexeme::word).is_some_and(|word| {
-            word == "hundred" || scale(word).is_some()
-        });
-    let (mut value, taken) = if article { (1, 1) } else { below_hundred(lexemes)? };
+        && lexemes
+            .get(1)
+            .and_then(Lexeme::word)
+            .is_some_and(|word| word == "hundred" || scale(word).is_some());
+    let (mut value, taken) = if article {
+        (1, 1)
+    } else {
+        below_hundred(lexemes)?
+    };
     let mut rest = &lexemes[taken..];
     let mut has_and = false;
     if hundred(rest) && value > 0 {
@@ -190,7 +237,11 @@ pub(super) fn denominator(lexeme: &Lexeme) -> Option<i64> {
         _ => {}
     }
     let singular = word.strip_suffix('s').unwrap_or(word);
-    ORDINALS.iter().position(|name| *name == singular).filter(|n| *n >= 3).map(|n| n as i64)
+    ORDINALS
+        .iter()
+        .position(|name| *name == singular)
+        .filter(|n| *n >= 3)
+        .map(|n| n as i64)
 }
 
 #[cfg(test)]

@@ -108,17 +108,23 @@ pub fn question_hash(question: &str) -> u64 {
 pub fn fit(examples: &[Example], options: &FitOptions) -> Result<Gate, Error> {
     check(options)?;
     let part = |wanted: Split| -> Vec<&Example> {
-        examples.iter().filter(|example| split(example.hash) == wanted).collect()
+        examples
+            .iter()
+            .filter(|example| split(example.hash) == wanted)
+            .collect()
     };
-    let (fitting, calibrate, test) =
-        (part(Split::Fit), part(Split::Calibrate), part(Split::Test));
+    let (fitting, calibrate, test) = (part(Split::Fit), part(Split::Calibrate), part(Split::Test));
     let (logistic, calibration) = fit_confidence(&fitting, options)?;
     let score = |part: &[&Example]| -> Vec<(f32, bool)> {
-        part.iter().map(|e| (confidence(&logistic, &calibration, &e.features), e.correct)).collect()
+        part.iter()
+            .map(|e| (confidence(&logistic, &calibration, &e.features), e.correct))
+            .collect()
     };
     let sequence = Sequence::plan(&score(&fitting), calibrate.len(), options)?;
     let chosen = sequence.walk(&score(&calibrate), options)?;
-    let threshold = chosen.as_ref().map_or(KEEP_NOTHING, |chosen| chosen.threshold);
+    let threshold = chosen
+        .as_ref()
+        .map_or(KEEP_NOTHING, |chosen| chosen.threshold);
     let right = examples.iter().filter(|example| example.correct).count();
     let fitted_on = FittedOn {
         data: options.data.clone(),
@@ -135,18 +141,29 @@ pub fn fit(examples: &[Example], options: &FitOptions) -> Result<Gate, Error> {
         note: note(chosen.as_ref(), calibrate.len(), options),
     };
     let features = FEATURES.map(String::from).into();
-    Ok(Gate { version: VERSION, features, logistic, calibration, threshold, fitted_on })
+    Ok(Gate {
+        version: VERSION,
+        features,
+        logistic,
+        calibration,
+        threshold,
+        fitted_on,
+    })
 }
 
 fn check(options: &FitOptions) -> Result<(), Error> {
     for (name, value) in [("alpha", options.alpha), ("delta", options.delta)] {
         if !(value > 0.0 && value < 1.0) {
-            return Err(Error::Fit(format!("{name} is {value}; choose it between 0 and 1")));
+            return Err(Error::Fit(format!(
+                "{name} is {value}; choose it between 0 and 1"
+            )));
         }
     }
     if !(options.ridge > 0.0 && options.ridge.is_finite()) {
         let ridge = options.ridge;
-        return Err(Error::Fit(format!("the ridge penalty is {ridge}; choose it above 0")));
+        return Err(Error::Fit(format!(
+            "the ridge penalty is {ridge}; choose it above 0"
+        )));
     }
     Ok(())
 }
@@ -156,8 +173,11 @@ fn fit_confidence(
     options: &FitOptions,
 ) -> Result<(Logistic, Calibration), Error> {
     const LEAST: usize = 10;
-    let usable: Vec<&Example> =
-        fitting.iter().copied().filter(|example| example.features.is_valid()).collect();
+    let usable: Vec<&Example> = fitting
+        .iter()
+        .copied()
+        .filter(|example| example.features.is_valid())
+        .collect();
     // The second number of the hash's stream; the first one chose the part.
     let for_isotonic = |example: &&Example| {
         let mut stream = SplitMix64::new(example.hash);
@@ -173,11 +193,16 @@ fn fit_confidence(
             first.len()
         )));
     }
-    let rows: Vec<&[f64]> = first.iter().map(|e| e.features.values().as_slice()).collect();
+    let rows: Vec<&[f64]> = first
+        .iter()
+        .map(|e| e.features.values().as_slice())
+        .collect();
     let outcomes: Vec<bool> = first.iter().map(|example| example.correct).collect();
     let logistic = Logistic::fit(&rows, &outcomes, options.ridge);
-    let answers: Vec<(f64, bool)> =
-        second.iter().map(|e| (logistic.probability(e.features.values()), e.correct)).collect();
+    let answers: Vec<(f64, bool)> = second
+        .iter()
+        .map(|e| (logistic.probability(e.features.values()), e.correct))
+        .collect();
     let n = answers.len();
     let calibration = match Isotonic::fit(answers) {
         Some(mut map) => {
@@ -210,8 +235,9 @@ impl Sequence {
         let mut sorted = fitting.to_vec();
         sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
         let n = sorted.len();
-        let mut thresholds: Vec<f32> =
-            (1..=STEPS).map(|step| sorted[(step * n).div_ceil(STEPS) - 1].0).collect();
+        let mut thresholds: Vec<f32> = (1..=STEPS)
+            .map(|step| sorted[(step * n).div_ceil(STEPS) - 1].0)
+            .collect();
         thresholds.dedup();
         thresholds.retain(|threshold| *threshold > 0.0);
         let shrink = size as f64 / n as f64;
@@ -233,7 +259,11 @@ impl Sequence {
         Ok(Self { thresholds })
     }
 
-    fn walk(&self, calibrate: &[(f32, bool)], options: &FitOptions) -> Result<Option<Chosen>, Error> {
+    fn walk(
+        &self,
+        calibrate: &[(f32, bool)],
+        options: &FitOptions,
+    ) -> Result<Option<Chosen>, Error> {
         let mut chosen = None;
         for &threshold in &self.thresholds {
             let (kept, errors) = count(calibrate, threshold);
@@ -244,7 +274,12 @@ impl Sequence {
             if bound > options.alpha {
                 break;
             }
-            chosen = Some(Chosen { threshold, kept, errors, bound });
+            chosen = Some(Chosen {
+                threshold,
+                kept,
+                errors,
+                bound,
+            });
         }
         Ok(chosen)
     }
@@ -252,8 +287,12 @@ impl Sequence {
 
 /// How many answers a threshold keeps, and how many of those are wrong.
 fn count(scored: &[(f32, bool)], threshold: f32) -> (usize, usize) {
-    let kept = scored.iter().filter(|(confidence, _)| *confidence >= threshold);
-    kept.fold((0, 0), |(kept, errors), (_, correct)| (kept + 1, errors + usize::from(!correct)))
+    let kept = scored
+        .iter()
+        .filter(|(confidence, _)| *confidence >= threshold);
+    kept.fold((0, 0), |(kept, errors), (_, correct)| {
+        (kept + 1, errors + usize::from(!correct))
+    })
 }
 
 fn figures(test: &[(f32, bool)], threshold: f32) -> Figures {
@@ -306,8 +345,16 @@ mod tests {
         for hash in 0..10_000 {
             counts[split(hash) as usize] += 1e-4;
         }
-        assert!(counts.iter().zip([0.6, 0.2, 0.2]).all(|(a, b): (&f64, f64)| (a - b).abs() < 0.02));
-        assert_eq!(question_hash("What  is\n2+2? "), question_hash("what is 2+2?"));
+        assert!(
+            counts
+                .iter()
+                .zip([0.6, 0.2, 0.2])
+                .all(|(a, b): (&f64, f64)| (a - b).abs() < 0.02)
+        );
+        assert_eq!(
+            question_hash("What  is\n2+2? "),
+            question_hash("what is 2+2?")
+        );
         assert_ne!(question_hash("what is 2+2?"), question_hash("whatis 2+2?"));
         // The published test vectors of FNV-1a, 64 bits.
         assert_eq!(question_hash(""), 0xcbf2_9ce4_8422_2325);
@@ -317,13 +364,20 @@ mod tests {
     #[test]
     fn fitting_is_deterministic_calibrated_and_ranks_well() {
         for calibration in [CalibrationKind::Logistic, CalibrationKind::Isotonic] {
-            let options = FitOptions { alpha: 0.1, calibration, ..FitOptions::default() };
+            let options = FitOptions {
+                alpha: 0.1,
+                calibration,
+                ..FitOptions::default()
+            };
             let examples = answers(5, 5000);
             let gate = fit(&examples, &options).unwrap();
             assert_eq!(gate, fit(&examples, &options).unwrap());
             let test = &gate.fitted_on().test;
             assert!(test.n > 900 && test.kept > 100);
-            assert!(test.auroc.unwrap() > 0.7 && test.ece.unwrap() < 0.06, "{test:?}");
+            assert!(
+                test.auroc.unwrap() > 0.7 && test.ece.unwrap() < 0.06,
+                "{test:?}"
+            );
             assert!(gate.fitted_on().bound.unwrap() <= 0.1);
         }
     }
@@ -334,21 +388,46 @@ mod tests {
         let mut examples = answers(6, 100);
         let gate = fit(&examples, &FitOptions::default()).unwrap();
         assert!(gate.keeps_nothing() && !gate.keeps(1.0));
-        assert!(gate.fitted_on().note.starts_with("Keeps nothing"), "{}", gate.fitted_on().note);
+        assert!(
+            gate.fitted_on().note.starts_with("Keeps nothing"),
+            "{}",
+            gate.fitted_on().note
+        );
         assert_eq!(Gate::from_json(gate.to_json().as_bytes()).unwrap(), gate);
         examples = answers(6, 2000);
-        examples.iter_mut().for_each(|example| example.correct = false);
-        assert!(fit(&examples, &FitOptions::default()).unwrap().keeps_nothing());
-        examples.iter_mut().for_each(|example| example.correct = true);
-        assert!(!fit(&examples, &FitOptions::default()).unwrap().keeps_nothing());
+        examples
+            .iter_mut()
+            .for_each(|example| example.correct = false);
+        assert!(
+            fit(&examples, &FitOptions::default())
+                .unwrap()
+                .keeps_nothing()
+        );
+        examples
+            .iter_mut()
+            .for_each(|example| example.correct = true);
+        assert!(
+            !fit(&examples, &FitOptions::default())
+                .unwrap()
+                .keeps_nothing()
+        );
     }
 
     #[test]
     fn bad_requests_are_named() {
         for options in [
-            FitOptions { alpha: 0.0, ..FitOptions::default() },
-            FitOptions { delta: f64::NAN, ..FitOptions::default() },
-            FitOptions { ridge: -1.0, ..FitOptions::default() },
+            FitOptions {
+                alpha: 0.0,
+                ..FitOptions::default()
+            },
+            FitOptions {
+                delta: f64::NAN,
+                ..FitOptions::default()
+            },
+            FitOptions {
+                ridge: -1.0,
+                ..FitOptions::default()
+            },
         ] {
             assert!(fit(&answers(1, 100), &options).is_err());
         }
@@ -360,7 +439,11 @@ mod tests {
     /// kept at t is 1 - (2/3) (1 - t^1.5) / (1 - t).
     #[test]
     fn the_bound_holds_as_often_as_it_says() {
-        let options = FitOptions { alpha: 0.15, delta: 0.1, ..FitOptions::default() };
+        let options = FitOptions {
+            alpha: 0.15,
+            delta: 0.1,
+            ..FitOptions::default()
+        };
         let (rounds, mut broken, mut found) = (400, 0, 0);
         for seed in 0..rounds {
             let mut random = SplitMix64::new(seed);
@@ -381,6 +464,9 @@ mod tests {
         }
         // 10 % of 400, and three standard deviations of that count.
         assert!(broken <= 58, "broken in {broken} of {rounds}");
-        assert!(found > 300, "a threshold was found in only {found} of {rounds}");
+        assert!(
+            found > 300,
+            "a threshold was found in only {found} of {rounds}"
+        );
     }
 }

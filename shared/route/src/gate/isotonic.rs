@@ -34,7 +34,12 @@ impl Isotonic {
         for tied in answers.chunk_by(|a, b| a.0 == b.0) {
             let right = tied.iter().filter(|a| a.1).count() as f64;
             let (first, last, n) = (tied[0].0, tied[0].0, tied.len() as f64);
-            blocks.push(Block { first, last, right, n });
+            blocks.push(Block {
+                first,
+                last,
+                right,
+                n,
+            });
             while let [.., below, above] = &mut blocks[..] {
                 if below.value() < above.value() {
                     break;
@@ -61,7 +66,9 @@ impl Isotonic {
     /// lucky answers is no certainty.
     pub(super) fn moderate(&mut self, n: usize) {
         let edge = 1.0 / (n as f64 + 2.0);
-        self.y.iter_mut().for_each(|y| *y = y.clamp(edge, 1.0 - edge));
+        self.y
+            .iter_mut()
+            .for_each(|y| *y = y.clamp(edge, 1.0 - edge));
     }
 
     /// The map at `x`.
@@ -107,7 +114,11 @@ mod tests {
         let hit: Vec<bool> = serde_json::from_value(golden["isotonic"]["hit"].clone()).unwrap();
         let map = Isotonic::fit(column("score").into_iter().zip(hit).collect()).unwrap();
         for (at, value) in column("at").into_iter().zip(column("value")) {
-            assert!((map.value(at) - value).abs() < 1e-9, "at {at}: {} / {value}", map.value(at));
+            assert!(
+                (map.value(at) - value).abs() < 1e-9,
+                "at {at}: {} / {value}",
+                map.value(at)
+            );
         }
     }
 

@@ -22,18 +22,26 @@ impl Logistic {
     pub(super) fn fit(rows: &[&[f64]], outcomes: &[bool], ridge: f64) -> Self {
         let width = rows.first().map_or(0, |row| row.len());
         let n = rows.len().max(1) as f64;
-        let column_mean = |value: &dyn Fn(&[f64]) -> f64| {
-            rows.iter().map(|row| value(row)).sum::<f64>() / n
-        };
+        let column_mean =
+            |value: &dyn Fn(&[f64]) -> f64| rows.iter().map(|row| value(row)).sum::<f64>() / n;
         let mean: Vec<f64> = (0..width).map(|j| column_mean(&|row| row[j])).collect();
         let scale = (0..width).map(|j| {
             let variance = column_mean(&|row| (row[j] - mean[j]) * (row[j] - mean[j]));
             let scale = libm::sqrt(variance);
             // A feature that never varies teaches nothing; divided by 1 it stays at 0.
-            if scale > 1e-12 * mean[j].abs().max(1.0) { scale } else { 1.0 }
+            if scale > 1e-12 * mean[j].abs().max(1.0) {
+                scale
+            } else {
+                1.0
+            }
         });
         let scale = scale.collect();
-        let mut model = Self { mean, scale, weights: vec![0.0; width], bias: 0.0 };
+        let mut model = Self {
+            mean,
+            scale,
+            weights: vec![0.0; width],
+            bias: 0.0,
+        };
         let right = outcomes.iter().filter(|y| **y).count() as f64;
         // Krichevsky-Trofimov's half counts keep the starting point finite.
         model.bias = libm::log((right + 0.5) / (rows.len() as f64 - right + 0.5));
@@ -53,9 +61,11 @@ impl Logistic {
 
     /// Whether a stored one is usable, for rows of this width.
     pub(super) fn check(&self, width: usize) -> Result<(), String> {
-        for (name, values) in
-            [("mean", &self.mean), ("scale", &self.scale), ("weights", &self.weights)]
-        {
+        for (name, values) in [
+            ("mean", &self.mean),
+            ("scale", &self.scale),
+            ("weights", &self.weights),
+        ] {
             if values.len() != width || !values.iter().all(|v| v.is_finite()) {
                 return Err(format!("its {name} is not {width} finite numbers"));
             }
@@ -68,7 +78,9 @@ impl Logistic {
 
     fn standardize(&self, row: &[f64]) -> Vec<f64> {
         let columns = row.iter().zip(self.mean.iter().zip(&self.scale));
-        columns.map(|(x, (mean, scale))| ((x - mean) / scale).clamp(-FAR, FAR)).collect()
+        columns
+            .map(|(x, (mean, scale))| ((x - mean) / scale).clamp(-FAR, FAR))
+            .collect()
     }
 
     fn score(&self, standardized: &[f64]) -> f64 {
@@ -92,12 +104,18 @@ impl Logistic {
     fn climb(&mut self, rows: &[Vec<f64>], outcomes: &[bool], ridge: f64) {
         let mut loss = self.loss(rows, outcomes, ridge);
         for _ in 0..100 {
-            let Some(step) = self.newton_step(rows, outcomes, ridge) else { return };
+            let Some(step) = self.newton_step(rows, outcomes, ridge) else {
+                return;
+            };
             let mut length = 1.0;
             let better = loop {
                 let mut moved = self.clone();
                 let (weights, bias) = step.split_at(self.weights.len());
-                moved.weights.iter_mut().zip(weights).for_each(|(w, s)| *w -= length * s);
+                moved
+                    .weights
+                    .iter_mut()
+                    .zip(weights)
+                    .for_each(|(w, s)| *w -= length * s);
                 moved.bias -= length * bias[0];
                 let moved_loss = moved.loss(rows, outcomes, ridge);
                 if moved_loss <= loss {
@@ -108,7 +126,9 @@ impl Logistic {
                     break None;
                 }
             };
-            let Some((moved, moved_loss)) = better else { return };
+            let Some((moved, moved_loss)) = better else {
+                return;
+            };
             *self = moved;
             let largest = step.iter().fold(0.0_f64, |a, s| a.max(s.abs()));
             loss = moved_loss;
@@ -130,11 +150,12 @@ impl Logistic {
         for (row, &y) in rows.iter().zip(outcomes) {
             let p = sigmoid(self.score(row));
             let (slope, curve) = (p - f64::from(y), p * (1.0 - p));
-            let at = |j: usize| if j + 1 == size { 1.0 } else { row[j] };
-            for i in 0..size {
-                gradient[i] += slope * at(i);
-                for j in 0..=i {
-                    hessian[i][j] += curve * at(i) * at(j);
+            // The bias is the weight of a constant 1.
+            let inputs: Vec<f64> = row.iter().copied().chain([1.0]).collect();
+            for (i, &input) in inputs.iter().enumerate() {
+                gradient[i] += slope * input;
+                for (entry, &other) in hessian[i].iter_mut().zip(&inputs[..=i]) {
+                    *entry += curve * input * other;
                 }
             }
         }

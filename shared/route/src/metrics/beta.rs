@@ -10,14 +10,16 @@ use crate::Error;
 pub fn beta_cdf(x: f64, a: f64, b: f64) -> Result<f64, Error> {
     check(a, b)?;
     if x.is_nan() {
-        return Err(Error::metric("the beta distribution", "the value is not a number"));
+        return Err(Error::metric(
+            "the beta distribution",
+            "the value is not a number",
+        ));
     }
     if x <= 0.0 || x >= 1.0 {
         return Ok(if x <= 0.0 { 0.0 } else { 1.0 });
     }
-    let log_front =
-        a * libm::log(x) + b * libm::log1p(-x) - (libm::lgamma(a) + libm::lgamma(b))
-            + libm::lgamma(a + b);
+    let log_front = a * libm::log(x) + b * libm::log1p(-x) - (libm::lgamma(a) + libm::lgamma(b))
+        + libm::lgamma(a + b);
     // The fraction converges fast left of the mean; right of it, use the symmetry.
     Ok(if x < (a + 1.0) / (a + b + 2.0) {
         (libm::exp(log_front) * continued_fraction(x, a, b) / a).clamp(0.0, 1.0)
@@ -34,7 +36,10 @@ pub fn beta_cdf(x: f64, a: f64, b: f64) -> Result<f64, Error> {
 pub fn beta_quantile(p: f64, a: f64, b: f64) -> Result<f64, Error> {
     check(a, b)?;
     if !(0.0..=1.0).contains(&p) {
-        return Err(Error::metric("the beta quantile", format!("the probability is {p}")));
+        return Err(Error::metric(
+            "the beta quantile",
+            format!("the probability is {p}"),
+        ));
     }
     let (mut low, mut high) = (0.0, 1.0);
     loop {
@@ -58,7 +63,10 @@ fn check(a: f64, b: f64) -> Result<(), Error> {
     if usable(a) && usable(b) {
         return Ok(());
     }
-    Err(Error::metric("the beta distribution", format!("its parameters are {a} and {b}")))
+    Err(Error::metric(
+        "the beta distribution",
+        format!("its parameters are {a} and {b}"),
+    ))
 }
 
 /// The continued fraction, evaluated by the modified Lentz method.
@@ -94,7 +102,12 @@ mod tests {
 
     #[test]
     fn parameters_are_checked() {
-        for (a, b) in [(0.0, 1.0), (1.0, -1.0), (f64::NAN, 1.0), (1.0, f64::INFINITY)] {
+        for (a, b) in [
+            (0.0, 1.0),
+            (1.0, -1.0),
+            (f64::NAN, 1.0),
+            (1.0, f64::INFINITY),
+        ] {
             assert!(beta_cdf(0.5, a, b).is_err());
             assert!(beta_quantile(0.5, a, b).is_err());
         }

@@ -14,7 +14,9 @@ pub const ECE_BINS: usize = 15;
 /// Where there are no answers, lengths differ, or a confidence is outside `[0, 1]`.
 pub fn brier<C: Into<f64> + Copy>(confidence: &[C], correct: &[bool]) -> Result<f64, Error> {
     let pairs = checked("the Brier score", confidence, correct)?;
-    let squares = pairs.iter().map(|&(c, y)| (c - f64::from(y)) * (c - f64::from(y)));
+    let squares = pairs
+        .iter()
+        .map(|&(c, y)| (c - f64::from(y)) * (c - f64::from(y)));
     Ok(squares.sum::<f64>() / pairs.len() as f64)
 }
 
@@ -189,15 +191,36 @@ mod tests {
     #[test]
     fn one_constant_confidence_is_one_bin() {
         let bins = reliability(&[0.25_f32; 8], &[true, false].repeat(4), ECE_BINS).unwrap();
-        assert_eq!(bins, [Bin { n: 8, confidence: 0.25, accuracy: 0.5 }]);
+        assert_eq!(
+            bins,
+            [Bin {
+                n: 8,
+                confidence: 0.25,
+                accuracy: 0.5
+            }]
+        );
     }
 
     #[test]
     fn risk_ends_at_the_error_rate() {
         let curve = risk_coverage(&[0.9, 0.8, 0.8, 0.1], &[true, true, false, false]).unwrap();
         assert_eq!(curve.len(), 3);
-        assert_eq!(curve[0], RiskPoint { threshold: 0.9, coverage: 0.25, risk: 0.0 });
-        assert_eq!(curve[2], RiskPoint { threshold: 0.1, coverage: 1.0, risk: 0.5 });
+        assert_eq!(
+            curve[0],
+            RiskPoint {
+                threshold: 0.9,
+                coverage: 0.25,
+                risk: 0.0
+            }
+        );
+        assert_eq!(
+            curve[2],
+            RiskPoint {
+                threshold: 0.1,
+                coverage: 1.0,
+                risk: 0.5
+            }
+        );
     }
 
     proptest! {

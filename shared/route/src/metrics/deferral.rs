@@ -38,18 +38,27 @@ pub fn deferral_curve(pairs: &[Pair]) -> Result<Vec<DeferralPoint>, Error> {
     }
     let finite = |p: &Pair| p.weak.is_finite() && p.strong.is_finite() && p.confidence.is_finite();
     if !pairs.iter().all(finite) {
-        return Err(Error::metric(NAME, "a score or a confidence is not a finite number"));
+        return Err(Error::metric(
+            NAME,
+            "a score or a confidence is not a finite number",
+        ));
     }
     let mut sorted = pairs.to_vec();
     sorted.sort_by(|a, b| a.confidence.total_cmp(&b.confidence));
     let n = sorted.len() as f64;
     let mut total: f64 = sorted.iter().map(|p| p.weak).sum();
     let mut sent = 0;
-    let mut curve = vec![DeferralPoint { calls: 0.0, quality: total / n }];
+    let mut curve = vec![DeferralPoint {
+        calls: 0.0,
+        quality: total / n,
+    }];
     for tied in sorted.chunk_by(|a, b| a.confidence == b.confidence) {
         total += tied.iter().map(|p| p.strong - p.weak).sum::<f64>();
         sent += tied.len();
-        curve.push(DeferralPoint { calls: sent as f64 / n, quality: total / n });
+        curve.push(DeferralPoint {
+            calls: sent as f64 / n,
+            quality: total / n,
+        });
     }
     Ok(curve)
 }
@@ -61,9 +70,8 @@ pub fn deferral_curve(pairs: &[Pair]) -> Result<Vec<DeferralPoint>, Error> {
 /// As [`deferral_curve`], and where the cloud is not better than the device.
 pub fn apgr(pairs: &[Pair]) -> Result<f64, Error> {
     let curve = recovered("APGR", pairs)?;
-    let area = |w: &[DeferralPoint]| {
-        0.5 * (w[0].quality + w[1].quality) * (w[1].calls - w[0].calls)
-    };
+    let area =
+        |w: &[DeferralPoint]| 0.5 * (w[0].quality + w[1].quality) * (w[1].calls - w[0].calls);
     Ok(curve.windows(2).map(area).sum())
 }
 
@@ -91,7 +99,10 @@ pub fn apgr_binned(pairs: &[Pair], bins: usize) -> Result<f64, Error> {
 pub fn cpt(pairs: &[Pair], target: f64) -> Result<f64, Error> {
     const NAME: &str = "CPT";
     if !(0.0..=1.0).contains(&target) {
-        return Err(Error::metric(NAME, format!("the target {target} is outside 0 to 1")));
+        return Err(Error::metric(
+            NAME,
+            format!("the target {target} is outside 0 to 1"),
+        ));
     }
     let curve = recovered(NAME, pairs)?;
     for step in curve.windows(2) {
@@ -110,7 +121,13 @@ pub fn cpt(pairs: &[Pair], target: f64) -> Result<f64, Error> {
 /// The same questions with the best order there is: those on which the cloud gains most go first.
 /// `apgr(&oracle(pairs))` is the ceiling of every router on this data.
 pub fn oracle(pairs: &[Pair]) -> Vec<Pair> {
-    pairs.iter().map(|p| Pair { confidence: p.weak - p.strong, ..*p }).collect()
+    pairs
+        .iter()
+        .map(|p| Pair {
+            confidence: p.weak - p.strong,
+            ..*p
+        })
+        .collect()
 }
 
 /// The deferral curve in shares of the gap between device (0) and cloud (1).
@@ -119,14 +136,21 @@ fn recovered(metric: &'static str, pairs: &[Pair]) -> Result<Vec<DeferralPoint>,
     let weak = curve[0].quality;
     let gap = curve[curve.len() - 1].quality - weak;
     if gap <= 0.0 {
-        return Err(Error::metric(metric, "the cloud's answers are not better than the device's"));
+        return Err(Error::metric(
+            metric,
+            "the cloud's answers are not better than the device's",
+        ));
     }
-    curve.iter_mut().for_each(|point| point.quality = (point.quality - weak) / gap);
+    curve
+        .iter_mut()
+        .for_each(|point| point.quality = (point.quality - weak) / gap);
     Ok(curve)
 }
 
 fn interpolate(curve: &[DeferralPoint], calls: f64) -> f64 {
-    let after = curve.partition_point(|p| p.calls < calls).clamp(1, curve.len() - 1);
+    let after = curve
+        .partition_point(|p| p.calls < calls)
+        .clamp(1, curve.len() - 1);
     let (a, b) = (curve[after - 1], curve[after]);
     let part = ((calls - a.calls) / (b.calls - a.calls)).clamp(0.0, 1.0);
     a.quality + part * (b.quality - a.quality)
@@ -138,12 +162,20 @@ mod tests {
     use proptest::prelude::*;
 
     fn pair(weak: f64, strong: f64, confidence: f64) -> Pair {
-        Pair { weak, strong, confidence }
+        Pair {
+            weak,
+            strong,
+            confidence,
+        }
     }
 
     #[test]
     fn a_constant_confidence_is_random_sending() {
-        let pairs = [pair(1.0, 1.0, 0.5), pair(0.0, 1.0, 0.5), pair(0.0, 0.0, 0.5)];
+        let pairs = [
+            pair(1.0, 1.0, 0.5),
+            pair(0.0, 1.0, 0.5),
+            pair(0.0, 0.0, 0.5),
+        ];
         assert!((apgr(&pairs).unwrap() - 0.5).abs() < 1e-12);
         assert!((apgr_binned(&pairs, 10).unwrap() - 0.5).abs() < 1e-12);
         for target in [0.2, 0.5, 0.8, 1.0] {

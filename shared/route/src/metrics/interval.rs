@@ -27,8 +27,16 @@ pub fn wilson(k: u64, n: u64, level: f64) -> Result<Interval, Error> {
     let centre = (share + z * z / (2.0 * n)) / shrink;
     let half = z / shrink * libm::sqrt(share * (1.0 - share) / n + z * z / (4.0 * n * n));
     // Exact at the ends, where rounding would leave a hair below 0 or above 1.
-    let low = if k == 0 { 0.0 } else { (centre - half).max(0.0) };
-    let high = if share == 1.0 { 1.0 } else { (centre + half).min(1.0) };
+    let low = if k == 0 {
+        0.0
+    } else {
+        (centre - half).max(0.0)
+    };
+    let high = if share == 1.0 {
+        1.0
+    } else {
+        (centre + half).min(1.0)
+    };
     Ok(Interval { low, high })
 }
 
@@ -40,8 +48,15 @@ pub fn wilson(k: u64, n: u64, level: f64) -> Result<Interval, Error> {
 pub fn clopper_pearson(k: u64, n: u64, level: f64) -> Result<Interval, Error> {
     check("a Clopper-Pearson interval", k, n, level)?;
     let tail = 0.5 * (1.0 - level);
-    let low = if k == 0 { 0.0 } else { beta_quantile(tail, k as f64, (n - k + 1) as f64)? };
-    Ok(Interval { low, high: upper(k, n, tail)? })
+    let low = if k == 0 {
+        0.0
+    } else {
+        beta_quantile(tail, k as f64, (n - k + 1) as f64)?
+    };
+    Ok(Interval {
+        low,
+        high: upper(k, n, tail)?,
+    })
 }
 
 /// The exact one-sided upper bound: with probability at least 1 - `delta`, the true share is not
@@ -55,7 +70,11 @@ pub fn clopper_pearson_upper(k: u64, n: u64, delta: f64) -> Result<f64, Error> {
 }
 
 fn upper(k: u64, n: u64, tail: f64) -> Result<f64, Error> {
-    if k == n { Ok(1.0) } else { beta_quantile(1.0 - tail, (k + 1) as f64, (n - k) as f64) }
+    if k == n {
+        Ok(1.0)
+    } else {
+        beta_quantile(1.0 - tail, (k + 1) as f64, (n - k) as f64)
+    }
 }
 
 /// Percentile bootstrap (Efron 1979): redraws `n` indices `resamples` times, seeded, and gives
@@ -82,12 +101,18 @@ pub fn bootstrap(
         values.extend(statistic(&draw).filter(|value| value.is_finite()));
     }
     if values.len() * 2 < resamples {
-        let problem = format!("undefined on {} of {resamples} draws", resamples - values.len());
+        let problem = format!(
+            "undefined on {} of {resamples} draws",
+            resamples - values.len()
+        );
         return Err(Error::metric(NAME, problem));
     }
     values.sort_by(f64::total_cmp);
     let at = |q: f64| values[libm::round(q * (values.len() - 1) as f64) as usize];
-    Ok(Interval { low: at(0.5 * (1.0 - level)), high: at(0.5 * (1.0 + level)) })
+    Ok(Interval {
+        low: at(0.5 * (1.0 - level)),
+        high: at(0.5 * (1.0 + level)),
+    })
 }
 
 fn check(metric: &'static str, k: u64, n: u64, level: f64) -> Result<(), Error> {
@@ -95,10 +120,16 @@ fn check(metric: &'static str, k: u64, n: u64, level: f64) -> Result<(), Error> 
         return Err(Error::metric(metric, "there is nothing to count"));
     }
     if k > n {
-        return Err(Error::metric(metric, format!("{k} of {n} is more than all")));
+        return Err(Error::metric(
+            metric,
+            format!("{k} of {n} is more than all"),
+        ));
     }
     if !(level > 0.0 && level < 1.0) {
-        return Err(Error::metric(metric, format!("the level {level} is not between 0 and 1")));
+        return Err(Error::metric(
+            metric,
+            format!("the level {level} is not between 0 and 1"),
+        ));
     }
     Ok(())
 }

@@ -113,7 +113,8 @@ fn describe(path: &str, error: &serde_json::Error) -> ApiError {
 
 /// Rust's names of types in a client's words.
 fn plain(expected: &str) -> &str {
-    match expected {
+    // serde reads a struct from a list too, and then says how many elements it wants.
+    match expected.split(" with ").next().unwrap_or_default() {
         "i64" => "a whole number",
         "f32" => "a number",
         "struct ChatRequest" => "an object with model and messages",
@@ -121,7 +122,7 @@ fn plain(expected: &str) -> &str {
         "struct StreamOptions" => "an object",
         "a boolean" => "true or false",
         "a sequence" => "a list",
-        other => other,
+        _ => expected,
     }
 }
 
@@ -142,7 +143,7 @@ mod tests {
         assert_eq!(problem(r#"{"model":"m"}"#), "messages: is required");
         assert_eq!(
             problem("[]"),
-            "messages: is required".replace("messages", "model")
+            "body: must be an object with model and messages"
         );
         assert_eq!(
             problem("5"),
@@ -162,7 +163,7 @@ mod tests {
             "stop: must be a string or a list of strings"
         );
         let role = r#"{"model":"m","messages":[{"role":"user","content":"a"},{"role":"tool"}]}"#;
-        let one_of = "one of `system`, `developer`, `user`, `assistant`";
+        let one_of = "one of `developer`, `system`, `user`, `assistant`";
         assert_eq!(problem(role), format!("messages[1].role: must be {one_of}"));
         let part = r#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#;
         assert!(problem(part).starts_with("messages[0].content[0]: must be a text part"));

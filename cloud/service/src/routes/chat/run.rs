@@ -154,7 +154,12 @@ impl Flight {
 
     fn fail(&mut self, error: EngineError) -> EngineError {
         self.metrics.failed.increment(1);
-        tracing::warn!(%error, tokens = self.completion_tokens, "answer failed");
+        let tokens = self.completion_tokens;
+        if error.is_the_requests() {
+            tracing::info!(%error, "prompt refused");
+        } else {
+            tracing::warn!(%error, tokens, "answer failed");
+        }
         self.land();
         error
     }

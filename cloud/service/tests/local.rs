@@ -1,0 +1,399 @@
+//! The whole server with real models: golden ones, whose answers transformers gave.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use common::{Wire, events};
+use serde_json::{Value, json};
+use sprat_model::{FORMAT, Manifest, ModelConfig, PackFile, Storage};
+use sprat_service::{ServeConfig, ServiceError, serve_until};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+fn goldens() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/model")
+}
+
+/// A golden model's folder as a pack called `id`, whose files `change` may spoil first.
+fn pack(golden: &str, id: &str, change: impl FnOnce(&Path)) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = |from: PathBuf| {
+        let to = folder.path().join(from.file_name().unwrap());
+        std::fs::copy(from, to).unwrap();
+    };
+    copy(goldens().join(golden).join("config.json"));
+    copy(goldens().join(golden).join("model.safetensors"));
+    copy(goldens().join("text/tokenizer.json"));
+    copy(goldens().join("text/chat_template.jinja"));
+    change(folder.path());
+    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    let config = ModelConfig::from_json(&read("config.json")).unwrap();
+    let files = [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "chat_template.jinja",
+    ];
+    let manifest = Manifest {
+        format: FORMAT,
+        name: id.into(),
+        description: "A random model.".into(),
+        license: "MIT".into(),
+        context: config.max_position_embeddings,
+        parameters: config.parameters(),
+        storage: Storage::F32,
+        bos_token: character(1),
+        eos_token: character(2),
+        examples: vec![],
+        files: files
+            .iter()
+            .map(|name| PackFile::of(name, &read(name)))
+            .collect(),
+        calibration: None,
+        check: None,
+    };
+    std::fs::write(folder.path().join("sprat.json"), manifest.to_json()).unwrap();
+    folder
+}
+
+/// In the golden tokenizer every token is one character.
+fn character(id: u64) -> String {
+    let json: Value =
+        serde_json::from_slice(&std::fs::read(goldens().join("text/tokenizer.json")).unwrap())
+            .unwrap();
+    let vocab = json["model"]["vocab"].as_object().unwrap();
+    vocab
+        .iter()
+        .find(|(_, value)| value.as_u64() == Some(id))
+        .unwrap()
+        .0
+        .clone()
+}
+
+fn text(ids: &Value) -> String {
+    ids.as_array()
+        .unwrap()
+        .iter()
+        .map(|id| character(id.as_u64().unwrap()))
+        .collect()
+}
+
+/// A running server and the way to stop it.
+struct Running {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), ServiceError>>,
+}
+
+impl Running {
+    async fn start(packs: &[&TempDir]) -> Result<Self, ServiceError> {
+        let config = ServeConfig {
+            address: "127.0.0.1:0".parse().unwrap(),
+            models: packs.iter().map(|pack| pack.path().to_path_buf()).collect(),
+            ..ServeConfig::default()
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (ready, address) = oneshot::channel();
+        let task = tokio::spawn(serve_until(
+            config,
+            move |address| ready.send(address).unwrap(),
+            async move {
+                let _ = stopped.await;
+            },
+        ));
+        match address.await {
+            Ok(address) => Ok(Self {
+                address,
+                stop,
+                task,
+            }),
+            Err(_) => Err(task.await.unwrap().unwrap_err()),
+        }
+    }
+
+    async fn chat(&self, body: Value) -> (String, Value) {
+        let reply = Wire::post(self.address, &body).await.rest().await;
+        let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), serde_json::from_str(body).unwrap())
+    }
+
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+fn golden(name: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(goldens().join(name).join("golden.json")).unwrap())
+        .unwrap()
+}
+
+fn ask(model: &str, prompt: &str, more: Value) -> Value {
+    common::ask(prompt, {
+        let mut more = more;
+        more["model"] = json!(model);
+        more
+    })
+}
+
+#[tokio::test]
+async fn the_api_answers_what_transformers_answers() {
+    let (llama, qwen) = ("llama-gqa-tied", "qwen3-qknorm-tied");
+    let packs = [pack(llama, "a", |_| {}), pack(qwen, "b", |_| {})];
+    let server = Running::start(&[&packs[0], &packs[1]]).await.unwrap();
+    for (id, name) in [("a", llama), ("b", qwen)] {
+        let golden = golden(name);
+        let (prompt, expected) = (text(&golden["prompt"]), text(&golden["greedy"]));
+        let count = golden["greedy"].as_array().unwrap().len();
+        let (head, body) = server
+            .chat(ask(id, &prompt, json!({"max_tokens": count})))
+            .await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head} {body}");
+        assert_eq!(body["choices"][0]["message"]["content"], json!(expected));
+        assert_eq!(body["choices"][0]["finish_reason"], "length");
+        assert_eq!(body["usage"]["completion_tokens"], count);
+        assert!(
+            body["system_fingerprint"]
+                .as_str()
+                .unwrap()
+                .starts_with("fp_")
+        );
+
+        // The same as a stream, of which the prompt but its last token is still in the cache.
+        let options = json!({"max_tokens": count, "stream": true, "logprobs": true,
+            "top_logprobs": 2, "stream_options": {"include_usage": true}});
+        let reply = Wire::post(server.address, &ask(id, &prompt, options))
+            .await
+            .rest()
+            .await;
+        // Chunked transfer puts sizes between events, where they are read as unknown fields.
+        let mut chunks = events(reply.split_once("\r\n\r\n").unwrap().1.as_bytes());
+        assert_eq!(chunks.pop(), Some(None));
+        let usage = chunks.pop().flatten().unwrap()["usage"].clone();
+        let prompt_tokens = golden["prompt"].as_array().unwrap().len();
+        assert_eq!(
+            usage["prompt_tokens_details"]["cached_tokens"],
+            prompt_tokens - 1
+        );
+        let mut streamed = String::new();
+        for (chunk, step) in chunks[1..=count]
+            .iter()
+            .zip(golden["steps"].as_array().unwrap())
+        {
+            let choice = &chunk.as_ref().unwrap()["choices"][0];
+            streamed.push_str(choice["delta"]["content"].as_str().unwrap());
+            let entry = &choice["logprobs"]["content"][0];
+            let off = entry["logprob"].as_f64().unwrap() - step["logprob"].as_f64().unwrap();
+            assert!(off.abs() < 1e-3, "{entry} {step}");
+            assert_eq!(entry["top_logprobs"][0]["token"], entry["token"], "greedy");
+        }
+        assert_eq!(streamed, expected);
+    }
+    let models = Wire::get(server.address, "/v1/models").await;
+    assert!(models.contains("\"id\":\"a\"") && models.contains("\"max_model_len\":128"));
+    assert!(
+        Wire::get(server.address, "/readyz")
+            .await
+            .starts_with("HTTP/1.1 200 ")
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn seeds_stops_and_limits_reach_the_model() {
+    let pack = pack("qwen3-qknorm-tied", "m", |_| {});
+    let server = Running::start(&[&pack]).await.unwrap();
+    let golden = golden("qwen3-qknorm-tied");
+    let (prompt, greedy) = (text(&golden["prompt"]), text(&golden["greedy"]));
+
+    let answer = |body: &Value| {
+        body["choices"][0]["message"]["content"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let hot = |seed: u64| json!({"temperature": 1.5, "seed": seed, "max_tokens": 16});
+    let first = answer(&server.chat(ask("m", &prompt, hot(1))).await.1);
+    assert_eq!(
+        answer(&server.chat(ask("m", &prompt, hot(1))).await.1),
+        first
+    );
+    assert_ne!(
+        answer(&server.chat(ask("m", &prompt, hot(2))).await.1),
+        first
+    );
+
+    let third = greedy.chars().nth(2).unwrap().to_string();
+    let (_, body) = server.chat(ask("m", &prompt, json!({"stop": third}))).await;
+    assert_eq!(answer(&body), greedy.chars().take(2).collect::<String>());
+    assert_eq!(body["choices"][0]["finish_reason"], "stop");
+
+    let (head, body) = server
+        .chat(ask("m", &character(5).repeat(128), json!({})))
+        .await;
+    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+    assert_eq!(body["error"]["code"], "context_length_exceeded");
+    // Without a limit the answer ends where the context does.
+    let (_, body) = server
+        .chat(ask("m", &character(5).repeat(120), json!({})))
+        .await;
+    assert!(
+        body["usage"]["total_tokens"].as_u64().unwrap() <= 128,
+        "{body}"
+    );
+    server.stop().await;
+}
+
+/// Overwrites all values of one tensor in a safetensors file.
+fn overwrite(folder: &Path, tensor: &str, value: f32) {
+    let path = folder.join("model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let json: Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+    let range = json[tensor]["data_offsets"].as_array().unwrap();
+    let at = |index: usize| 8 + header + range[index].as_u64().unwrap() as usize;
+    for word in bytes[at(0)..at(1)].chunks_exact_mut(4) {
+        word.copy_from_slice(&value.to_le_bytes());
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_model_that_computes_nonsense_is_taken_out_of_service() {
+    // Finite weights, so that it loads, but its logits overflow.
+    let sick = pack("llama-gqa-tied", "sick", |folder| {
+        overwrite(folder, "model.norm.weight", 3e38)
+    });
+    let well = pack("llama-gqa-tied", "well", |_| {});
+    let server = Running::start(&[&sick, &well]).await.unwrap();
+    let prompt = character(7);
+    let (head, body) = server.chat(ask("sick", &prompt, json!({}))).await;
+    assert!(head.starts_with("HTTP/1.1 500 "), "{head}");
+    assert_eq!(body["error"]["code"], "generation_failed");
+    let (head, body) = server.chat(ask("sick", &prompt, json!({}))).await;
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head} {body}");
+    assert!(
+        Wire::get(server.address, "/readyz")
+            .await
+            .starts_with("HTTP/1.1 503 ")
+    );
+    let (head, _) = server
+        .chat(ask("well", &prompt, json!({"max_tokens": 2})))
+        .await;
+    assert!(
+        head.starts_with("HTTP/1.1 200 "),
+        "the other model still answers: {head}"
+    );
+    server.stop().await;
+}
+
+async fn refusal(pack: &TempDir) -> String {
+    match Running::start(&[pack]).await.map(drop) {
+        Err(error @ ServiceError::Model { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn damaged_packs_stop_the_server_and_are_named() {
+    let altered = pack("llama-gqa-tied", "m", |_| {});
+    overwrite(altered.path(), "model.norm.weight", 1.0);
+    let error = refusal(&altered).await;
+    assert!(
+        error.contains("model.safetensors") && error.contains("SHA-256"),
+        "{error}"
+    );
+
+    let short = pack("llama-gqa-tied", "m", |_| {});
+    let file = std::fs::File::options()
+        .write(true)
+        .open(short.path().join("model.safetensors"));
+    file.unwrap().set_len(1000).unwrap();
+    assert!(
+        refusal(&short)
+            .await
+            .contains("model.safetensors has 1000 bytes")
+    );
+
+    let missing = pack("llama-gqa-tied", "m", |_| {});
+    std::fs::remove_file(missing.path().join("model.safetensors")).unwrap();
+    assert!(
+        refusal(&missing)
+            .await
+            .contains("model.safetensors is missing")
+    );
+
+    let nan = pack("llama-gqa-tied", "m", |folder| {
+        overwrite(folder, "model.norm.weight", f32::NAN)
+    });
+    let error = refusal(&nan).await;
+    assert!(
+        error.contains("model.norm.weight") && error.contains("NaN"),
+        "{error}"
+    );
+
+    let empty = tempfile::tempdir().unwrap();
+    assert!(refusal(&empty).await.contains("sprat.json"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_served_is_said_before_anything_is_loaded() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = ServeConfig {
+        address: taken.local_addr().unwrap(),
+        ..ServeConfig::default()
+    };
+    let error = serve_until(config, |_| {}, std::future::pending())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ServiceError::Bind { .. }), "{error}");
+    assert!(error.to_string().contains("--port"));
+
+    let twice = pack("llama-gqa-tied", "m", |_| {});
+    let error = Running::start(&[&twice, &twice])
+        .await
+        .map(drop)
+        .unwrap_err();
+    assert!(
+        matches!(error, ServiceError::DuplicateModel { .. }),
+        "{error}"
+    );
+}
+
+#[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+#[tokio::test]
+async fn devices_that_are_not_built_in_are_refused() {
+    for device in [sprat_service::Device::Wgpu, sprat_service::Device::Cuda] {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let config = ServeConfig {
+            address,
+            device,
+            ..ServeConfig::default()
+        };
+        let error = serve_until(config, |_| {}, std::future::pending())
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, ServiceError::DeviceNotBuilt { .. }),
+            "{error}"
+        );
+        assert!(
+            error.to_string().contains(&format!("--features {device}")),
+            "{error}"
+        );
+    }
+}
+
+/// Without models the server still serves the page and says what it has: nothing.
+#[tokio::test]
+async fn a_server_without_models() {
+    let server = Running::start(&[]).await.unwrap();
+    let (head, body) = server.chat(ask("m", "x", json!({}))).await;
+    assert!(head.starts_with("HTTP/1.1 404 "), "{head}");
+    assert_eq!(body["error"]["code"], "model_not_found");
+    server.stop().await;
+}

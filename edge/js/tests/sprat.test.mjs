@@ -1,0 +1,232 @@
+// The page's half of the protocol with the worker, against a worker that says what the test tells it to.
+
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+
+/** Workers that were started, oldest first. */
+let workers = [];
+
+class FakeWorker {
+  heard = [];
+  ended = false;
+  constructor() {
+    workers.push(this);
+  }
+  postMessage(message) {
+    this.heard.push(structuredClone(message));
+  }
+  terminate() {
+    this.ended = true;
+  }
+  says(data) {
+    this.onmessage?.({ data });
+  }
+  /** The last request of this type. */
+  asked(type) {
+    return this.heard.findLast((message) => message.type === type);
+  }
+  event(request, event) {
+    this.says({ id: request.id, event: JSON.stringify(event) });
+  }
+}
+
+globalThis.Worker = FakeWorker;
+globalThis.location = { href: "https://example.org/page/" };
+const { Sprat, SpratError } = await import("../sprat.js");
+
+const DEVICE = { kind: "cpu", words: "CPU" };
+const MODEL = { name: "test", bytes: 7 };
+const MESSAGES = [{ role: "user", content: "Hi" }];
+/** Lets what is ready run. */
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+beforeEach(() => {
+  workers = [];
+});
+
+function open(options = {}) {
+  const sprat = Sprat.open({ model: "models/tiny/", ...options });
+  return { sprat, worker: workers.at(-1) };
+}
+
+async function ready(options) {
+  const { sprat, worker } = open(options);
+  worker.says({ id: worker.asked("load").id, value: { device: DEVICE, model: MODEL } });
+  await sprat.ready;
+  return { sprat, worker };
+}
+
+/** Reads an answer to its end: its events, and the error if there was one. */
+async function read(answer) {
+  const events = [];
+  try {
+    for await (const event of answer) events.push(event);
+    return { events };
+  } catch (error) {
+    return { events, error };
+  }
+}
+
+test("loading passes absolute addresses on, and progress and warnings back", async () => {
+  const told = [];
+  const { sprat, worker } = open({
+    cloud: "/v1",
+    onProgress: (progress) => told.push(progress.stage),
+    onWarning: (warning) => told.push(warning.code),
+    onStatus: (status) => told.push(status.state),
+  });
+  const load = worker.asked("load");
+  assert.equal(load.url, "https://example.org/page/models/tiny/");
+  const { cloud } = JSON.parse(load.settings);
+  assert.deepEqual([cloud.url, cloud.model], ["https://example.org/v1", "sprat-small"]);
+  assert.deepEqual([sprat.state, sprat.device, sprat.model], ["loading", null, null]);
+  worker.event(load, { type: "device", ...DEVICE });
+  assert.deepEqual(sprat.device, DEVICE);
+  worker.event(load, { type: "progress", stage: "download", loaded: 1, total: 7, message: "" });
+  worker.event(load, { type: "warning", code: "storage_refused", message: "" });
+  worker.says({ id: load.id, value: { device: DEVICE, model: MODEL } });
+  await sprat.ready;
+  assert.deepEqual([sprat.state, sprat.model], ["ready", MODEL]);
+  assert.deepEqual(told, ["loading", "loading", "download", "storage_refused", "ready", "ready"]);
+});
+
+test("an answer is its events in order", async () => {
+  const { sprat, worker } = await ready();
+  const answer = read(sprat.chat(MESSAGES, { mode: "device", private: true }));
+  const chat = worker.asked("chat");
+  assert.deepEqual(JSON.parse(chat.ask), { messages: MESSAGES, options: { mode: "device", private: true } });
+  const events = [
+    { type: "start", source: "device" },
+    { type: "delta", source: "device", text: "Hel" },
+    { type: "delta", source: "device", text: "lo" },
+    { type: "end", text: "Hello", receipt: {} },
+  ];
+  for (const event of events) worker.event(chat, event);
+  worker.says({ id: chat.id, value: undefined });
+  assert.deepEqual(await answer, { events });
+});
+
+test("a failure comes typed, after the events before it, with the text so far", async () => {
+  const { sprat, worker } = await ready();
+  const answer = read(sprat.chat(MESSAGES));
+  const chat = worker.asked("chat");
+  worker.event(chat, { type: "start", source: "device" });
+  worker.event(chat, { type: "delta", source: "device", text: "Per" });
+  worker.says({ id: chat.id, error: { code: "private_unanswerable", message: "unsure", hint: "Rephrase it." } });
+  const { events, error } = await answer;
+  assert.equal(events.length, 2);
+  assert.ok(error instanceof SpratError);
+  assert.deepEqual([error.code, error.hint, error.partial], ["private_unanswerable", "Rephrase it.", "Per"]);
+});
+
+test("leaving the loop, and a signal, stop the answer in the worker", async () => {
+  const { sprat, worker } = await ready();
+  const leaving = (async () => {
+    for await (const event of sprat.chat(MESSAGES)) if (event.type === "start") break;
+  })();
+  const left = worker.asked("chat");
+  worker.event(left, { type: "start", source: "device" });
+  await leaving;
+  assert.deepEqual(worker.asked("abort"), { type: "abort", id: left.id });
+
+  const stop = new AbortController();
+  const answer = read(sprat.chat(MESSAGES, { signal: stop.signal }));
+  const stopped = worker.asked("chat");
+  stop.abort();
+  assert.deepEqual(worker.asked("abort"), { type: "abort", id: stopped.id });
+  worker.says({ id: stopped.id, error: { code: "aborted", message: "stopped", partial: "so far" } });
+  const { error } = await answer;
+  assert.deepEqual([error.code, error.partial], ["aborted", "so far"]);
+
+  const late = await read(sprat.chat(MESSAGES, { signal: stop.signal }));
+  assert.equal(late.error.code, "aborted");
+  assert.equal(worker.asked("chat").id, stopped.id, "what was stopped before it began was asked");
+});
+
+test("a crashed worker fails what waits, and another takes its place", async () => {
+  const warnings = [];
+  const { sprat, worker } = await ready({ onWarning: (warning) => warnings.push(warning.code) });
+  const answer = read(sprat.chat(MESSAGES));
+  worker.says({ type: "panic", message: "panic at lib.rs:1" });
+  assert.equal((await answer).error.code, "internal");
+  assert.ok(worker.ended);
+  const [, second] = workers;
+  assert.deepEqual([sprat.state, warnings], ["loading", ["internal"]]);
+  second.says({ id: second.asked("load").id, value: { device: DEVICE, model: MODEL } });
+  await sprat.ready;
+  assert.equal(sprat.state, "ready");
+});
+
+test("a worker that crashed on a GPU is replaced by one on the CPU", async () => {
+  const { worker } = open();
+  const load = worker.asked("load");
+  assert.equal(load.device, "auto");
+  worker.event(load, { type: "device", kind: "webgpu", words: "WebGPU" });
+  worker.says({ type: "panic", message: "" });
+  assert.equal(workers[1].asked("load").device, "cpu");
+});
+
+test("a worker that always crashes is given up", async () => {
+  const { sprat } = open();
+  for (let at = 0; at < workers.length && at < 20; at++) workers[at].onerror?.({ message: "no such file" });
+  assert.ok(workers.length < 20);
+  await assert.rejects(sprat.ready, { code: "internal" });
+  assert.equal(sprat.state, "failed");
+  assert.equal((await read(sprat.chat(MESSAGES))).error.code, "internal");
+});
+
+test("load rejects without a cloud, and leaves the cloud where there is one", async () => {
+  const failure = { code: "model_corrupt", message: "chunk 3" };
+  const alone = Sprat.load({ model: "m/" });
+  workers[0].says({ id: workers[0].asked("load").id, error: failure });
+  await assert.rejects(alone, { code: "model_corrupt" });
+  assert.ok(workers[0].ended);
+
+  const warnings = [];
+  const helped = Sprat.load({ model: "m/", cloud: "/v1", onWarning: (warning) => warnings.push(warning) });
+  workers[1].says({ id: workers[1].asked("load").id, error: failure });
+  const sprat = await helped;
+  assert.deepEqual([sprat.state, sprat.model, warnings], ["failed", null, [failure]]);
+  assert.ok(!workers[1].ended);
+});
+
+test("a change of device in the worker is told", async () => {
+  const { sprat, worker } = await ready();
+  worker.says({ type: "status", state: "loading", device: { kind: "cpu", words: "CPU" }, model: null });
+  assert.deepEqual([sprat.state, sprat.model], ["loading", null]);
+  worker.says({ type: "status", state: "ready", device: DEVICE, model: MODEL });
+  assert.deepEqual([sprat.state, sprat.model], ["ready", MODEL]);
+});
+
+test("dispose ends everything, and later calls say so", async () => {
+  const { sprat, worker } = await ready();
+  const answer = read(sprat.chat(MESSAGES));
+  sprat.dispose();
+  assert.equal((await answer).error.code, "aborted");
+  assert.ok(worker.ended);
+  assert.equal((await read(sprat.chat(MESSAGES))).error.code, "aborted");
+  assert.equal(workers.length, 1);
+});
+
+test("mistakes in a call are the caller's", async () => {
+  assert.throws(() => Sprat.open({}), { code: "bad_request" });
+  assert.throws(() => Sprat.open(), { code: "bad_request" });
+  const bad = Sprat.open({ model: "http://[" });
+  await assert.rejects(bad.ready, { code: "bad_request" });
+  const { sprat } = await ready();
+  const loop = [];
+  loop.push(loop);
+  assert.equal((await read(sprat.chat(loop))).error.code, "bad_request");
+});
+
+test("stored and forget use a worker of their own and end it", async () => {
+  const listed = Sprat.stored();
+  workers[0].says({ id: workers[0].asked("stored").id, value: [{ name: "test", bytes: 7, urls: [] }] });
+  assert.equal((await listed)[0].name, "test");
+  await turn();
+  assert.ok(workers[0].ended);
+  const gone = Sprat.forget("models/tiny/");
+  assert.equal(workers[1].asked("forget").url, "https://example.org/page/models/tiny/");
+  workers[1].says({ id: workers[1].asked("forget").id, value: true });
+  assert.equal(await gone, true);
+});

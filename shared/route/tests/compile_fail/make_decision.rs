@@ -1,0 +1,10 @@
+use sprat_route::policy::{Action, Decision};
+
+fn main() {
+    let _ = Decision {
+        action: Action::Cloud,
+        rule: String::new(),
+        reason: String::new(),
+        permit: None,
+    };
+}

@@ -1,0 +1,5 @@
+use sprat_route::privacy::Permit;
+
+fn main() {
+    let _ = Permit::grant();
+}

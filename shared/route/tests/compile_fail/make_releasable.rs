@@ -1,0 +1,5 @@
+use sprat_route::privacy::Releasable;
+
+fn main() {
+    let _ = Releasable(vec!["hello"]);
+}
