@@ -60,9 +60,15 @@ impl Profile {
 pub(crate) fn build(profile: Profile) -> Result {
     let wasm = tools::wasm_compiler()?;
     let bindgen = tools::wasm_bindgen()?;
+    fs::create_dir_all(PACKAGE)?;
+    copy_scripts()?;
     for kind in KINDS {
         module(profile, kind, &wasm, &bindgen)?;
     }
+    Ok(())
+}
+
+fn copy_scripts() -> Result {
     let scripts = fs::read_dir("edge/js")?.collect::<std::io::Result<Vec<_>>>()?;
     for path in scripts.iter().map(|entry| entry.path()) {
         if path.extension().is_some_and(|extension| extension == "js")

@@ -93,6 +93,9 @@ pub enum Error {
         /// What the route crate said.
         source: sprat_route::Error,
     },
+    /// The trial run of training did not do what it should.
+    #[error("training does not work as it should on this machine: {0}")]
+    Smoke(String),
     /// A run cannot be continued from what is on disk.
     #[error("cannot resume from {path}: {problem}")]
     Resume {
@@ -112,7 +115,10 @@ pub enum Error {
 impl Error {
     /// A recipe value that is not allowed.
     pub(crate) fn recipe(field: &str, problem: impl Into<String>) -> Self {
-        Self::Recipe { field: field.to_owned(), problem: problem.into() }
+        Self::Recipe {
+            field: field.to_owned(),
+            problem: problem.into(),
+        }
     }
 
     /// What was being done when the model crate said no.
@@ -122,11 +128,18 @@ impl Error {
 
     /// Names the file an [`std::io::Error`] happened to.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Io { action, path: path.to_path_buf(), source }
+        move |source| Self::Io {
+            action,
+            path: path.to_path_buf(),
+            source,
+        }
     }
 
     /// Says what is wrong with a file's content.
     pub(crate) fn format(path: &Path, problem: impl Into<String>) -> Self {
-        Self::Format { path: path.to_path_buf(), problem: problem.into() }
+        Self::Format {
+            path: path.to_path_buf(),
+            problem: problem.into(),
+        }
     }
 }

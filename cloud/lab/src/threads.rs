@@ -16,19 +16,22 @@ pub(crate) fn pools(device: &Device) -> Result<Vec<ThreadPool>> {
         return Ok(Vec::new());
     }
     let pool = |_| ThreadPoolBuilder::new().num_threads(1).build();
-    (0..cores).map(pool).collect::<std::result::Result<_, _>>().map_err(|e| Error::Io {
-        action: "start",
-        path: "threads".into(),
-        source: std::io::Error::other(e),
-    })
+    (0..cores)
+        .map(pool)
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|e| Error::Io {
+            action: "start",
+            path: "threads".into(),
+            source: std::io::Error::other(e),
+        })
 }
 
 #[cfg(feature = "flex")]
-fn is_cpu(device: &Device) -> bool {
+pub(crate) fn is_cpu(device: &Device) -> bool {
     device.clone().inner() == Device::flex()
 }
 
 #[cfg(not(feature = "flex"))]
-fn is_cpu(_device: &Device) -> bool {
+pub(crate) fn is_cpu(_device: &Device) -> bool {
     false
 }

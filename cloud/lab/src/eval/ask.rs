@@ -38,7 +38,8 @@ pub(super) fn ask(
     let share = |worker: usize, workers: usize| -> Result<Vec<(usize, Answer)>> {
         let model = load::model(folder, &options.device)?;
         let mine = questions.iter().enumerate().skip(worker).step_by(workers);
-        mine.map(|(i, question)| Ok((i, answer(&model, question, options.max_tokens)?))).collect()
+        mine.map(|(i, question)| Ok((i, answer(&model, question, options.max_tokens)?)))
+            .collect()
     };
     let mut answers = match pools.as_slice() {
         [] => share(0, 1)?,
@@ -66,12 +67,20 @@ fn answer(model: &Model, question: &Example, max_tokens: usize) -> Result<Answer
     let messages: Vec<Message> = question
         .messages
         .iter()
-        .map(|(role, content)| Message { role: name(*role).to_owned(), content: content.clone() })
+        .map(|(role, content)| Message {
+            role: name(*role).to_owned(),
+            content: content.clone(),
+        })
         .collect();
     let prompt = model.prompt(&messages).map_err(failed())?;
-    let options = Options { max_tokens, ..greedy() };
+    let options = Options {
+        max_tokens,
+        ..greedy()
+    };
     let mut session = model.session();
-    let mut generation = session.generate(model, &prompt, options).map_err(failed())?;
+    let mut generation = session
+        .generate(model, &prompt, options)
+        .map_err(failed())?;
     let (mut reply, mut signals) = (String::new(), Signals::new());
     while let Some(token) = pollster::block_on(generation.next()) {
         let token = token.map_err(failed())?;
@@ -84,7 +93,13 @@ fn answer(model: &Model, question: &Example, max_tokens: usize) -> Result<Answer
     }
     let ended = generation.finish() == Some(Finish::Stop);
     let right = ended && skills::is_right(question, &reply);
-    Ok(Answer { skill: question.skill, reply, right, signals, ended })
+    Ok(Answer {
+        skill: question.skill,
+        reply,
+        right,
+        signals,
+        ended,
+    })
 }
 
 fn greedy() -> Options {
@@ -110,7 +125,10 @@ pub(super) struct Details {
 impl Details {
     pub(super) fn create(path: &Path) -> Result<Self> {
         let file = File::create(path).map_err(Error::io("create", path))?;
-        Ok(Self { file: BufWriter::new(file), path: path.to_path_buf() })
+        Ok(Self {
+            file: BufWriter::new(file),
+            path: path.to_path_buf(),
+        })
     }
 
     pub(super) fn write(

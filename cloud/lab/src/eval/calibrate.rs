@@ -41,10 +41,21 @@ pub fn calibrate(folder: &Path, fit: &FitOptions, options: &EvalOptions) -> Resu
             hash: gate::question_hash(question.messages.last().map_or("", |(_, text)| text)),
         })
         .collect();
-    let gate = gate::fit(&examples, fit).map_err(|source| Error::Gate { source })?;
+    let mut fit = fit.clone();
+    if fit.data.is_empty() {
+        let skills: Vec<_> = options.skills.iter().map(|skill| skill.name()).collect();
+        let (n, seed) = (options.questions, options.seed);
+        fit.data = format!(
+            "{n} held-out questions each of {}; seed {seed}",
+            skills.join(", ")
+        );
+    }
+    let gate = gate::fit(&examples, &fit).map_err(|source| Error::Gate { source })?;
     let json = serde_json::to_value(&gate).map_err(|e| Error::format(&path, e.to_string()))?;
     manifest.calibration = Some(json);
-    manifest.save(folder).map_err(Error::model("store the gate"))?;
+    manifest
+        .save(folder)
+        .map_err(Error::model("store the gate"))?;
     // What was written must load.
     load::card(folder)?;
     Ok(gate)

@@ -36,15 +36,35 @@ pub(super) fn card(folder: &Path) -> Result<Card> {
         let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
         let manifest = Manifest::from_json(&bytes).map_err(Error::model("read the manifest"))?;
         let bytes = manifest.total_bytes();
-        return Ok(Card { name: manifest.name, parameters: manifest.parameters, bytes });
+        return Ok(Card {
+            name: manifest.name,
+            parameters: manifest.parameters,
+            bytes,
+        });
     }
     let weights = folder.join("model.safetensors");
-    let bytes = fs::metadata(&weights).map_err(Error::io("read", &weights))?.len();
+    let bytes = fs::metadata(&weights)
+        .map_err(Error::io("read", &weights))?
+        .len();
     let config = config(folder)?;
     // checkpoint-0001000 says little without its run.
-    let parts: Vec<_> = folder.iter().rev().take(2).map(|part| part.to_string_lossy()).collect();
-    let name = parts.iter().rev().map(AsRef::as_ref).collect::<Vec<&str>>().join("/");
-    Ok(Card { name, parameters: config.parameters(), bytes })
+    let parts: Vec<_> = folder
+        .iter()
+        .rev()
+        .take(2)
+        .map(|part| part.to_string_lossy())
+        .collect();
+    let name = parts
+        .iter()
+        .rev()
+        .map(AsRef::as_ref)
+        .collect::<Vec<&str>>()
+        .join("/");
+    Ok(Card {
+        name,
+        parameters: config.parameters(),
+        bytes,
+    })
 }
 
 fn config(folder: &Path) -> Result<ModelConfig> {
@@ -62,7 +82,10 @@ fn checkpoint(folder: &Path) -> Result<MemorySource> {
         let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
         source.0.insert(name.to_owned(), bytes);
     }
-    source.0.insert("chat_template.jinja".to_owned(), CHAT_TEMPLATE.as_bytes().to_vec());
+    source.0.insert(
+        "chat_template.jinja".to_owned(),
+        CHAT_TEMPLATE.as_bytes().to_vec(),
+    );
     let manifest = Manifest {
         format: FORMAT,
         name: "checkpoint".to_owned(),
@@ -74,7 +97,11 @@ fn checkpoint(folder: &Path) -> Result<MemorySource> {
         bos_token: "<|start|>".to_owned(),
         eos_token: "<|end|>".to_owned(),
         examples: Vec::new(),
-        files: source.0.iter().map(|(path, bytes)| PackFile::of(path, bytes)).collect(),
+        files: source
+            .0
+            .iter()
+            .map(|(path, bytes)| PackFile::of(path, bytes))
+            .collect(),
         calibration: None,
         check: None,
     };

@@ -141,7 +141,11 @@ pub fn run(options: &EvalOptions) -> Result<EvalReport> {
             Err(error) => return Err(error),
         }
     }
-    let mut details = options.details.as_deref().map(ask::Details::create).transpose()?;
+    let mut details = options
+        .details
+        .as_deref()
+        .map(ask::Details::create)
+        .transpose()?;
     let mut validation = Validation::new(options)?;
     let mut models = Vec::new();
     for folder in &options.models {
@@ -172,7 +176,13 @@ fn by_skill(skills: &[Skill], answers: &[Answer]) -> Vec<SkillResult> {
             (n + 1, right + usize::from(answer.right))
         });
         let Interval { low, high } = wilson(right as u64, n as u64, 0.95).ok()?;
-        Some(SkillResult { skill: skill.name(), n, right, low, high })
+        Some(SkillResult {
+            skill: skill.name(),
+            n,
+            right,
+            low,
+            high,
+        })
     });
     results.collect()
 }
@@ -192,7 +202,11 @@ impl<'a> Validation<'a> {
             Some(mixture) => mixture.clone(),
             None => default().map_err(|e| Error::recipe("data", e.to_string()))?,
         };
-        Ok(Self { options, mixture, prepared: None })
+        Ok(Self {
+            options,
+            mixture,
+            prepared: None,
+        })
     }
 
     /// Perplexity over tokens that count, and how many did; None without validation text.
@@ -202,7 +216,9 @@ impl<'a> Validation<'a> {
         let (rows, time, count) = VALIDATION;
         let time = time.min(config.max_position_embeddings);
         let dataset = self.dataset(folder)?;
-        let Ok(batches) = dataset.validation_batches(rows, time, seed) else { return Ok(None) };
+        let Ok(batches) = dataset.validation_batches(rows, time, seed) else {
+            return Ok(None);
+        };
         let workers = Workers::new(&self.options.device, rows.div_ceil(2), time)?;
         let (mut sum, mut tokens) = (0.0, 0);
         for i in 0..count {

@@ -9,11 +9,21 @@ impl fmt::Display for EvalReport {
         let mut rows = vec![
             self.row("skill (n)", |model| model.name.clone()),
             self.row("parameters", |model| millions(model.parameters)),
-            self.row("size", |model| format!("{:.1} MB", model.bytes as f64 / 1e6)),
+            self.row("size", |model| {
+                format!("{:.1} MB", model.bytes as f64 / 1e6)
+            }),
         ];
-        for (i, skill) in self.models.first().iter().flat_map(|m| &m.skills).enumerate() {
+        for (i, skill) in self
+            .models
+            .first()
+            .iter()
+            .flat_map(|m| &m.skills)
+            .enumerate()
+        {
             let name = format!("{} ({})", skill.skill, skill.n);
-            rows.push(self.row(&name, |model| model.skills.get(i).map_or("-".into(), accuracy)));
+            rows.push(self.row(&name, |model| {
+                model.skills.get(i).map_or("-".into(), accuracy)
+            }));
         }
         rows.push(self.row("mean of skills", |model| percent(mean(model))));
         rows.push(self.row("perplexity", |model| match model.perplexity {
@@ -21,19 +31,34 @@ impl fmt::Display for EvalReport {
             None => "-".to_owned(),
         }));
         let width = |column: usize| {
-            rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3)
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+                .max(3)
         };
         let widths: Vec<usize> = (0..=self.models.len()).map(width).collect();
         for (i, row) in rows.iter().enumerate() {
-            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
-                if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-            });
+            let cells = row
+                .iter()
+                .zip(&widths)
+                .enumerate()
+                .map(|(column, (cell, &width))| {
+                    if column == 0 {
+                        format!("{cell:<width$}")
+                    } else {
+                        format!("{cell:>width$}")
+                    }
+                });
             writeln!(f, "| {} |", cells.collect::<Vec<_>>().join(" | "))?;
             if i == 0 {
-                let rules = widths.iter().enumerate().map(|(column, &width)| match column {
-                    0 => "-".repeat(width),
-                    _ => format!("{}:", "-".repeat(width - 1)),
-                });
+                let rules = widths
+                    .iter()
+                    .enumerate()
+                    .map(|(column, &width)| match column {
+                        0 => "-".repeat(width),
+                        _ => format!("{}:", "-".repeat(width - 1)),
+                    });
                 writeln!(f, "| {} |", rules.collect::<Vec<_>>().join(" | "))?;
             }
         }
@@ -47,7 +72,10 @@ impl fmt::Display for EvalReport {
 impl EvalReport {
     fn row(&self, name: &str, cell: impl Fn(&ModelResult) -> String) -> Vec<String> {
         let cells = self.models.iter().map(cell);
-        std::iter::once(name.to_owned()).chain(cells).map(|text| text.replace('|', "/")).collect()
+        std::iter::once(name.to_owned())
+            .chain(cells)
+            .map(|text| text.replace('|', "/"))
+            .collect()
     }
 }
 
@@ -96,10 +124,22 @@ mod tests {
             skipped: vec!["chitchat needs data".into()],
         };
         let text = report.to_string();
-        let lines: Vec<&str> = text.lines().take_while(|line| line.starts_with('|')).collect();
-        assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{text}");
-        assert!(text.contains("97.0 % (94-98)") && text.contains("0.0 % (0-1)"), "{text}");
-        assert!(text.contains("| arithmetic (300) |") && text.contains("12.35"), "{text}");
+        let lines: Vec<&str> = text
+            .lines()
+            .take_while(|line| line.starts_with('|'))
+            .collect();
+        assert!(
+            lines.iter().all(|line| line.len() == lines[0].len()),
+            "{text}"
+        );
+        assert!(
+            text.contains("97.0 % (94-98)") && text.contains("0.0 % (0-1)"),
+            "{text}"
+        );
+        assert!(
+            text.contains("| arithmetic (300) |") && text.contains("12.35"),
+            "{text}"
+        );
         assert!(text.contains("Not asked: chitchat needs data."));
     }
 }

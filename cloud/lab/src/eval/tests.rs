@@ -38,7 +38,12 @@ fn trained(dir: &Path) -> PathBuf {
     )
     .unwrap();
     let options = TrainOptions::new(recipe, dir.join("run"), Device::flex());
-    train::run(TrainOptions { show: Show::Nothing, ..options }).unwrap().checkpoint
+    train::run(TrainOptions {
+        show: Show::Nothing,
+        ..options
+    })
+    .unwrap()
+    .checkpoint
 }
 
 fn packed(checkpoint: &Path, dir: PathBuf) -> PathBuf {
@@ -94,23 +99,35 @@ fn checkpoints_and_packs_are_asked_the_same() {
     let checkpoint = trained(dir.path());
     let pack = packed(&checkpoint, dir.path().join("pack"));
     let details = dir.path().join("details.jsonl");
-    let options =
-        EvalOptions { details: Some(details.clone()), ..options(vec![checkpoint, pack]) };
+    let options = EvalOptions {
+        details: Some(details.clone()),
+        ..options(vec![checkpoint, pack])
+    };
     let report = run(&options).unwrap();
 
     assert_eq!(report.models.len(), 2);
     assert!(report.models[0].name.starts_with("run/checkpoint-"));
     assert_eq!(report.models[1].name, "novice-pack");
-    assert!(report.models[0].bytes > report.models[1].bytes, "f32 against f16");
+    assert!(
+        report.models[0].bytes > report.models[1].bytes,
+        "f32 against f16"
+    );
     for model in &report.models {
         assert_eq!((model.skills.len(), model.skills[0].n), (1, 6));
         let (perplexity, tokens) = model.perplexity.unwrap();
         assert!(perplexity > 1.0 && perplexity.is_finite() && tokens > 0);
     }
-    assert!(report.skipped[0].contains("chitchat"), "{:?}", report.skipped);
+    assert!(
+        report.skipped[0].contains("chitchat"),
+        "{:?}",
+        report.skipped
+    );
     let lines = std::fs::read_to_string(details).unwrap();
     assert_eq!(lines.lines().count(), 12);
-    assert_eq!(run(&options).unwrap().models[0].skills, report.models[0].skills);
+    assert_eq!(
+        run(&options).unwrap().models[0].skills,
+        report.models[0].skills
+    );
 }
 
 #[test]
@@ -132,5 +149,10 @@ fn a_gate_that_cannot_be_fitted_leaves_the_pack_alone() {
 fn a_folder_that_is_no_model_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let error = run(&options(vec![dir.path().to_path_buf()])).unwrap_err();
-    assert!(error.to_string().contains(&dir.path().display().to_string()), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains(&dir.path().display().to_string()),
+        "{error}"
+    );
 }

@@ -262,8 +262,8 @@ mod tests {
             .filter_map(|word| word.parse().ok())
             .collect();
         let has = |word: &str| question.contains(word);
-        match numbers.as_slice() {
-            &[a, b] => {
+        match *numbers.as_slice() {
+            [a, b] => {
                 if has("boxes with") || has("ticket costs") || has("a day") || has("rows of") {
                     a * b
                 } else if has("shares") || has("equal bags") {
@@ -276,7 +276,7 @@ mod tests {
                     a + b
                 }
             }
-            &[a, b, c] => {
+            [a, b, c] => {
                 if has("bags with") || has("tickets cost") {
                     a * b + c
                 } else if has("boxes of") {

@@ -64,7 +64,9 @@ pub fn load_model(folder: &Path, device: &Device) -> Result<(ModelConfig, Decode
     for shard in shards {
         let bytes = fs::read(&shard).map_err(Error::io("read", &shard))?;
         let name = shard.display().to_string();
-        tensors.add_shard(&name, &bytes, device).map_err(Error::model("read the weights"))?;
+        tensors
+            .add_shard(&name, &bytes, device)
+            .map_err(Error::model("read the weights"))?;
     }
     let decoder = Decoder::from_tensors(&config, &mut tensors)
         .map_err(Error::model("make the model of its weights"))?;
@@ -111,7 +113,8 @@ fn write_model(folder: &Path, config: &ModelConfig, decoder: &Decoder) -> Result
     let weights = decoder.named_weights();
     let views = weights.iter().map(|(name, data)| {
         let view = TensorView::new(Dtype::F32, data.shape().to_vec(), data.as_bytes());
-        view.map(|view| (name, view)).map_err(|e| Error::format(&path, e.to_string()))
+        view.map(|view| (name, view))
+            .map_err(|e| Error::format(&path, e.to_string()))
     });
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     write_tensors(&path, views.collect::<Result<Vec<_>>>()?, metadata)
@@ -120,7 +123,15 @@ fn write_model(folder: &Path, config: &ModelConfig, decoder: &Decoder) -> Result
 fn write_moments(path: &Path, moments: &BTreeMap<String, Moments>) -> Result<()> {
     let mut views = Vec::new();
     let mut times = HashMap::new();
-    for (name, Moments { first, second, time }) in moments {
+    for (
+        name,
+        Moments {
+            first,
+            second,
+            time,
+        },
+    ) in moments
+    {
         times.insert(name.clone(), time.to_string());
         for (which, values) in [("first", first), ("second", second)] {
             let bytes = bytemuck::cast_slice(values);
@@ -159,13 +170,22 @@ pub(crate) fn read_moments(folder: &Path) -> Result<BTreeMap<String, Moments>> {
     };
     let mut moments = BTreeMap::new();
     for (name, time) in header.metadata().iter().flatten() {
-        let time = time.parse().map_err(|_| bad(format!("{name} has no step count")))?;
+        let time = time
+            .parse()
+            .map_err(|_| bad(format!("{name} has no step count")))?;
         let first = values(format!("{name}.first"))?;
         let second = values(format!("{name}.second"))?;
         if first.len() != second.len() {
             return Err(bad(format!("{name}'s two moments differ in length")));
         }
-        moments.insert(name.clone(), Moments { first, second, time });
+        moments.insert(
+            name.clone(),
+            Moments {
+                first,
+                second,
+                time,
+            },
+        );
     }
     Ok(moments)
 }
@@ -185,9 +205,15 @@ pub(crate) fn list(run: &Path) -> Result<Vec<PathBuf>> {
         Err(e) => return Err(Error::io("list", run)(e)),
     };
     let step = |path: &PathBuf| -> Option<usize> {
-        path.file_name()?.to_str()?.strip_prefix("checkpoint-")?.parse().ok()
+        path.file_name()?
+            .to_str()?
+            .strip_prefix("checkpoint-")?
+            .parse()
+            .ok()
     };
-    let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
     found.retain(|path| step(path).is_some());
     found.sort_by_key(step);
     Ok(found)

@@ -14,7 +14,10 @@ const POINTS: usize = 600;
 /// Draws training loss (one value per step, from step 1) and validation losses (by step).
 pub(crate) fn draw(title: &str, losses: &[f32], validations: &[(usize, f32)]) -> String {
     let smooth = smoothed(losses);
-    let values = smooth.iter().chain(validations).map(|(_, loss)| f64::from(*loss));
+    let values = smooth
+        .iter()
+        .chain(validations)
+        .map(|(_, loss)| f64::from(*loss));
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
     for value in values.filter(|v| v.is_finite()) {
         low = low.min(value);
@@ -24,15 +27,26 @@ pub(crate) fn draw(title: &str, losses: &[f32], validations: &[(usize, f32)]) ->
         (low, high) = (0.0, 1.0);
     }
     let step_y = nice((high - low).max(1e-3) / 5.0);
-    let (low, high) = ((low / step_y).floor() * step_y, (high / step_y).ceil() * step_y);
-    let last = losses.len().max(validations.last().map_or(0, |v| v.0)).max(1) as f64;
+    let (low, high) = (
+        (low / step_y).floor() * step_y,
+        (high / step_y).ceil() * step_y,
+    );
+    let last = losses
+        .len()
+        .max(validations.last().map_or(0, |v| v.0))
+        .max(1) as f64;
     let x = |step: f64| LEFT + (WIDTH - LEFT - RIGHT) * step / last;
     let y = |loss: f64| TOP + (HEIGHT - TOP - BOTTOM) * (high - loss) / (high - low).max(1e-9);
     let path = |points: &[(usize, f32)]| {
         let finite = points.iter().filter(|(_, loss)| loss.is_finite());
         finite.fold(String::new(), |mut path, (step, loss)| {
             let command = if path.is_empty() { 'M' } else { 'L' };
-            let _ = write!(path, "{command}{:.1} {:.1}", x(*step as f64), y(f64::from(*loss)));
+            let _ = write!(
+                path,
+                "{command}{:.1} {:.1}",
+                x(*step as f64),
+                y(f64::from(*loss))
+            );
             path
         })
     };
@@ -119,11 +133,17 @@ fn smoothed(losses: &[f32]) -> Vec<(usize, f32)> {
 /// 1, 2 or 5 times a power of ten, at least `x`.
 fn nice(x: f64) -> f64 {
     let power = 10f64.powf(x.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|v| *v >= x).unwrap_or(x)
+    [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .map(|m| m * power)
+        .find(|v| *v >= x)
+        .unwrap_or(x)
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -141,7 +161,12 @@ mod tests {
 
     #[test]
     fn survives_nothing_and_not_a_number() {
-        for losses in [vec![], vec![f32::NAN], vec![1.0], vec![2.0, f32::INFINITY, 1.0]] {
+        for losses in [
+            vec![],
+            vec![f32::NAN],
+            vec![1.0],
+            vec![2.0, f32::INFINITY, 1.0],
+        ] {
             let svg = draw("x", &losses, &[(1, f32::NAN)]);
             assert!(svg.ends_with("</svg>\n") && !svg.contains("MNaN"));
         }

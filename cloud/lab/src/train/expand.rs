@@ -24,17 +24,28 @@ pub(crate) fn expand(
     for (name, data) in decoder.named_weights() {
         let shape = data.shape().to_vec();
         let values = data.try_to_vec::<f32>().map_err(|e| {
-            Error::recipe("train.init", format!("its weights cannot be read back: {e}"))
+            Error::recipe(
+                "train.init",
+                format!("its weights cannot be read back: {e}"),
+            )
         })?;
         let Some((layer, rest)) = split(&name) else {
-            tensors.insert(&name, &shape, values, device).map_err(failed())?;
+            tensors
+                .insert(&name, &shape, values, device)
+                .map_err(failed())?;
             continue;
         };
         for (new, first) in copies(layer, config.num_hidden_layers, deeper.num_hidden_layers) {
             let zero = !first && OUTPUTS.iter().any(|output| rest.contains(output));
-            let values = if zero { vec![0.0; values.len()] } else { values.clone() };
+            let values = if zero {
+                vec![0.0; values.len()]
+            } else {
+                values.clone()
+            };
             let name = format!("model.layers.{new}.{rest}");
-            tensors.insert(&name, &shape, values, device).map_err(failed())?;
+            tensors
+                .insert(&name, &shape, values, device)
+                .map_err(failed())?;
         }
     }
     Decoder::from_tensors(deeper, &mut tensors).map_err(failed())
@@ -77,10 +88,18 @@ mod tests {
         let expanded = expand(&decoder, &small, &deep, &device).unwrap();
         let ids = TensorData::new((0..12).collect::<Vec<i32>>(), [1, 12]);
         let ids = Tensor::<2, Int>::from_data(ids, &device);
-        let run = |d: &Decoder| d.forward(ids.clone()).into_data().try_to_vec::<f32>().unwrap();
+        let run = |d: &Decoder| {
+            d.forward(ids.clone())
+                .into_data()
+                .try_to_vec::<f32>()
+                .unwrap()
+        };
         for (a, b) in run(&decoder).iter().zip(run(&expanded)) {
             assert!((a - b).abs() < 1e-5, "{a} {b}");
         }
-        assert_ne!(decoder.named_weights().len(), expanded.named_weights().len());
+        assert_ne!(
+            decoder.named_weights().len(),
+            expanded.named_weights().len()
+        );
     }
 }

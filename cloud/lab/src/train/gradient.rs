@@ -26,7 +26,12 @@ impl Workers {
     /// For batches of `time`-token rows on `device` (with autodiff), `micro_rows` at once.
     pub(crate) fn new(device: &Device, micro_rows: usize, time: usize) -> Result<Self> {
         let pools = threads::pools(device)?;
-        Ok(Self { device: device.clone(), pools, micro_rows, time })
+        Ok(Self {
+            device: device.clone(),
+            pools,
+            micro_rows,
+            time,
+        })
     }
 
     /// Mean loss over the counted tokens in nats, its gradient, and how many tokens counted.
@@ -37,7 +42,10 @@ impl Workers {
         let parts = self.each(micros, decoder, move |micro, decoder| {
             let loss = micro.loss(decoder);
             let root = loss.clone().mul_scalar(scale);
-            (read(loss), GradientsParams::from_grads(root.backward(), decoder))
+            (
+                read(loss),
+                GradientsParams::from_grads(root.backward(), decoder),
+            )
         });
         let mut total = 0.0;
         let mut sum = GradientsAccumulator::new();
@@ -52,7 +60,9 @@ impl Workers {
     pub(crate) fn loss(&self, decoder: &Decoder, batch: &Batch) -> (f64, usize) {
         let micros = self.cut(batch, &self.device.clone().inner());
         let count = micros.iter().map(|micro| micro.count).sum();
-        let losses = self.each(micros, &decoder.valid(), |micro, decoder| read(micro.loss(decoder)));
+        let losses = self.each(micros, &decoder.valid(), |micro, decoder| {
+            read(micro.loss(decoder))
+        });
         (losses.into_iter().sum(), count)
     }
 
@@ -61,7 +71,12 @@ impl Workers {
         (0..rows)
             .step_by(self.micro_rows)
             .map(|start| {
-                Micro::new(batch, start..rows.min(start + self.micro_rows), self.time, device)
+                Micro::new(
+                    batch,
+                    start..rows.min(start + self.micro_rows),
+                    self.time,
+                    device,
+                )
             })
             .filter(|micro| micro.count > 0)
             .collect()
@@ -103,5 +118,8 @@ impl Workers {
 }
 
 fn read(loss: Tensor<1>) -> f64 {
-    loss.into_data().iter::<f32>().next().map_or(f64::NAN, f64::from)
+    loss.into_data()
+        .iter::<f32>()
+        .next()
+        .map_or(f64::NAN, f64::from)
 }

@@ -13,12 +13,36 @@ use crate::{Error, Result};
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub(crate) enum Event<'a> {
-    Start { step: usize, parameters: u64, device: &'a str, data: &'a str, rows: usize },
+    Start {
+        step: usize,
+        parameters: u64,
+        device: &'a str,
+        data: &'a str,
+        rows: usize,
+    },
     Plan(Plan),
-    Step { step: usize, loss: f32, rate: f64, norm: f32, seconds: f64 },
-    Validation { step: usize, loss: f32, perplexity: f32 },
-    Checkpoint { step: usize, folder: &'a Path },
-    End { step: usize, finished: bool, seconds: f64, tokens: u64 },
+    Step {
+        step: usize,
+        loss: f32,
+        rate: f64,
+        norm: f32,
+        seconds: f64,
+    },
+    Validation {
+        step: usize,
+        loss: f32,
+        perplexity: f32,
+    },
+    Checkpoint {
+        step: usize,
+        folder: &'a Path,
+    },
+    End {
+        step: usize,
+        finished: bool,
+        seconds: f64,
+        tokens: u64,
+    },
 }
 
 pub(crate) struct Log {
@@ -31,13 +55,18 @@ impl Log {
     pub(crate) fn open(run: &Path) -> Result<Self> {
         let path = run.join("log.jsonl");
         let file = OpenOptions::new().create(true).append(true).open(&path);
-        Ok(Self { file: file.map_err(Error::io("open", &path))?, path })
+        Ok(Self {
+            file: file.map_err(Error::io("open", &path))?,
+            path,
+        })
     }
 
     pub(crate) fn write(&mut self, event: &Event<'_>) -> Result<()> {
         let mut line =
             serde_json::to_vec(event).map_err(|e| Error::format(&self.path, e.to_string()))?;
         line.push(b'\n');
-        self.file.write_all(&line).map_err(Error::io("write", &self.path))
+        self.file
+            .write_all(&line)
+            .map_err(Error::io("write", &self.path))
     }
 }

@@ -16,6 +16,7 @@
 //! and data: stopped and resumed it gives the same weights, bit for bit on a CPU.
 
 mod checkpoint;
+mod clock;
 mod curve;
 mod expand;
 mod gradient;
@@ -26,6 +27,8 @@ mod progress;
 mod recipe;
 mod run;
 mod schedule;
+mod setup;
+mod smoke;
 #[cfg(test)]
 mod tests;
 
@@ -35,3 +38,4 @@ pub use progress::Show;
 pub use recipe::{Recipe, TrainConfig};
 pub use run::{Report, TrainOptions, run};
 pub use schedule::{Plan, Schedule};
+pub use smoke::smoke;

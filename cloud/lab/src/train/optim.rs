@@ -57,8 +57,18 @@ impl Optimizer {
         gradients: GradientsParams,
         norm: f32,
     ) -> M {
-        let scale = if norm > self.clip { self.clip / norm } else { 1.0 };
-        module.map(&mut Stepper { optimizer: self, gradients, rate, scale, path: Vec::new() })
+        let scale = if norm > self.clip {
+            self.clip / norm
+        } else {
+            1.0
+        };
+        module.map(&mut Stepper {
+            optimizer: self,
+            gradients,
+            rate,
+            scale,
+            path: Vec::new(),
+        })
     }
 
     /// The state by parameter path, on the host.
@@ -83,7 +93,12 @@ impl Optimizer {
         device: &Device,
     ) -> Result<(), String> {
         for (id, path) in &self.paths {
-            let Some(Moments { first, second, time }) = moments.remove(path) else {
+            let Some(Moments {
+                first,
+                second,
+                time,
+            }) = moments.remove(path)
+            else {
                 return Err(path.clone());
             };
             let upload = |values: Vec<f32>| Tensor::<1>::from_floats(values.as_slice(), device);
@@ -96,7 +111,10 @@ impl Optimizer {
 
 /// The Euclidean norm of all gradients together, as one number on the host.
 pub(crate) fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> f32 {
-    let mut squares = Squares { gradients, sums: Vec::new() };
+    let mut squares = Squares {
+        gradients,
+        sums: Vec::new(),
+    };
     module.visit(&mut squares);
     let total = Tensor::cat(squares.sums, 0).sum().sqrt();
     total.into_data().iter::<f32>().next().unwrap_or(f32::NAN)
@@ -153,7 +171,9 @@ impl ModuleMapper for Stepper<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
+        let Some(gradient) = self.gradients.remove::<D>(param.id) else {
+            return param;
+        };
         let (id, value, mapper) = param.consume();
         let embedding = self.path.iter().any(|name| name == "embed_tokens");
         let adamw = match D >= 2 && !embedding {

@@ -61,7 +61,11 @@ impl Progress {
         let planned = status.total < super::schedule::OPEN;
         match self {
             Self::Bar(bar) => {
-                bar.set_length(if planned { status.total as u64 } else { status.step as u64 + 1 });
+                bar.set_length(if planned {
+                    status.total as u64
+                } else {
+                    status.step as u64 + 1
+                });
                 bar.set_position(status.step as u64);
                 bar.set_message(status.words());
             }
@@ -91,7 +95,10 @@ impl Status {
             Some(seconds) => format!(", {} left", duration(seconds)),
             None => String::new(),
         };
-        format!("loss {:.3}, {:.0} tokens/s{left}", self.loss, self.tokens_per_second)
+        format!(
+            "loss {:.3}, {:.0} tokens/s{left}",
+            self.loss, self.tokens_per_second
+        )
     }
 }
 

@@ -128,7 +128,10 @@ impl Recipe {
         let mut recipe: Self =
             toml::from_str(&text).map_err(|e| Error::format(path, e.to_string()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for file in [&mut recipe.tokenizer, &mut recipe.train.init].into_iter().flatten() {
+        for file in [&mut recipe.tokenizer, &mut recipe.train.init]
+            .into_iter()
+            .flatten()
+        {
             *file = folder.join(&*file);
         }
         recipe.check()?;
@@ -145,14 +148,15 @@ impl Recipe {
     /// # Errors
     /// [`Error::Model`] for a shape the decoder does not do.
     pub fn model_config(&self, vocab_size: usize, eos: u32) -> Result<ModelConfig> {
-        let json = serde_json::to_value(&self.model)
-            .map_err(|e| Error::recipe("model", e.to_string()))?;
+        let json =
+            serde_json::to_value(&self.model).map_err(|e| Error::recipe("model", e.to_string()))?;
         let mut keys = match json {
             serde_json::Value::Object(keys) => keys,
             _ => serde_json::Map::new(),
         };
         keys.entry("model_type").or_insert_with(|| "llama".into());
-        keys.entry("vocab_size").or_insert_with(|| vocab_size.into());
+        keys.entry("vocab_size")
+            .or_insert_with(|| vocab_size.into());
         keys.entry("eos_token_id").or_insert_with(|| eos.into());
         let bytes = serde_json::Value::Object(keys).to_string().into_bytes();
         ModelConfig::from_json(&bytes).map_err(Error::model("make a model of the recipe"))
@@ -180,7 +184,10 @@ impl Recipe {
         ];
         for (field, value) in positive {
             if !(value.is_finite() && value > 0.0) {
-                return Err(Error::recipe(field, format!("is {value}; it must be above 0")));
+                return Err(Error::recipe(
+                    field,
+                    format!("is {value}; it must be above 0"),
+                ));
             }
         }
         let shares = [
@@ -191,13 +198,20 @@ impl Recipe {
         ];
         for (field, value, most) in shares {
             if !(0.0..=most).contains(&value) {
-                return Err(Error::recipe(field, format!("is {value}; it must be 0 to {most}")));
+                return Err(Error::recipe(
+                    field,
+                    format!("is {value}; it must be 0 to {most}"),
+                ));
             }
         }
         if self.name.is_empty() || self.name.contains(['/', '\\']) || self.name.starts_with('.') {
             return Err(Error::recipe("name", "must be usable as a folder name"));
         }
-        if train.plan.windows(2).any(|pair| pair[0].step >= pair[1].step) {
+        if train
+            .plan
+            .windows(2)
+            .any(|pair| pair[0].step >= pair[1].step)
+        {
             return Err(Error::recipe("train.plan", "must go up in steps"));
         }
         Ok(())

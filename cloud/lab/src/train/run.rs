@@ -4,14 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use burn::tensor::Device;
 use sprat_model::{Decoder, ModelConfig};
-use tokenizers::Tokenizer;
 
-use super::expand;
 use super::checkpoint::{self, State};
+use super::clock::Clock;
 use super::curve;
 use super::gradient::Workers;
 use super::log::{Event, Log};
@@ -19,13 +17,9 @@ use super::optim::{Optimizer, global_norm};
 use super::progress::{Progress, Show, Status};
 use super::recipe::Recipe;
 use super::schedule::{OPEN, Plan, Schedule};
+use super::setup::{comparable, find_tokenizer, fresh_model};
 use crate::dataset::{self, Batches, Dataset, write_whole};
 use crate::{Error, Result, tokenizer};
-
-/// Steps before the first plan by the clock; the first one warms up and is not measured.
-const MEASURED: usize = 5;
-/// Seconds between two looks at the clock, for runs with a budget.
-const REPLAN: f64 = 20.0;
 
 /// What to train, where, and for how long.
 pub struct TrainOptions {
@@ -103,7 +97,10 @@ pub fn run(options: TrainOptions) -> Result<Report> {
     recipe.train.max_minutes = options.minutes.or(recipe.train.max_minutes);
     recipe.train.init = options.init.clone().or(recipe.train.init);
     // The copy in the run folder must mean the same from there.
-    for path in [&mut recipe.train.init, &mut recipe.tokenizer].into_iter().flatten() {
+    for path in [&mut recipe.train.init, &mut recipe.tokenizer]
+        .into_iter()
+        .flatten()
+    {
         *path = std::path::absolute(&*path).map_err(Error::io("find", path))?;
     }
     recipe.check()?;
@@ -113,7 +110,10 @@ pub fn run(options: TrainOptions) -> Result<Report> {
         (Some(folder), true) => Run::resume(recipe, &options, &folder, progress)?,
         (None, true) => {
             let problem = "there is no checkpoint in it; start the run without --resume".to_owned();
-            return Err(Error::Resume { path: options.out, problem });
+            return Err(Error::Resume {
+                path: options.out,
+                problem,
+            });
         }
         (None, false) if !options.out.join("log.jsonl").exists() => {
             Run::start(recipe, &options, progress)?
@@ -145,7 +145,10 @@ impl Run {
         let folder = options.out.clone();
         let train = &recipe.train;
         if train.steps == 0 && train.max_minutes.is_none() && train.plan.is_empty() {
-            return Err(Error::recipe("train.steps", "is missing, and no minutes were given"));
+            return Err(Error::recipe(
+                "train.steps",
+                "is missing, and no minutes were given",
+            ));
         }
         fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
         let data_root = options.data_root.as_deref();
@@ -158,10 +161,23 @@ impl Run {
         for part in dataset.statistics() {
             progress.say(&part.to_string());
         }
-        let first = Plan { step: 0, total: if train.steps == 0 { OPEN } else { train.steps } };
-        let plans = if train.plan.is_empty() { vec![first] } else { train.plan.clone() };
-        let state = State { data: dataset.hash(), plans, ..State::default() };
-        Self::assemble(folder, recipe, config, dataset, decoder, state, device, progress)
+        let first = Plan {
+            step: 0,
+            total: if train.steps == 0 { OPEN } else { train.steps },
+        };
+        let plans = if train.plan.is_empty() {
+            vec![first]
+        } else {
+            train.plan.clone()
+        };
+        let state = State {
+            data: dataset.hash(),
+            plans,
+            ..State::default()
+        };
+        Self::assemble(
+            folder, recipe, config, dataset, decoder, state, device, progress,
+        )
     }
 
     fn resume(
@@ -172,7 +188,10 @@ impl Run {
     ) -> Result<Self> {
         let folder = options.out.clone();
         let device = options.device.clone().autodiff();
-        let refuse = |problem: String| Error::Resume { path: folder.clone(), problem };
+        let refuse = |problem: String| Error::Resume {
+            path: folder.clone(),
+            problem,
+        };
         let before = Recipe::read(&folder.join("recipe.toml"))?;
         if comparable(&before)? != comparable(&recipe)? {
             let problem = "its recipe differs from the one given in more than steps and minutes";
@@ -181,16 +200,22 @@ impl Run {
         let dataset = Dataset::load(&folder.join("dataset.bin"))?;
         let mut state = checkpoint::read_state(newest)?;
         if state.data != dataset.hash() {
-            return Err(refuse("dataset.bin is not the data it was trained on".to_owned()));
+            return Err(refuse(
+                "dataset.bin is not the data it was trained on".to_owned(),
+            ));
         }
         let (config, decoder) = checkpoint::load_model(newest, &device)?;
         let (steps, timed) = (recipe.train.steps, recipe.train.max_minutes.is_some());
         let planned = state.plans.last().map_or(0, |plan| plan.total);
         if !timed && recipe.train.plan.is_empty() && steps > 0 && steps != planned {
-            state.plans.push(Plan { step: state.step, total: steps });
+            state.plans.push(Plan {
+                step: state.step,
+                total: steps,
+            });
         }
-        let mut run =
-            Self::assemble(folder, recipe, config, dataset, decoder, state, device, progress)?;
+        let mut run = Self::assemble(
+            folder, recipe, config, dataset, decoder, state, device, progress,
+        )?;
         let moments = checkpoint::read_moments(newest)?;
         if run.state.step > 0 {
             let restored = run.optimizer.restore(moments, &run.device.clone().inner());
@@ -217,7 +242,10 @@ impl Run {
         let train = &recipe.train;
         if train.time > config.max_position_embeddings {
             let most = config.max_position_embeddings;
-            return Err(Error::recipe("train.time", format!("is above the model's {most} positions")));
+            return Err(Error::recipe(
+                "train.time",
+                format!("is above the model's {most} positions"),
+            ));
         }
         let optimizer = Optimizer::new(train, &decoder);
         let schedule = Schedule::new(
@@ -246,11 +274,17 @@ impl Run {
 
     fn train(&mut self, options: &TrainOptions) -> Result<Report> {
         let train = self.recipe.train.clone();
-        let micro_rows = if train.micro_batch == 0 { train.batch } else { train.micro_batch };
+        let micro_rows = if train.micro_batch == 0 {
+            train.batch
+        } else {
+            train.micro_batch
+        };
         let workers = Workers::new(&self.device, micro_rows.min(train.batch), train.time)?;
         let dataset = self.dataset.clone();
         let batches = dataset.train_batches(train.batch, train.time, train.seed)?;
-        let held_out = dataset.validation_batches(train.batch, train.time, train.seed).ok();
+        let held_out = dataset
+            .validation_batches(train.batch, train.time, train.seed)
+            .ok();
         self.log.write(&Event::Start {
             step: self.state.step,
             parameters: self.config.parameters(),
@@ -278,7 +312,11 @@ impl Run {
                 self.save(&clock)?;
             }
         }
-        let saved = self.newest.as_deref().and_then(|path| path.file_name()).map(|n| n.to_owned());
+        let saved = self
+            .newest
+            .as_deref()
+            .and_then(|path| path.file_name())
+            .map(|n| n.to_owned());
         let due = format!("checkpoint-{:07}", self.state.step);
         if saved.is_none_or(|name| name.to_string_lossy() != due) {
             self.save(&clock)?;
@@ -293,7 +331,11 @@ impl Run {
         let batch = batches.get(self.state.step);
         let (loss, gradients) = workers.gradient(&self.decoder, &batch);
         let step = self.state.step + 1;
-        let fail = |what| Error::NotFinite { what, step, checkpoint: self.newest.clone() };
+        let fail = |what| Error::NotFinite {
+            what,
+            step,
+            checkpoint: self.newest.clone(),
+        };
         if !loss.is_finite() {
             return Err(fail("the loss"));
         }
@@ -301,12 +343,20 @@ impl Run {
         if !norm.is_finite() {
             return Err(fail("the gradient"));
         }
-        self.decoder = self.optimizer.step(rate, self.decoder.clone(), gradients, norm);
+        self.decoder = self
+            .optimizer
+            .step(rate, self.decoder.clone(), gradients, norm);
         self.state.step = step;
         self.state.losses.push(loss);
         self.state.tokens += (train.batch * train.time) as u64;
-        let seconds = clock.tick(step);
-        self.log.write(&Event::Step { step, loss, rate, norm, seconds })?;
+        let seconds = clock.tick();
+        self.log.write(&Event::Step {
+            step,
+            loss,
+            rate,
+            norm,
+            seconds,
+        })?;
         let total = self.schedule.total();
         let recent = &self.state.losses[step.saturating_sub(20)..];
         self.progress.update(&Status {
@@ -314,8 +364,7 @@ impl Run {
             total,
             loss: recent.iter().sum::<f32>() / recent.len() as f32,
             tokens_per_second: (train.batch * train.time) as f64 / clock.seconds_per_step(),
-            seconds_left: (total < OPEN)
-                .then(|| (total - step) as f64 * clock.seconds_per_step()),
+            seconds_left: (total < OPEN).then(|| (total - step) as f64 * clock.seconds_per_step()),
         });
         Ok(())
     }
@@ -323,11 +372,16 @@ impl Run {
     fn replan(&mut self, total: usize) -> Result<()> {
         self.schedule.replan(self.state.step, total);
         self.state.plans = self.schedule.plans().to_vec();
-        self.log.write(&Event::Plan(Plan { step: self.state.step, total }))
+        self.log.write(&Event::Plan(Plan {
+            step: self.state.step,
+            total,
+        }))
     }
 
     fn validate(&mut self, workers: &Workers, batches: Option<&Batches<'_>>) -> Result<()> {
-        let Some(batches) = batches else { return Ok(()) };
+        let Some(batches) = batches else {
+            return Ok(());
+        };
         let step = self.state.step;
         let (mut sum, mut count) = (0.0, 0);
         for i in 0..self.recipe.train.validation_batches {
@@ -341,11 +395,19 @@ impl Run {
         let loss = (sum / count as f64) as f32;
         if !loss.is_finite() {
             let checkpoint = self.newest.clone();
-            return Err(Error::NotFinite { what: "the validation loss", step, checkpoint });
+            return Err(Error::NotFinite {
+                what: "the validation loss",
+                step,
+                checkpoint,
+            });
         }
         self.state.validations.push((step, loss));
         let perplexity = loss.exp();
-        self.log.write(&Event::Validation { step, loss, perplexity })?;
+        self.log.write(&Event::Validation {
+            step,
+            loss,
+            perplexity,
+        })?;
         self.progress.say(&format!(
             "step {step}: validation loss {loss:.4}, perplexity {perplexity:.2}"
         ));
@@ -353,28 +415,48 @@ impl Run {
     }
 
     fn draw(&self) -> Result<()> {
-        let svg = curve::draw(&self.recipe.name, &self.state.losses, &self.state.validations);
+        let svg = curve::draw(
+            &self.recipe.name,
+            &self.state.losses,
+            &self.state.validations,
+        );
         write_whole(&self.folder.join("curve.svg"), svg.as_bytes())
     }
 
     fn save(&mut self, clock: &Clock) -> Result<()> {
         self.state.seconds = clock.elapsed();
         let moments = self.optimizer.moments();
-        let folder =
-            checkpoint::save(&self.folder, &self.config, &self.decoder, &moments, &self.state)?;
-        self.log.write(&Event::Checkpoint { step: self.state.step, folder: &folder })?;
+        let folder = checkpoint::save(
+            &self.folder,
+            &self.config,
+            &self.decoder,
+            &moments,
+            &self.state,
+        )?;
+        self.log.write(&Event::Checkpoint {
+            step: self.state.step,
+            folder: &folder,
+        })?;
         self.newest = Some(folder);
         Ok(())
     }
 
     fn end(&mut self, finished: bool, clock: &Clock) -> Result<Report> {
         let (step, tokens, seconds) = (self.state.step, self.state.tokens, clock.elapsed());
-        self.log.write(&Event::End { step, finished, seconds, tokens })?;
+        self.log.write(&Event::End {
+            step,
+            finished,
+            seconds,
+            tokens,
+        })?;
         self.draw()?;
         if finished {
             // From here on the recipe repeats the run by steps, whatever the clock says.
             self.recipe.train.plan = self.state.plans.clone();
-            write_whole(&self.folder.join("recipe.toml"), self.recipe.to_toml()?.as_bytes())?;
+            write_whole(
+                &self.folder.join("recipe.toml"),
+                self.recipe.to_toml()?.as_bytes(),
+            )?;
         }
         std::mem::replace(&mut self.progress, Progress::new(Show::Nothing)).finish();
         Ok(Report {
@@ -389,140 +471,4 @@ impl Run {
             skipped: self.dataset.skipped().to_vec(),
         })
     }
-}
-
-/// The wall clock of a run: how long it took, how fast it is, when it would end.
-struct Clock {
-    began: Instant,
-    before: f64,
-    budget: Option<f64>,
-    /// Step and time where the current measurement began, and when it may end.
-    mark: (usize, f64),
-    next_plan: f64,
-    last: f64,
-    smooth: Option<f64>,
-}
-
-impl Clock {
-    fn new(state: &State, train: &super::TrainConfig) -> Self {
-        let budget = train.max_minutes.filter(|_| train.plan.is_empty()).map(|m| m * 60.0);
-        Self {
-            began: Instant::now(),
-            before: state.seconds,
-            budget,
-            mark: (state.step, state.seconds),
-            next_plan: 0.0,
-            last: state.seconds,
-            smooth: None,
-        }
-    }
-
-    /// Seconds of training, over all resumes.
-    fn elapsed(&self) -> f64 {
-        self.before + self.began.elapsed().as_secs_f64()
-    }
-
-    /// After a step: seconds since the last one.
-    fn tick(&mut self, _step: usize) -> f64 {
-        let now = self.elapsed();
-        let taken = now - self.last;
-        self.last = now;
-        self.smooth = Some(self.smooth.map_or(taken, |smooth| 0.9 * smooth + 0.1 * taken));
-        taken
-    }
-
-    fn seconds_per_step(&self) -> f64 {
-        self.smooth.unwrap_or(1.0).max(1e-6)
-    }
-
-    /// With a budget, now and then: how many steps the run can have. `most` 0 means no limit.
-    fn plan(&mut self, state: &State, most: usize) -> Option<usize> {
-        let budget = self.budget?;
-        let (from, since) = self.mark;
-        let now = self.elapsed();
-        if state.step == from + 1 && self.next_plan == 0.0 {
-            self.mark = (state.step, now);
-            self.next_plan = f64::MIN_POSITIVE;
-            return None;
-        }
-        if state.step < from + MEASURED || now < self.next_plan {
-            return None;
-        }
-        let speed = (state.step - from) as f64 / (now - since).max(1e-6);
-        self.mark = (state.step, now);
-        self.next_plan = now + REPLAN.min(budget / 10.0);
-        let left = ((budget - now).max(0.0) * speed) as usize;
-        let total = state.step + left;
-        Some(if most > 0 { total.min(most) } else { total })
-    }
-}
-
-/// The recipe's tokenizer, the initial model's, or a new one.
-fn find_tokenizer(recipe: &Recipe, data_root: Option<&Path>) -> Result<Tokenizer> {
-    match (&recipe.tokenizer, &recipe.train.init) {
-        (Some(path), _) => tokenizer::load(path),
-        (None, Some(init)) => tokenizer::load(&init.join("tokenizer.json")),
-        (None, None) => tokenizer::train_on(&recipe.data, data_root, recipe.train.seed),
-    }
-}
-
-fn fresh_model(
-    recipe: &Recipe,
-    tokenizer: &Tokenizer,
-    device: &Device,
-) -> Result<(ModelConfig, Decoder)> {
-    let vocabulary = tokenizer::size(tokenizer);
-    let (config, decoder) = match &recipe.train.init {
-        Some(init) => {
-            let (config, decoder) = checkpoint::load_model(init, device)?;
-            if recipe.model.is_empty() {
-                (config, decoder)
-            } else {
-                let wanted = recipe.model_config(vocabulary, tokenizer::END)?;
-                fit_to(wanted, config, decoder, device)?
-            }
-        }
-        None => {
-            let config = recipe.model_config(vocabulary, tokenizer::END)?;
-            let decoder = Decoder::new(&config, recipe.train.seed, device);
-            (config, decoder)
-        }
-    };
-    if config.vocab_size < vocabulary {
-        let problem = format!("is below the tokenizer's {vocabulary} entries");
-        return Err(Error::recipe("model.vocab_size", problem));
-    }
-    Ok((config, decoder))
-}
-
-/// The initial model, with more layers where the recipe's `[model]` wants more.
-fn fit_to(
-    wanted: ModelConfig,
-    config: ModelConfig,
-    decoder: Decoder,
-    device: &Device,
-) -> Result<(ModelConfig, Decoder)> {
-    let layers = config.num_hidden_layers;
-    let as_deep = ModelConfig { num_hidden_layers: layers, ..wanted.clone() };
-    if as_deep != config || wanted.num_hidden_layers < layers {
-        let problem = "differs from train.init's config.json in more than additional layers; \
-                       leave [model] out";
-        return Err(Error::recipe("model", problem));
-    }
-    if wanted.num_hidden_layers == layers {
-        return Ok((config, decoder));
-    }
-    let expanded = expand::expand(&decoder, &config, &wanted, device)?;
-    Ok((wanted, expanded))
-}
-
-/// The recipe without what a resume may change: lengths, and paths that only the start reads.
-fn comparable(recipe: &Recipe) -> Result<String> {
-    let mut recipe = recipe.clone();
-    recipe.tokenizer = None;
-    recipe.train.init = None;
-    recipe.train.steps = 0;
-    recipe.train.max_minutes = None;
-    recipe.train.plan.clear();
-    recipe.to_toml()
 }

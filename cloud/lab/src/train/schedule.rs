@@ -31,7 +31,12 @@ pub struct Schedule {
 impl Schedule {
     /// `peak` learning rate after `warmup` steps; `plans` in order of their steps, at least one.
     pub fn new(peak: f64, final_ratio: f64, warmup: usize, plans: Vec<Plan>) -> Self {
-        Self { peak, final_ratio, warmup, plans }
+        Self {
+            peak,
+            final_ratio,
+            warmup,
+            plans,
+        }
     }
 
     /// The steps the run shall have, as planned last.
@@ -47,7 +52,10 @@ impl Schedule {
     /// From `step` on, end after `total` steps.
     pub fn replan(&mut self, step: usize, total: usize) {
         self.plans.retain(|plan| plan.step < step);
-        self.plans.push(Plan { step, total: total.max(step) });
+        self.plans.push(Plan {
+            step,
+            total: total.max(step),
+        });
     }
 
     /// The learning rate of the optimizer step after `step` finished ones.
@@ -63,7 +71,10 @@ impl Schedule {
     fn fraction(&self, step: usize) -> f64 {
         let mut fraction = 0.0;
         for (i, plan) in self.plans.iter().enumerate() {
-            let until = self.plans.get(i + 1).map_or(step, |next| next.step.min(step));
+            let until = self
+                .plans
+                .get(i + 1)
+                .map_or(step, |next| next.step.min(step));
             let from = plan.step.max(self.warmup);
             if until <= from {
                 continue;
@@ -89,7 +100,10 @@ mod tests {
         let schedule = plain(110);
         assert!((schedule.rate(0) - 0.1).abs() < 1e-12);
         assert!((schedule.rate(9) - 1.0).abs() < 1e-12);
-        assert!((schedule.rate(60) - 0.55).abs() < 1e-12, "half way is half way down");
+        assert!(
+            (schedule.rate(60) - 0.55).abs() < 1e-12,
+            "half way is half way down"
+        );
         assert!((schedule.rate(110) - 0.1).abs() < 1e-12);
     }
 

@@ -48,7 +48,10 @@ fn tiny(steps: usize) -> Recipe {
 }
 
 fn options(recipe: Recipe, out: PathBuf) -> TrainOptions {
-    TrainOptions { show: Show::Nothing, ..TrainOptions::new(recipe, out, Device::flex()) }
+    TrainOptions {
+        show: Show::Nothing,
+        ..TrainOptions::new(recipe, out, Device::flex())
+    }
 }
 
 fn weights(report: &Report) -> Vec<u8> {
@@ -78,19 +81,41 @@ fn stopped_and_resumed_is_the_same_run_bit_for_bit() {
 }
 
 #[test]
+fn the_trial_run_learns_and_resumes_and_can_be_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let report = super::smoke(dir.path(), &Device::flex(), Show::Nothing).unwrap();
+        assert!(report.finished);
+    }
+}
+
+#[test]
 fn a_run_leaves_what_others_need() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     let report = run(options(tiny(12), out.clone())).unwrap();
-    assert_eq!(checkpoint::list(&out).unwrap().len(), 2, "older ones are removed");
+    assert_eq!(
+        checkpoint::list(&out).unwrap().len(),
+        2,
+        "older ones are removed"
+    );
     assert_eq!(latest(&out).unwrap().unwrap(), report.checkpoint);
-    assert!(std::fs::read_to_string(out.join("curve.svg")).unwrap().contains("tiny"));
+    assert!(
+        std::fs::read_to_string(out.join("curve.svg"))
+            .unwrap()
+            .contains("tiny")
+    );
     let log = std::fs::read_to_string(out.join("log.jsonl")).unwrap();
-    let events: Vec<serde_json::Value> =
-        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(events.iter().filter(|e| e["event"] == "step").count(), 12);
     assert_eq!(events.last().unwrap()["finished"], true);
-    assert_eq!(Recipe::read(&out.join("recipe.toml")).unwrap().train.plan[0].total, 12);
+    assert_eq!(
+        Recipe::read(&out.join("recipe.toml")).unwrap().train.plan[0].total,
+        12
+    );
 
     // Fine-tuning starts from the weights and the tokenizer, and refuses another shape.
     let mut tuned = tiny(2);
@@ -100,21 +125,35 @@ fn a_run_leaves_what_others_need() {
     assert!(tuned_report.losses[0] < report.losses[0] - 1.0);
     tuned.model.insert("hidden_size".into(), 8.into());
     let refused = run(options(tuned, dir.path().join("refused"))).unwrap_err();
-    assert!(matches!(refused, Error::Recipe { .. } | Error::Model { .. }), "{refused}");
+    assert!(
+        matches!(refused, Error::Recipe { .. } | Error::Model { .. }),
+        "{refused}"
+    );
 }
 
 #[test]
 fn a_folder_with_a_run_is_neither_overwritten_nor_misread() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
-    let missing = TrainOptions { resume: true, ..options(tiny(2), out.clone()) };
+    let missing = TrainOptions {
+        resume: true,
+        ..options(tiny(2), out.clone())
+    };
     assert!(matches!(run(missing), Err(Error::Resume { .. })));
     let report = run(options(tiny(2), out.clone())).unwrap();
-    assert!(matches!(run(options(tiny(2), out.clone())), Err(Error::RunExists { .. })));
+    assert!(matches!(
+        run(options(tiny(2), out.clone())),
+        Err(Error::RunExists { .. })
+    ));
 
     let mut other = tiny(4);
     other.train.learning_rate = 1e-3;
-    let resume = |recipe| run(TrainOptions { resume: true, ..options(recipe, out.clone()) });
+    let resume = |recipe| {
+        run(TrainOptions {
+            resume: true,
+            ..options(recipe, out.clone())
+        })
+    };
     assert!(matches!(resume(other), Err(Error::Resume { .. })));
     let longer = resume(tiny(4)).unwrap();
     assert_eq!(longer.steps, 4);
@@ -132,7 +171,12 @@ fn a_diverging_run_says_so_and_keeps_the_last_good_checkpoint() {
     recipe.train.checkpoint_every = 1;
     recipe.train.validate_every = 50;
     let error = run(options(recipe, dir.path().join("run"))).unwrap_err();
-    let Error::NotFinite { step, checkpoint, .. } = &error else { panic!("{error}") };
+    let Error::NotFinite {
+        step, checkpoint, ..
+    } = &error
+    else {
+        panic!("{error}")
+    };
     assert!(*step > 1);
     assert!(checkpoint.as_ref().unwrap().exists(), "{error}");
 }
@@ -165,7 +209,8 @@ fn a_time_budget_becomes_a_number_of_steps() {
 
 #[test]
 fn values_that_cannot_work_are_named() {
-    let set: [(&str, fn(&mut Recipe)); 5] = [
+    type Change = fn(&mut Recipe);
+    let set: [(&str, Change); 5] = [
         ("train.batch", |r| r.train.batch = 0),
         ("train.learning_rate", |r| r.train.learning_rate = f64::NAN),
         ("train.steps", |r| r.train.steps = 0),
@@ -177,7 +222,9 @@ fn values_that_cannot_work_are_named() {
         let mut recipe = tiny(1);
         change(&mut recipe);
         let error = run(options(recipe, dir.path().join("run"))).unwrap_err();
-        let Error::Recipe { field, .. } = &error else { panic!("{name}: {error}") };
+        let Error::Recipe { field, .. } = &error else {
+            panic!("{name}: {error}")
+        };
         assert_eq!(field, name);
     }
     for broken in ["", "name = 1", "name = 'x'\n[train]\nbatch = -1"] {
@@ -194,9 +241,14 @@ fn recipes_in_the_repository_are_usable() {
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
         let recipe = Recipe::read(&path).unwrap_or_else(|e| panic!("{e}"));
         if recipe.train.init.is_none() {
-            recipe.model_config(4096, 2).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            recipe
+                .model_config(4096, 2)
+                .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         }
         seen += 1;
     }
@@ -214,9 +266,17 @@ fn small_decoder(device: &Device) -> Decoder {
 }
 
 fn small_batch(rows: usize, time: usize) -> Batch {
-    let ids = |salt: usize| (0..rows * time).map(|i| ((i * 31 + salt * 17) % 40) as i32).collect();
+    let ids = |salt: usize| {
+        (0..rows * time)
+            .map(|i| ((i * 31 + salt * 17) % 40) as i32)
+            .collect()
+    };
     let mask = (0..rows * time).map(|i| i % 3 != 0).collect();
-    Batch { inputs: ids(1), targets: ids(2), mask }
+    Batch {
+        inputs: ids(1),
+        targets: ids(2),
+        mask,
+    }
 }
 
 struct Flatten<'a>(&'a GradientsParams, Vec<f32>);
@@ -236,7 +296,11 @@ fn flat(decoder: &Decoder, gradients: &GradientsParams) -> Vec<f32> {
 
 fn assert_close(a: &[f32], b: &[f32], tolerance: f32) {
     assert_eq!(a.len(), b.len());
-    let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let worst = a
+        .iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
     assert!(worst <= tolerance, "differ by {worst}");
 }
 
@@ -245,13 +309,19 @@ fn assert_close(a: &[f32], b: &[f32], tolerance: f32) {
 #[test]
 fn the_training_path_computes_what_inference_does() {
     let plain = Device::flex();
-    let (decoder, trained) = (small_decoder(&plain), small_decoder(&plain.clone().autodiff()));
+    let (decoder, trained) = (
+        small_decoder(&plain),
+        small_decoder(&plain.clone().autodiff()),
+    );
     let batch = small_batch(3, 7);
     let loss = |decoder: &Decoder, device: &Device| {
         let micro = Micro::new(&batch, 0..3, 7, device);
         micro.loss(decoder).into_scalar::<f32>() / micro.count as f32
     };
-    let (a, b) = (loss(&decoder, &plain), loss(&trained, &plain.clone().autodiff()));
+    let (a, b) = (
+        loss(&decoder, &plain),
+        loss(&trained, &plain.clone().autodiff()),
+    );
     assert!((a - b).abs() < 1e-5, "{a} and {b}");
 }
 
@@ -280,9 +350,19 @@ fn a_checkpoint_reads_back_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let report = run(options(tiny(3), dir.path().join("run"))).unwrap();
     let (config, decoder) = load_model(&report.checkpoint, &Device::flex()).unwrap();
-    let names: Vec<String> = decoder.named_weights().into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> = decoder
+        .named_weights()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     let expected: Vec<String> = config.tensors().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, expected);
-    assert_eq!(checkpoint::read_moments(&report.checkpoint).unwrap().len(), names.len());
-    assert_eq!(checkpoint::read_state(&report.checkpoint).unwrap().losses, report.losses);
+    assert_eq!(
+        checkpoint::read_moments(&report.checkpoint).unwrap().len(),
+        names.len()
+    );
+    assert_eq!(
+        checkpoint::read_state(&report.checkpoint).unwrap().losses,
+        report.losses
+    );
 }

@@ -56,7 +56,11 @@ fn dot3(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
             *lane += a * b * c;
         }
     }
-    let rest = a_rest.iter().zip(b_rest).zip(c_rest).map(|((a, b), c)| a * b * c);
+    let rest = a_rest
+        .iter()
+        .zip(b_rest)
+        .zip(c_rest)
+        .map(|((a, b), c)| a * b * c);
     lanes.iter().sum::<f32>() + rest.sum::<f32>()
 }
 
@@ -68,7 +72,10 @@ fn max(values: &[f32]) -> f32 {
             *lane = if *value > *lane { *value } else { *lane };
         }
     }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a })
+    lanes
+        .iter()
+        .chain(rest)
+        .fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a })
 }
 
 /// Rows of `time` scores become attention weights: row `r` belongs to query `r % time`, which may
@@ -95,7 +102,9 @@ pub(super) fn causal_softmax_backward(
     time: usize,
     scale: f32,
 ) {
-    let rows = weights.chunks_exact(time).zip(gradient.chunks_exact_mut(time));
+    let rows = weights
+        .chunks_exact(time)
+        .zip(gradient.chunks_exact_mut(time));
     for (r, (weights, gradient)) in rows.enumerate() {
         let seen = r % time + 1;
         let mean = dot(&weights[..seen], &gradient[..seen]);
@@ -108,7 +117,11 @@ pub(super) fn causal_softmax_backward(
 
 /// `silu(gate) * up`, appended to `out`.
 pub(super) fn swiglu(gate: &[f32], up: &[f32], out: &mut Vec<f32>) {
-    out.extend(gate.iter().zip(up).map(|(gate, up)| gate * up / (1.0 + exp(-gate))));
+    out.extend(
+        gate.iter()
+            .zip(up)
+            .map(|(gate, up)| gate * up / (1.0 + exp(-gate))),
+    );
 }
 
 /// The gradient becomes that by `up`; that by `gate` is appended to `by_gate`.
@@ -174,7 +187,10 @@ pub(super) fn rotate_heads(x: &[f32], cos: &[f32], sin: &[f32], n: Heads) -> Vec
     let mut out = vec![0f32; x.len()];
     n.each(|before, after, t| {
         let angles = t * n.width / 2..(t + 1) * n.width / 2;
-        let (from, to) = (&x[before..before + n.width], &mut out[after..after + n.width]);
+        let (from, to) = (
+            &x[before..before + n.width],
+            &mut out[after..after + n.width],
+        );
         turn(from, to, &cos[angles.clone()], &sin[angles], 1.0);
     });
     out
@@ -185,7 +201,10 @@ pub(super) fn rotate_heads_backward(g: &[f32], cos: &[f32], sin: &[f32], n: Head
     let mut out = vec![0f32; g.len()];
     n.each(|before, after, t| {
         let angles = t * n.width / 2..(t + 1) * n.width / 2;
-        let (from, to) = (&g[after..after + n.width], &mut out[before..before + n.width]);
+        let (from, to) = (
+            &g[after..after + n.width],
+            &mut out[before..before + n.width],
+        );
         turn(from, to, &cos[angles.clone()], &sin[angles], -1.0);
     });
     out
@@ -194,7 +213,12 @@ pub(super) fn rotate_heads_backward(g: &[f32], cos: &[f32], sin: &[f32], n: Head
 impl Heads {
     /// Calls with the offsets of each head in `[b, t, h, w]` and `[b, h, t, w]`, and its time.
     fn each(self, mut visit: impl FnMut(usize, usize, usize)) {
-        let Self { batch, time, heads, width } = self;
+        let Self {
+            batch,
+            time,
+            heads,
+            width,
+        } = self;
         for b in 0..batch {
             for h in 0..heads {
                 for t in 0..time {

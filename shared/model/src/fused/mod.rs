@@ -34,7 +34,8 @@ pub(crate) fn usable<const D: usize>(x: &Tensor<D>) -> bool {
 }
 
 fn lower<const D: usize>(x: Tensor<D>) -> Float {
-    x.try_into_primitive::<Autodiff<Flex>>().expect("callers ask `usable` first")
+    x.try_into_primitive::<Autodiff<Flex>>()
+        .expect("callers ask `usable` first")
 }
 
 fn raise<const D: usize>(x: Float) -> Tensor<D> {
@@ -44,7 +45,11 @@ fn raise<const D: usize>(x: Float) -> Tensor<D> {
 /// The tensor as one contiguous buffer, copied only if it is none.
 fn contiguous(x: FlexTensor) -> FlexTensor {
     let whole = x.layout().num_elements() * size_of::<f32>() == x.bytes().len();
-    if whole && x.is_contiguous() && x.layout().start_offset() == 0 { x } else { x.to_contiguous() }
+    if whole && x.is_contiguous() && x.layout().start_offset() == 0 {
+        x
+    } else {
+        x.to_contiguous()
+    }
 }
 
 fn flex(values: Vec<f32>, shape: impl Into<burn::tensor::Shape>) -> FlexTensor {
@@ -61,12 +66,7 @@ pub(crate) fn causal_softmax(scores: Tensor<4>, scale: f32) -> Tensor<4> {
     impl Backward<Flex, 1> for Op {
         type State = (FlexTensor, usize, f32);
 
-        fn backward(
-            self,
-            ops: Ops<Self::State, 1>,
-            grads: &mut Gradients,
-            _: &mut Checkpointer,
-        ) {
+        fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
             let (weights, time, scale) = ops.state;
             unary::<Flex, _>(ops.parents, ops.node, grads, |gradient| {
                 let mut gradient = contiguous(gradient);
@@ -81,10 +81,16 @@ pub(crate) fn causal_softmax(scores: Tensor<4>, scale: f32) -> Tensor<4> {
     let (scores, node) = lower(scores).into_parts();
     let mut weights = contiguous(scores);
     kernels::causal_softmax(weights.storage_mut(), time, scale);
-    raise(match Op.prepare::<NoCheckpointing>([node]).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish((weights.clone(), time, scale), weights),
-        OpsKind::UnTracked(prep) => prep.finish(weights),
-    })
+    raise(
+        match Op
+            .prepare::<NoCheckpointing>([node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish((weights.clone(), time, scale), weights),
+            OpsKind::UnTracked(prep) => prep.finish(weights),
+        },
+    )
 }
 
 /// `silu(gate) * up`, elementwise.
@@ -95,12 +101,7 @@ pub(crate) fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D
     impl Backward<Flex, 2> for Op {
         type State = (FlexTensor, FlexTensor);
 
-        fn backward(
-            self,
-            ops: Ops<Self::State, 2>,
-            grads: &mut Gradients,
-            _: &mut Checkpointer,
-        ) {
+        fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
             let (gate, up) = ops.state;
             let mut gradient = contiguous(grads.consume::<Flex>(&ops.node));
             let shape = gate.layout().shape().clone();
@@ -123,10 +124,16 @@ pub(crate) fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D
     let mut out = Vec::with_capacity(gate.layout().num_elements());
     kernels::swiglu(gate.storage(), up.storage(), &mut out);
     let out = flex(out, gate.layout().shape().clone());
-    raise(match Op.prepare::<NoCheckpointing>([gate_node, up_node]).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish((gate, up), out),
-        OpsKind::UnTracked(prep) => prep.finish(out),
-    })
+    raise(
+        match Op
+            .prepare::<NoCheckpointing>([gate_node, up_node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish((gate, up), out),
+            OpsKind::UnTracked(prep) => prep.finish(out),
+        },
+    )
 }
 
 /// `x / sqrt(mean(x²) + eps) * weight` over the last dimension.
@@ -137,12 +144,7 @@ pub(crate) fn rms_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, eps: f32
     impl Backward<Flex, 2> for Op {
         type State = (FlexTensor, FlexTensor, f32);
 
-        fn backward(
-            self,
-            ops: Ops<Self::State, 2>,
-            grads: &mut Gradients,
-            _: &mut Checkpointer,
-        ) {
+        fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
             let (x, weight, eps) = ops.state;
             let mut gradient = contiguous(grads.consume::<Flex>(&ops.node));
             let (x, weight) = (x.storage::<f32>(), weight.storage::<f32>());
@@ -165,10 +167,16 @@ pub(crate) fn rms_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, eps: f32
     let mut out = Vec::with_capacity(x.layout().num_elements());
     kernels::rms_norm(x.storage(), weight.storage(), eps, &mut out);
     let out = flex(out, x.layout().shape().clone());
-    raise(match Op.prepare::<NoCheckpointing>([x_node, weight_node]).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish((x, weight, eps), out),
-        OpsKind::UnTracked(prep) => prep.finish(out),
-    })
+    raise(
+        match Op
+            .prepare::<NoCheckpointing>([x_node, weight_node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish((x, weight, eps), out),
+            OpsKind::UnTracked(prep) => prep.finish(out),
+        },
+    )
 }
 
 /// Splits and turns heads: `[batch, time, heads, width]` to `[batch, heads, time, width]`, rotated
@@ -180,12 +188,7 @@ pub(crate) fn rotate_heads(x: Tensor<4>, cos: Tensor<4>, sin: Tensor<4>) -> Tens
     impl Backward<Flex, 1> for Op {
         type State = (FlexTensor, FlexTensor, Heads);
 
-        fn backward(
-            self,
-            ops: Ops<Self::State, 1>,
-            grads: &mut Gradients,
-            _: &mut Checkpointer,
-        ) {
+        fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
             let (cos, sin, n) = ops.state;
             unary::<Flex, _>(ops.parents, ops.node, grads, |gradient| {
                 let gradient = contiguous(gradient);
@@ -197,16 +200,27 @@ pub(crate) fn rotate_heads(x: Tensor<4>, cos: Tensor<4>, sin: Tensor<4>) -> Tens
     }
 
     let [batch, time, heads, width] = x.dims();
-    let n = Heads { batch, time, heads, width };
+    let n = Heads {
+        batch,
+        time,
+        heads,
+        width,
+    };
     let (x, node) = lower(x).into_parts();
     let constant = |x: Tensor<4>| contiguous(lower(x).into_primitive());
     let (x, cos, sin) = (contiguous(x), constant(cos), constant(sin));
     let out = kernels::rotate_heads(x.storage(), cos.storage(), sin.storage(), n);
     let out = flex(out, [batch, heads, time, width]);
-    raise(match Op.prepare::<NoCheckpointing>([node]).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish((cos, sin, n), out),
-        OpsKind::UnTracked(prep) => prep.finish(out),
-    })
+    raise(
+        match Op
+            .prepare::<NoCheckpointing>([node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish((cos, sin, n), out),
+            OpsKind::UnTracked(prep) => prep.finish(out),
+        },
+    )
 }
 
 /// Sum over rows of -ln softmax(logits)[target], `[1]`, for logits `[rows, vocab]` and targets
@@ -218,12 +232,7 @@ pub(crate) fn cross_entropy(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tenso
     impl Backward<Flex, 1> for Op {
         type State = FlexTensor;
 
-        fn backward(
-            self,
-            ops: Ops<Self::State, 1>,
-            grads: &mut Gradients,
-            _: &mut Checkpointer,
-        ) {
+        fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
             let mut gradient = ops.state;
             unary::<Flex, _>(ops.parents, ops.node, grads, |by_loss| {
                 let factor = contiguous(by_loss).storage::<f32>()[0];
@@ -236,13 +245,23 @@ pub(crate) fn cross_entropy(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tenso
     }
 
     let [_, vocab] = logits.dims();
-    let targets: Vec<usize> = targets.into_data().iter::<i64>().map(|id| id as usize).collect();
+    let targets: Vec<usize> = targets
+        .into_data()
+        .iter::<i64>()
+        .map(|id| id as usize)
+        .collect();
     let (logits, node) = lower(logits).into_parts();
     let mut gradient = contiguous(logits);
     let loss = kernels::cross_entropy(gradient.storage_mut(), vocab, &targets);
     let loss = flex(vec![loss as f32], [1]);
-    raise(match Op.prepare::<NoCheckpointing>([node]).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish(gradient, loss),
-        OpsKind::UnTracked(prep) => prep.finish(loss),
-    })
+    raise(
+        match Op
+            .prepare::<NoCheckpointing>([node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish(gradient, loss),
+            OpsKind::UnTracked(prep) => prep.finish(loss),
+        },
+    )
 }

@@ -3,7 +3,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 /// Numbers in -1..1 that differ everywhere.
 fn values(count: usize, salt: usize) -> Vec<f32> {
-    (0..count).map(|i| ((i * 7919 + salt * 104_729) % 2003) as f32 / 1001.5 - 1.0).collect()
+    (0..count)
+        .map(|i| ((i * 7919 + salt * 104_729) % 2003) as f32 / 1001.5 - 1.0)
+        .collect()
 }
 
 fn leaf<const D: usize>(shape: [usize; D], salt: usize) -> Tensor<D> {
@@ -14,7 +16,10 @@ fn leaf<const D: usize>(shape: [usize; D], salt: usize) -> Tensor<D> {
 fn close<const D: usize>(what: &str, a: Tensor<D>, b: Tensor<D>) {
     assert_eq!(a.dims(), b.dims(), "{what}");
     let (a, b) = (a.into_data(), b.into_data());
-    let worst = a.iter::<f32>().zip(b.iter::<f32>()).map(|(a, b)| (a - b).abs());
+    let worst = a
+        .iter::<f32>()
+        .zip(b.iter::<f32>())
+        .map(|(a, b)| (a - b).abs());
     let worst = worst.fold(0.0, |m, d| if d > m || d.is_nan() { d } else { m });
     assert!(worst < 2e-5, "{what} differs by {worst}");
 }
@@ -44,22 +49,43 @@ fn causal_softmax_is_softmax_of_what_may_be_seen() {
     let (groups, time) = (2, 19);
     let plain = |scores: Tensor<4>| {
         let mask: Vec<f32> = (0..groups * time * time)
-            .map(|i| if i % time > (i / time) % time { -1e9 } else { 0.0 })
+            .map(|i| {
+                if i % time > (i / time) % time {
+                    -1e9
+                } else {
+                    0.0
+                }
+            })
             .collect();
         let mask = TensorData::new(mask, [1, 1, groups * time, time]);
-        softmax(scores.mul_scalar(0.3) + Tensor::from_data(mask, &Device::flex().autodiff()), 3)
+        softmax(
+            scores.mul_scalar(0.3) + Tensor::from_data(mask, &Device::flex().autodiff()),
+            3,
+        )
     };
     let scores = leaf([2, 3, groups * time, time], 1);
     same(&scores, |x| super::causal_softmax(x, 0.3), plain);
     // A transposed view is not contiguous and must not be written to.
-    same(&scores.clone(), |x| super::causal_softmax(x * 1.0, 0.3), plain);
+    same(
+        &scores.clone(),
+        |x| super::causal_softmax(x * 1.0, 0.3),
+        plain,
+    );
 }
 
 #[test]
 fn swiglu_is_silu_times_up_by_both_inputs() {
     let (gate, up) = (leaf([3, 5, 20], 2), leaf([3, 5, 20], 3));
-    same(&gate, |x| super::swiglu(x, up.clone()), |x| silu(x) * up.clone());
-    same(&up, |x| super::swiglu(gate.clone(), x), |x| silu(gate.clone()) * x);
+    same(
+        &gate,
+        |x| super::swiglu(x, up.clone()),
+        |x| silu(x) * up.clone(),
+    );
+    same(
+        &up,
+        |x| super::swiglu(gate.clone(), x),
+        |x| silu(gate.clone()) * x,
+    );
 }
 
 #[test]
@@ -70,8 +96,16 @@ fn rms_norm_is_rms_norm_by_input_and_weight() {
         x * scale * weight.unsqueeze()
     };
     let fused = |x, weight| super::rms_norm::<3>(x, weight, 1e-5);
-    same(&x, |x| fused(x, weight.clone()), |x| plain(x, weight.clone()));
-    same(&weight, |weight| fused(x.clone(), weight), |weight| plain(x.clone(), weight));
+    same(
+        &x,
+        |x| fused(x, weight.clone()),
+        |x| plain(x, weight.clone()),
+    );
+    same(
+        &weight,
+        |weight| fused(x.clone(), weight),
+        |weight| plain(x.clone(), weight),
+    );
 }
 
 #[test]

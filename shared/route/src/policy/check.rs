@@ -144,75 +144,103 @@ impl Policy {
 
     /// Calls back with one representative of every distinguishable combination of facts.
     fn for_each_situation(&self, mut visit: impl FnMut(&Facts)) {
-        let mut all = vec![Facts::default()];
-        let mut vary = |values: &[&dyn Fn(&mut Facts)]| {
-            all = all
-                .iter()
-                .flat_map(|facts| {
-                    values.iter().map(move |set| {
-                        let mut facts = facts.clone();
-                        set(&mut facts);
-                        facts
-                    })
-                })
-                .collect();
-        };
-        vary(&[
-            &|f| f.stage = Stage::Start,
-            &|f| f.stage = Stage::Draft,
-            &|f| {
-                f.stage = Stage::End;
-            },
-        ]);
-        vary(
-            &[&|f| f.mode = Mode::Auto, &|f| f.mode = Mode::Device, &|f| {
-                f.mode = Mode::Cloud
-            }],
+        let last = self.cloud_tries;
+        let all = vary(
+            wishes_and_machines(),
+            &[
+                &|f| f.cloud_tries = 0,
+                &|f| f.cloud_tries = last.saturating_sub(1),
+                &|f| f.cloud_tries = last,
+            ],
         );
-        vary(&[&|f| f.private = false, &|f| f.private = true]);
-        vary(&[&|f| f.exact = false, &|f| f.exact = true]);
-        vary(&[
-            &|f| f.model = ModelState::Ready,
-            &|f| f.model = ModelState::Missing,
-            &|f| f.model = ModelState::Failed,
-        ]);
-        vary(&[&|f| f.fits_context = true, &|f| f.fits_context = false]);
-        vary(&[&|f| f.cloud = CloudState::Off, &|f| {
-            f.cloud = CloudState::Configured
-        }]);
-        vary(&[&|f| f.network = Network::Online, &|f| {
-            f.network = Network::Offline
-        }]);
-        vary(&[
-            &|f| f.fault = Fault::None,
-            &|f| f.fault = Fault::Device,
-            &|f| f.fault = Fault::CloudUnreachable,
-            &|f| f.fault = Fault::CloudInterrupted,
-            &|f| f.fault = Fault::CloudRefused,
-        ]);
-        vary(&[
-            &|f| f.cloud_tries = 0,
-            &|f| f.cloud_tries = self.cloud_tries - 1,
-            &|f| {
-                f.cloud_tries = self.cloud_tries;
-            },
-        ]);
         // No gate; a gate that has not spoken; sure; broken; hopeless but early; hopeless; unsure.
         let judged = |facts: &mut Facts, confidence, tokens| {
             (facts.confidence, facts.threshold, facts.tokens) = (confidence, Some(0.8), tokens);
         };
         let early = self.early.tokens;
-        vary(&[
-            &|_| {},
-            &|f| judged(f, None, early),
-            &|f| judged(f, Some(0.9), early),
-            &|f| judged(f, Some(f32::NAN), early),
-            &|f| judged(f, Some(0.0), early.saturating_sub(1)),
-            &|f| judged(f, Some(0.0), early),
-            &|f| judged(f, Some(0.79), early),
-        ]);
+        let all = vary(
+            all,
+            &[
+                &|_| {},
+                &|f| judged(f, None, early),
+                &|f| judged(f, Some(0.9), early),
+                &|f| judged(f, Some(f32::NAN), early),
+                &|f| judged(f, Some(0.0), early.saturating_sub(1)),
+                &|f| judged(f, Some(0.0), early),
+                &|f| judged(f, Some(0.79), early),
+            ],
+        );
         all.iter().for_each(&mut visit);
     }
+}
+
+type Change<'a> = &'a dyn Fn(&mut Facts);
+
+/// Every one of `all` with every one of the changes.
+fn vary(all: Vec<Facts>, changes: &[Change<'_>]) -> Vec<Facts> {
+    let changed = |facts: &Facts, change: Change<'_>| {
+        let mut facts = facts.clone();
+        change(&mut facts);
+        facts
+    };
+    all.iter()
+        .flat_map(|facts| changes.iter().map(|change| changed(facts, *change)))
+        .collect()
+}
+
+/// Every combination of what is wanted and of what works.
+fn wishes_and_machines() -> Vec<Facts> {
+    let all = vec![Facts::default()];
+    let all = vary(
+        all,
+        &[
+            &|f| f.stage = Stage::Start,
+            &|f| f.stage = Stage::Draft,
+            &|f| f.stage = Stage::End,
+        ],
+    );
+    let all = vary(
+        all,
+        &[&|f| f.mode = Mode::Auto, &|f| f.mode = Mode::Device, &|f| {
+            f.mode = Mode::Cloud
+        }],
+    );
+    let all = vary(all, &[&|f| f.private = false, &|f| f.private = true]);
+    let all = vary(all, &[&|f| f.exact = false, &|f| f.exact = true]);
+    let all = vary(
+        all,
+        &[
+            &|f| f.model = ModelState::Ready,
+            &|f| f.model = ModelState::Missing,
+            &|f| f.model = ModelState::Failed,
+        ],
+    );
+    let all = vary(
+        all,
+        &[&|f| f.fits_context = true, &|f| f.fits_context = false],
+    );
+    let all = vary(
+        all,
+        &[&|f| f.cloud = CloudState::Off, &|f| {
+            f.cloud = CloudState::Configured
+        }],
+    );
+    let all = vary(
+        all,
+        &[&|f| f.network = Network::Online, &|f| {
+            f.network = Network::Offline
+        }],
+    );
+    vary(
+        all,
+        &[
+            &|f| f.fault = Fault::None,
+            &|f| f.fault = Fault::Device,
+            &|f| f.fault = Fault::CloudUnreachable,
+            &|f| f.fault = Fault::CloudInterrupted,
+            &|f| f.fault = Fault::CloudRefused,
+        ],
+    )
 }
 
 #[cfg(test)]
