@@ -164,8 +164,9 @@ fn server(dev: bool) -> Result {
     say("Building the server");
     let mut cargo = cargo();
     if dev {
-        // With the whole workspace chosen, features are those of the tests: nothing is built twice.
-        run(cargo.args(["build", "--workspace", "--bin", "sprat"]))
+        // With the features of the tests, so that nothing is built twice.
+        let native = steps::NATIVE.split(' ');
+        run(cargo.arg("build").args(native).args(["--bin", "sprat"]))
     } else {
         run(cargo.args(["build", "--release", "--package", "sprat"]))
     }
@@ -354,5 +355,24 @@ mod tests {
             describe(command.args(["build", "--release"])),
             "cargo build --release"
         );
+    }
+
+    #[test]
+    fn a_server_is_ready_when_it_says_so() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            for answer in ["503 Service Unavailable", "200 OK"] {
+                let mut stream = listener.accept().unwrap().0;
+                let mut request = [0; 16];
+                stream.read_exact(&mut request).unwrap();
+                assert_eq!(&request, b"GET /readyz HTTP");
+                write!(stream, "HTTP/1.1 {answer}\r\n\r\n").unwrap();
+            }
+        });
+        assert!(!ready(address).unwrap());
+        assert!(ready(address).unwrap());
+        server.join().unwrap();
+        assert!(ready(address).is_err());
     }
 }

@@ -34,7 +34,6 @@ const STEPS: &[Step] = &[
     step("tests", tests),
     step("doc tests", doc_tests),
     step("documentation", documentation),
-    step("wgpu tests", wgpu_tests),
     step("CUDA type-check", cuda),
     step("engine modules", modules),
     step("engine lint", engine_lint),
@@ -141,28 +140,31 @@ fn format() -> Result {
     run_cargo("fmt --all --check")
 }
 
+/// With the GPU code in: one set of features for all native steps, so that nothing with burn in it
+/// is built twice.
+pub(crate) const NATIVE: &str = "--workspace --features sprat-model/wgpu";
+
 fn lint() -> Result {
-    run_cargo("clippy --workspace --all-targets -- -D warnings")
+    run_cargo(&format!("clippy {NATIVE} --all-targets -- -D warnings"))
 }
 
+/// The model's suite runs on the CPU and on a software GPU.
 fn tests() -> Result {
-    run_cargo("test --workspace --lib --bins --tests")
+    tools::vulkan()?;
+    run_cargo(&format!("test {NATIVE} --lib --bins --tests"))
 }
 
 fn doc_tests() -> Result {
-    run_cargo("test --workspace --doc")
+    run_cargo(&format!("test {NATIVE} --doc"))
 }
 
 fn documentation() -> Result {
     let mut cargo = cargo();
-    cargo.args(["doc", "--workspace", "--no-deps", "--quiet"]);
+    cargo
+        .arg("doc")
+        .args(NATIVE.split(' '))
+        .args(["--no-deps", "--quiet"]);
     crate::run(cargo.env("RUSTDOCFLAGS", "-D warnings"))
-}
-
-/// The model's tests once more, with the GPU code on a software device.
-fn wgpu_tests() -> Result {
-    tools::vulkan()?;
-    run_cargo("test --package sprat-model --features wgpu --tests")
 }
 
 /// That the CUDA build type-checks. `DOCS_RS` keeps a build script from fetching LLVM.

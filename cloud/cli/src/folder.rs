@@ -28,7 +28,10 @@ pub(crate) fn resolve(folder: &Path) -> Result<PathBuf> {
     }
     let latest = sprat_lab::train::latest(folder)?;
     latest.with_context(|| {
-        format!("{} has neither a config.json nor a checkpoint", folder.display())
+        format!(
+            "{} has neither a config.json nor a checkpoint",
+            folder.display()
+        )
     })
 }
 
@@ -64,6 +67,10 @@ pub(crate) fn read_weights(folder: &Path) -> Result<(ModelConfig, Vec<Tensor>)> 
 /// The weights of a folder, leaving out an optimizer's state.
 pub(crate) fn open_weights(folder: &Path) -> Result<ModelFolder> {
     let single = folder.join("model.safetensors");
-    let path = if single.is_file() { single } else { folder.to_owned() };
+    let path = if single.is_file() {
+        single
+    } else {
+        folder.to_owned()
+    };
     Ok(ModelFolder::open(&path)?)
 }

@@ -64,13 +64,20 @@ impl Attention {
         let [batch, time, _] = x.dims();
         let (kv, d) = (self.kv_heads, self.head_dim);
         let groups = self.heads / kv;
-        let q = self.rotated(self.q_proj.forward(x.clone()), self.heads, &self.q_norm, rope);
+        let q = self.rotated(
+            self.q_proj.forward(x.clone()),
+            self.heads,
+            &self.q_norm,
+            rope,
+        );
         let k = self.rotated(self.k_proj.forward(x.clone()), kv, &self.k_norm, rope);
         let v = self.split_heads(self.v_proj.forward(x), kv);
         #[cfg(all(feature = "train", feature = "flex"))]
         if cache.is_none() && crate::fused::usable(&q) {
             let scale = 1.0 / (d as f32).sqrt();
-            let scores = q.reshape([batch, kv, groups * time, d]).matmul(k.transpose());
+            let scores = q
+                .reshape([batch, kv, groups * time, d])
+                .matmul(k.transpose());
             let context = crate::fused::causal_softmax(scores, scale).matmul(v);
             return self.o_proj.forward(self.join_heads(context, time));
         }

@@ -1,5 +1,5 @@
 //! Private is a type. The cloud client takes only a [`Releasable`], and there is one way to get
-//! one: from an open conversation, by showing a [`Decision`](crate::policy::Decision) of the policy
+//! one: from an open conversation, by showing a [`Decision`] of the policy
 //! that sends this question to the cloud.
 //!
 //! ```text

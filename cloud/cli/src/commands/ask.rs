@@ -36,11 +36,21 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let model = load_pack(&args.model, args.device)?;
-    let message = Message { role: "user".to_owned(), content: args.question.clone() };
+    let message = Message {
+        role: "user".to_owned(),
+        content: args.question.clone(),
+    };
     let prompt = model.prompt(&[message])?;
-    let sampling =
-        Sampling { temperature: args.temperature, seed: args.seed, ..Sampling::default() };
-    let options = Options { sampling, max_tokens: args.max_tokens, ..Options::default() };
+    let sampling = Sampling {
+        temperature: args.temperature,
+        seed: args.seed,
+        ..Sampling::default()
+    };
+    let options = Options {
+        sampling,
+        max_tokens: args.max_tokens,
+        ..Options::default()
+    };
     let mut session = model.session();
     let mut generation = session.generate(&model, &prompt, options)?;
     let mut out = std::io::stdout();
@@ -50,7 +60,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         if args.tokens {
             let (logprob, margin, entropy) = (token.logprob, token.margin, token.entropy);
             let text = &token.text;
-            writeln!(out, "{:>6} {logprob:8.3} {margin:6.3} {entropy:6.3} {text:?}", token.id)?;
+            writeln!(
+                out,
+                "{:>6} {logprob:8.3} {margin:6.3} {entropy:6.3} {text:?}",
+                token.id
+            )?;
         } else {
             write!(out, "{}", token.text)?;
             out.flush()?;

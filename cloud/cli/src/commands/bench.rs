@@ -45,10 +45,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     let manifest = model.manifest();
-    println!("model    {} ({} parameters, {:?})", manifest.name, manifest.parameters, manifest.storage);
+    println!(
+        "model    {} ({} parameters, {:?})",
+        manifest.name, manifest.parameters, manifest.storage
+    );
     println!("load     {:.0} ms", load.as_secs_f64() * 1e3);
-    println!("prefill  {} tokens/s ({} tokens)", spread(&mut prefill), args.prompt);
-    println!("decode   {} tokens/s ({} tokens, median step)", spread(&mut decode), args.tokens);
+    println!(
+        "prefill  {} tokens/s ({} tokens)",
+        spread(&mut prefill),
+        args.prompt
+    );
+    println!(
+        "decode   {} tokens/s ({} tokens, median step)",
+        spread(&mut decode),
+        args.tokens
+    );
     if let Some(peak) = peak_memory() {
         println!("memory   {:.1} MB peak", peak as f64 / 1e6);
     }
@@ -59,9 +70,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn measure(model: &Model, args: &Args, salt: usize) -> Result<(f64, f64)> {
     // Other tokens each round, so that no cache can help.
     let vocab = model.config().vocab_size;
-    let prompt: Vec<u32> =
-        (0..args.prompt).map(|i| (100 + (i * 37 + salt * 101) % (vocab - 100)) as u32).collect();
-    let options = Options { max_tokens: args.tokens, ..Options::default() };
+    let prompt: Vec<u32> = (0..args.prompt)
+        .map(|i| (100 + (i * 37 + salt * 101) % (vocab - 100)) as u32)
+        .collect();
+    let options = Options {
+        max_tokens: args.tokens,
+        ..Options::default()
+    };
     let mut session = model.session();
     let start = Instant::now();
     let mut generation = session.generate(model, &prompt, options)?;

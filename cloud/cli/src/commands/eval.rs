@@ -47,19 +47,32 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let mut options = EvalOptions::new(args.models, args.device.open()?);
+    let models = args
+        .models
+        .iter()
+        .map(|model| crate::folder::resolve(model));
+    let models = models.collect::<Result<Vec<_>>>()?;
+    let mut options = EvalOptions::new(models, args.device.open()?);
     options.questions = args.questions;
     options.seed = args.seed;
     options.data_root = args.data;
     options.details = args.details;
     if !args.skills.is_empty() {
-        options.skills = args.skills.iter().map(|name| skill(name)).collect::<Result<_>>()?;
+        options.skills = args
+            .skills
+            .iter()
+            .map(|name| skill(name))
+            .collect::<Result<_>>()?;
     }
     if args.calibrate {
         let [pack] = options.models.as_slice() else {
             bail!("--calibrate takes one pack, not {}", options.models.len())
         };
-        let fit = FitOptions { alpha: args.alpha, delta: args.delta, ..FitOptions::default() };
+        let fit = FitOptions {
+            alpha: args.alpha,
+            delta: args.delta,
+            ..FitOptions::default()
+        };
         let gate = eval::calibrate(&pack.clone(), &fit, &options)?;
         println!("{}", serde_json::to_string_pretty(gate.fitted_on())?);
         return Ok(());
@@ -75,6 +88,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
 fn skill(name: &str) -> Result<Skill> {
     Skill::from_name(name).ok_or_else(|| {
         let known: Vec<_> = Skill::ALL.iter().map(|skill| skill.name()).collect();
-        anyhow::anyhow!("no skill is called {name:?}; there are {}", known.join(", "))
+        anyhow::anyhow!(
+            "no skill is called {name:?}; there are {}",
+            known.join(", ")
+        )
     })
 }

@@ -33,9 +33,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let open = |name: &str| {
         let path = folder::resolve(&root.join(name)).map_err(|e| e.to_string());
         let reader = path.and_then(|p| folder::open_weights(&p).map_err(|e| e.to_string()));
-        reader.map(|r| Box::new(r) as Box<dyn TensorReader>).map_err(|problem| {
-            sprat_merge::Error::Format { what: name.to_owned(), problem }
-        })
+        reader
+            .map(|r| Box::new(r) as Box<dyn TensorReader>)
+            .map_err(|problem| sprat_merge::Error::Format {
+                what: name.to_owned(),
+                problem,
+            })
     };
     let mut merge = sprat_merge::Merge::open(&recipe, open)?;
     if args.dry_run {
@@ -45,7 +48,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     if args.out.exists() {
-        bail!("{} exists; remove it or name another folder", args.out.display());
+        bail!(
+            "{} exists; remove it or name another folder",
+            args.out.display()
+        );
     }
     let mut tensors: Vec<folder::Tensor> = Vec::new();
     let report = merge.run(
@@ -55,8 +61,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         },
         |_| {},
     )?;
-    write(&args.out, &reference, &locate(recipe.tokenizer())?, &tensors, &text)?;
-    println!("{}: {} tensors by {}", args.out.display(), tensors.len(), report.method.name());
+    write(
+        &args.out,
+        &reference,
+        &locate(recipe.tokenizer())?,
+        &tensors,
+        &text,
+    )?;
+    println!(
+        "{}: {} tensors by {}",
+        args.out.display(),
+        tensors.len(),
+        report.method.name()
+    );
     Ok(())
 }
 
@@ -69,7 +86,10 @@ fn write(
     tensors: &[folder::Tensor],
     recipe: &str,
 ) -> Result<()> {
-    let name = out.file_name().context("the merge needs a folder name")?.to_string_lossy();
+    let name = out
+        .file_name()
+        .context("the merge needs a folder name")?
+        .to_string_lossy();
     let draft = out.with_file_name(format!("{name}.part"));
     if draft.exists() {
         std::fs::remove_dir_all(&draft)?;
@@ -84,7 +104,9 @@ fn write(
         }
     }
     std::fs::write(draft.join("merge.yml"), recipe)?;
-    let shapes = tensors.iter().map(|(name, shape, _)| (name.as_str(), shape.as_slice()));
+    let shapes = tensors
+        .iter()
+        .map(|(name, shape, _)| (name.as_str(), shape.as_slice()));
     let file = std::fs::File::create(draft.join("model.safetensors"))?;
     let file = std::io::BufWriter::new(file);
     let mut writer = sprat_merge::SafetensorsWriter::new(file, shapes, Dtype::Float32)?;

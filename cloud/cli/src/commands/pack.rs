@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use sprat_model::{DirSource, Manifest, Message, Model, PackContents, Storage, Tokenizer, write_pack};
+use sprat_model::{
+    DirSource, Manifest, Message, Model, PackContents, Storage, Tokenizer, write_pack,
+};
 
 use crate::device::DeviceName;
 use crate::folder;
@@ -68,7 +70,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         StorageName::F16 => Storage::F16,
         StorageName::Q8 => Storage::Q8,
     };
-    let name = args.out.file_name().context("the pack needs a folder name")?;
+    let name = args
+        .out
+        .file_name()
+        .context("the pack needs a folder name")?;
     let manifest = Manifest {
         format: sprat_model::FORMAT,
         name: name.to_string_lossy().into_owned(),
@@ -84,7 +89,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         calibration: None,
         check: None,
     };
-    let card = args.card.as_deref().map(std::fs::read).transpose().context("cannot read the card")?;
+    let card = args
+        .card
+        .as_deref()
+        .map(std::fs::read)
+        .transpose()
+        .context("cannot read the card")?;
     let contents = PackContents {
         manifest,
         config: &config,
@@ -122,8 +132,15 @@ fn add_check(pack: &Path, mut manifest: Manifest) -> Result<Manifest> {
     let device = DeviceName::Cpu.open()?;
     let model = pollster::block_on(Model::load(&source, &device, &mut |_| {}))
         .context("the pack that was written does not load")?;
-    let content = manifest.examples.first().cloned().unwrap_or_else(|| "Hello".to_owned());
-    let prompt = model.prompt(&[Message { role: "user".to_owned(), content }])?;
+    let content = manifest
+        .examples
+        .first()
+        .cloned()
+        .unwrap_or_else(|| "Hello".to_owned());
+    let prompt = model.prompt(&[Message {
+        role: "user".to_owned(),
+        content,
+    }])?;
     manifest.check = Some(pollster::block_on(model.make_check(&prompt, CHECK_TOKENS))?);
     manifest.save(pack)?;
     Ok(manifest)

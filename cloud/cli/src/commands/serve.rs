@@ -29,7 +29,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     web: Option<PathBuf>,
     /// Require this key as `Authorization: Bearer <key>` for /v1
-    #[arg(long, env = "SPRAT_API_KEY", hide_env_values = true, value_name = "KEY")]
+    #[arg(
+        long,
+        env = "SPRAT_API_KEY",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
     api_key: Option<String>,
     /// An origin whose pages may call /v1, such as https://example.org; may be repeated
     #[arg(long = "cors-origin", value_name = "ORIGIN")]
@@ -49,21 +54,33 @@ const DEFAULT_WEB: &str = "web/dist";
 pub(crate) fn run(args: Args) -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let colors = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colors);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colors);
     log.with_writer(std::io::stderr).init();
 
     let roots = match args.models.is_empty() {
-        true => DEFAULT_MODELS.iter().map(PathBuf::from).filter(|path| path.is_dir()).collect(),
+        true => DEFAULT_MODELS
+            .iter()
+            .map(PathBuf::from)
+            .filter(|path| path.is_dir())
+            .collect(),
         false => args.models,
     };
     let models = packs(&roots)?;
     if models.is_empty() {
         bail!(
             "no pack found in {}; name a pack or a folder of packs with --models",
-            if roots.is_empty() { DEFAULT_MODELS.join(" or ") } else { list(&roots) }
+            if roots.is_empty() {
+                DEFAULT_MODELS.join(" or ")
+            } else {
+                list(&roots)
+            }
         );
     }
-    let web = args.web.or_else(|| Some(PathBuf::from(DEFAULT_WEB)).filter(|path| path.is_dir()));
+    let web = args
+        .web
+        .or_else(|| Some(PathBuf::from(DEFAULT_WEB)).filter(|path| path.is_dir()));
     let mut config = ServeConfig {
         address: SocketAddr::new(args.host, args.port),
         device: match args.device {
@@ -79,8 +96,16 @@ pub(crate) fn run(args: Args) -> Result<()> {
     };
     config.limits.requests = args.max_requests;
     config.limits.max_tokens = args.max_tokens;
-    let names: Vec<_> = config.models.iter().filter_map(|path| path.file_name()).collect();
-    let names = names.iter().map(|name| name.to_string_lossy()).collect::<Vec<_>>().join(", ");
+    let names: Vec<_> = config
+        .models
+        .iter()
+        .filter_map(|path| path.file_name())
+        .collect();
+    let names = names
+        .iter()
+        .map(|name| name.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(", ");
     let runtime = tokio::runtime::Runtime::new().context("cannot start the server's threads")?;
     runtime.block_on(sprat_service::serve(config, move |address| {
         let mut out = std::io::stdout();
@@ -105,8 +130,10 @@ fn packs(roots: &[PathBuf]) -> Result<Vec<PathBuf>> {
         }
         let entries = std::fs::read_dir(root)
             .with_context(|| format!("cannot look for packs in {}", root.display()))?;
-        let mut inside: Vec<_> =
-            entries.filter_map(|e| Some(e.ok()?.path())).filter(|path| is_pack(path)).collect();
+        let mut inside: Vec<_> = entries
+            .filter_map(|e| Some(e.ok()?.path()))
+            .filter(|path| is_pack(path))
+            .collect();
         inside.sort();
         found.extend(inside);
     }
@@ -114,5 +141,9 @@ fn packs(roots: &[PathBuf]) -> Result<Vec<PathBuf>> {
 }
 
 fn list(paths: &[PathBuf]) -> String {
-    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+    paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
-use sprat_lab::train::{self, Recipe, TrainOptions};
+use sprat_lab::train::{self, Recipe, Report, Show, TrainOptions};
 
 use crate::device::DeviceName;
 
@@ -37,13 +37,10 @@ pub(crate) struct Args {
     smoke: bool,
 }
 
-/// The recipe of `--smoke`; it needs no data folder.
-const SMOKE: &str = "cloud/lab/recipes/smoke.toml";
-
 pub(crate) fn run(args: Args) -> Result<()> {
     let path = match (args.recipe, args.smoke) {
         (Some(path), false) => path,
-        (None, true) => PathBuf::from(SMOKE),
+        (None, true) => return smoke(args.out, args.device),
         _ => bail!("give either a recipe or --smoke"),
     };
     let recipe = Recipe::read(&path)?;
@@ -53,7 +50,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
     options.data_root = args.data;
     options.resume = args.resume;
     options.minutes = args.minutes;
-    options.init = args.init.map(|folder| crate::folder::resolve(&folder)).transpose()?;
+    options.init = args
+        .init
+        .map(|folder| crate::folder::resolve(&folder))
+        .transpose()?;
     let stop: Arc<AtomicBool> = options.stop.clone();
     ctrlc::set_handler(move || {
         // The second time is meant.
@@ -64,10 +64,24 @@ pub(crate) fn run(args: Args) -> Result<()> {
     })
     .context("cannot catch Ctrl-C")?;
     let report = train::run(options)?;
+    describe(&report);
+    Ok(())
+}
+
+fn smoke(out: Option<PathBuf>, device: DeviceName) -> Result<()> {
+    let out = out.unwrap_or_else(|| PathBuf::from("runs/smoke"));
+    let report = train::smoke(&out, &device.open()?, Show::Auto)?;
+    describe(&report);
+    println!("the loss fell, and a run stopped half-way and resumed gave the same losses");
+    Ok(())
+}
+
+fn describe(report: &Report) {
     for skipped in &report.skipped {
         eprintln!("skipped: {skipped}");
     }
-    let loss = report.validations.last().map(|(_, loss)| format!(", validation loss {loss:.4}"));
+    let loss = report.validations.last();
+    let loss = loss.map(|(_, loss)| format!(", validation loss {loss:.4}"));
     println!(
         "{}: {} parameters, {} steps, {} tokens in {:.0} s{}{}",
         report.checkpoint.display(),
@@ -76,7 +90,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
         report.tokens,
         report.seconds,
         loss.unwrap_or_default(),
-        if report.finished { "" } else { "; not finished, go on with --resume" }
+        if report.finished {
+            ""
+        } else {
+            "; not finished, go on with --resume"
+        }
     );
-    Ok(())
 }

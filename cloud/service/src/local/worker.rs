@@ -9,7 +9,7 @@ use std::time::Instant;
 use sprat_model::{DirSource, Error, LoadStage, Model, Options};
 use tokio::sync::oneshot;
 
-use super::slots::{Slot, Slots};
+use super::slots::Slots;
 use super::{Command, Pack, device};
 use crate::{
     Alternative, Device, EngineError, EngineState, Event, Finish, Job, JobSink, Sampling,
@@ -179,10 +179,8 @@ async fn generate(
             context,
         });
     }
-    let Slot {
-        session, tokens, ..
-    } = slots.pick(model, &prompt);
-    tokens.clone_from(&prompt);
+    let slot = slots.pick(model, &prompt);
+    let (session, conversation) = slot.parts();
     let mut generation = session
         .generate(model, &prompt, options(job))
         .map_err(|error| explain(&error))?;
@@ -205,7 +203,7 @@ async fn generate(
         if token.logprob.is_nan() {
             return Err(EngineError::NotANumber);
         }
-        tokens.push(token.id);
+        conversation.push(token.id);
         let top = token
             .top
             .into_iter()
