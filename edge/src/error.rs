@@ -172,11 +172,23 @@ impl Error {
             Model::WarmUp { .. } | Model::LogitsNotFinite { .. } if gpu => {
                 Self::WebgpuUnavailable(text)
             }
-            Model::Device(_) if gpu => Self::WebgpuLost(text),
-            Model::Device(_) => Self::Internal(text),
+            Model::Device(reason) if gpu => Self::WebgpuLost(one_line(&reason)),
+            Model::Device(reason) => Self::Internal(one_line(&reason)),
             _ => Self::ModelCorrupt(text),
         }
     }
+}
+
+/// The causes in a driver's report, without its backtrace.
+fn one_line(report: &str) -> String {
+    let mut causes: Vec<&str> = report
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Backtrace"))
+        .filter(|line| !line.is_empty() && *line != "Caused by:")
+        .collect();
+    causes.dedup();
+    causes.join(": ")
 }
 
 /// A failure as it crosses to JavaScript, with what was already answered.
@@ -204,5 +216,40 @@ impl From<&Error> for Failure {
             partial: String::new(),
             receipt: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drivers_report_becomes_one_line() {
+        let report =
+            "It failed\nCaused by:\n  It failed\nCaused by:\n  no buffer\nBacktrace:\nnone";
+        let error = Error::from_model(sprat_model::Error::Device(report.into()), true);
+        assert_eq!(error, Error::WebgpuLost("It failed: no buffer".into()));
+    }
+
+    #[test]
+    fn what_the_cpu_can_cure_is_told_apart() {
+        let warm_up = || sprat_model::Error::WarmUp {
+            reason: "other tokens".into(),
+        };
+        assert_eq!(
+            Error::from_model(warm_up(), true).code(),
+            "webgpu_unavailable"
+        );
+        assert_eq!(Error::from_model(warm_up(), false).code(), "model_corrupt");
+    }
+
+    #[test]
+    fn an_earlier_failure_keeps_its_words_and_only_known_codes() {
+        let error = Error::earlier("network", "cannot fetch it".into());
+        assert_eq!(
+            (error.code(), error.to_string().as_str()),
+            ("network", "cannot fetch it")
+        );
+        assert_eq!(Error::earlier("made-up", String::new()).code(), "internal");
     }
 }

@@ -202,6 +202,10 @@ async fn generate(
         Either::Left((Err(error), _)) => error,
         Either::Right((reason, _)) => Error::WebgpuLost(reason),
     };
+    if let Error::WebgpuLost(reason) = &error {
+        // A failure often shows here before the browser says anything.
+        loaded.engine.report_lost(reason.clone());
+    }
     // Nobody may be listening any more.
     let _ = steps.send(Err(error)).await;
 }
