@@ -140,17 +140,14 @@ fn format() -> Result {
     run_cargo("fmt --all --check")
 }
 
-/// With the GPU code in: one set of features for all native steps, so that nothing with burn in it
-/// is built twice.
-pub(crate) const NATIVE: &str = "--workspace --features sprat-model/wgpu";
+/// One set of features for all native steps, so that nothing with burn in it is built twice.
+pub(crate) const NATIVE: &str = "--workspace";
 
 fn lint() -> Result {
     run_cargo(&format!("clippy {NATIVE} --all-targets -- -D warnings"))
 }
 
-/// The model's suite runs on the CPU and on a software GPU.
 fn tests() -> Result {
-    tools::vulkan()?;
     run_cargo(&format!("test {NATIVE} --lib --bins --tests"))
 }
 
@@ -248,6 +245,7 @@ fn server() -> Result {
 
 /// The page in a real headless Chromium, against the real server.
 fn browser_tests() -> Result {
+    tools::vulkan()?;
     tools::chromium()?;
     tools::npm_install("tests/browser", "they drive the browser in its tests")?;
     let root = env::current_dir()?;

@@ -274,7 +274,7 @@ pub(crate) fn vulkan() -> Result {
     }
     apt(
         &["mesa-vulkan-drivers", "libvulkan1"],
-        "the GPU code is tested on its software device",
+        "the browser's GPU code is tested on a software device",
     )
 }
 

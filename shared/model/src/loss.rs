@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 
-/// Cross entropy in nats, summed over rows: -ln softmax(logits)[target] for logits
+/// Cross entropy in nats, summed over rows: `-ln softmax(logits)[target]` for logits
 /// `[rows, vocab]` and token ids `[rows, 1]`, as a tensor `[1]`.
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tensor<1> {
     #[cfg(all(feature = "train", feature = "flex"))]

@@ -36,7 +36,7 @@ pub(crate) struct Args {
         value_name = "KEY"
     )]
     api_key: Option<String>,
-    /// An origin whose pages may call /v1, such as https://example.org; may be repeated
+    /// An origin whose pages may call /v1, such as <https://example.org>; may be repeated
     #[arg(long = "cors-origin", value_name = "ORIGIN")]
     cors_origins: Vec<String>,
     /// Requests that may run or wait at once; the next is answered 429
