@@ -201,6 +201,7 @@ pub enum Storage {
 }
 
 /// One encoded tensor: what safetensors needs to write it.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) struct Encoded {
     pub(crate) name: String,
     pub(crate) dtype: Dtype,
@@ -209,6 +210,7 @@ pub(crate) struct Encoded {
 }
 
 /// Encodes one tensor for storage. A matrix whose rows are no multiple of [`BLOCK`] stays f16.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn encode(
     name: &str,
     shape: &[usize],
@@ -250,6 +252,7 @@ pub(crate) fn encode(
 
 /// Symmetric 8-bit blocks: scale = max|w| / 127, rounded to f16 before it divides, so that what is
 /// stored is what was used.
+#[cfg(not(target_arch = "wasm32"))]
 fn quantize(values: &[f32]) -> (Vec<u8>, Vec<f32>) {
     let mut quants = Vec::with_capacity(values.len());
     let mut scales = Vec::with_capacity(values.len() / BLOCK);
