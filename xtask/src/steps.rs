@@ -140,14 +140,16 @@ fn format() -> Result {
     run_cargo("fmt --all --check")
 }
 
-/// One set of features for all native steps, so that nothing with burn in it is built twice.
-pub(crate) const NATIVE: &str = "--workspace";
+/// One set of features for all native steps, so that nothing with burn in it is built twice. With
+/// wgpu, so that the model's suite runs on it too.
+pub(crate) const NATIVE: &str = "--workspace --features sprat/wgpu";
 
 fn lint() -> Result {
     run_cargo(&format!("clippy {NATIVE} --all-targets -- -D warnings"))
 }
 
 fn tests() -> Result {
+    tools::vulkan()?;
     run_cargo(&format!("test {NATIVE} --lib --bins --tests"))
 }
 

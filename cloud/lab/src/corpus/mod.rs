@@ -51,11 +51,6 @@ const SETS: &[(&str, &str, Reader)] = &[
         "llms_from_scratch_instr/ch07/01_main-chapter-code",
         talk::instructions,
     ),
-    (
-        "self_instruct_seeds",
-        "self_instruct_seeds/data",
-        talk::seed_tasks,
-    ),
 ];
 
 /// The names of all sets, for error messages.

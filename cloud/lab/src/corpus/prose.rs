@@ -86,12 +86,20 @@ pub(super) fn storybooks(folder: &Path) -> Result<Vec<Document>> {
     let mut documents = Vec::new();
     for path in files(folder, "md")? {
         let story = text(&path)?;
-        let lines = story
-            .lines()
-            .filter(|line| !line.starts_with("* "))
-            .map(|line| clean(line.trim_start_matches('#')))
-            .filter(|line| !line.is_empty());
-        let story = lines.collect::<Vec<_>>().join("\n");
+        // A page begins with a line of "##"; the lines within one are broken to fit a picture.
+        let mut pages = Vec::new();
+        for line in story.lines().filter(|line| !line.starts_with("* ")) {
+            match (line.strip_prefix('#'), pages.last_mut()) {
+                (None, Some(page)) => *page = format!("{page} {line}"),
+                (Some(title), _) => pages.push(title.trim_start_matches('#').to_owned()),
+                (None, None) => pages.push(line.to_owned()),
+            }
+        }
+        let pages = pages.iter().map(|page| clean(page));
+        let story = pages
+            .filter(|page| !page.is_empty())
+            .collect::<Vec<_>>()
+            .join("\n");
         if is_english(&story) && story.len() > 100 {
             documents.push(Document::Text(story));
         }
@@ -197,6 +205,8 @@ pub(super) fn glosses(folder: &Path) -> Result<Vec<Document>> {
 
 #[derive(Deserialize)]
 struct Country {
+    /// Absent for what is no country (the European Union): nothing is said about it.
+    #[serde(default)]
     name: String,
     #[serde(default)]
     capital: Option<String>,

@@ -91,17 +91,18 @@ pub(super) fn chitchat(folder: &Path) -> Result<Vec<Document>> {
 
 #[derive(Deserialize)]
 struct Chatterbot {
-    conversations: Vec<Vec<serde_yaml_ng::Value>>,
+    conversations: Vec<serde_yaml_ng::Value>,
 }
 
 /// The first two turns of each; later lines are other answers in some files, turns in others.
+/// A conversation that is no list (the set has a slip of indentation) is left out.
 pub(super) fn chatterbot(folder: &Path) -> Result<Vec<Document>> {
     let mut documents = Vec::new();
     for path in files(folder, "yml")? {
         let file: Chatterbot = serde_yaml_ng::from_str(&text(&path)?)
             .map_err(|error| Error::format(&path, error.to_string()))?;
         documents.extend(file.conversations.iter().filter_map(|turns| {
-            let [question, answer, ..] = turns.as_slice() else {
+            let [question, answer, ..] = turns.as_sequence()?.as_slice() else {
                 return None;
             };
             pair(question.as_str()?, answer.as_str()?)
@@ -250,29 +251,6 @@ pub(super) fn instructions(folder: &Path) -> Result<Vec<Document>> {
         .iter()
         .filter_map(|task| instructed(&task.instruction, &task.input, &task.output))
         .collect())
-}
-
-#[derive(Deserialize)]
-struct SeedTask {
-    instruction: String,
-    instances: Vec<Instance>,
-}
-
-#[derive(Deserialize)]
-struct Instance {
-    input: String,
-    output: String,
-}
-
-/// The short ones of the hand-written seed tasks.
-pub(super) fn seed_tasks(folder: &Path) -> Result<Vec<Document>> {
-    let tasks: Vec<SeedTask> = json_lines(&folder.join("seed_tasks.jsonl"))?;
-    let documents = tasks.iter().flat_map(|task| {
-        let instances = task.instances.iter();
-        instances
-            .filter_map(|instance| instructed(&task.instruction, &instance.input, &instance.output))
-    });
-    Ok(documents.collect())
 }
 
 /// Two questions per common word: what it means, and which of two words a meaning belongs to.

@@ -10,7 +10,7 @@ fn write(root: &Path, path: &str, content: &str) {
 fn tiny_root() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     let page =
-        "The goat went up the hill and came down again with a blue flower.\n\n##\n".repeat(3);
+        "The goat went up the hill and\ncame down again with a blue flower.\n\n##\n".repeat(3);
     write(
         root.path(),
         "storybooks_ccby/x/1.md",
@@ -55,7 +55,7 @@ fn tiny_root() -> tempfile::TempDir {
     write(
         root.path(),
         "chatterbot_corpus/english/a.yml",
-        "conversations:\n- - Are goats good?\n  - Yes.\n- - Year?\n  - 1963\n",
+        "conversations:\n- - Are goats good?\n  - Yes.\n- - Year?\n  - 1963\n- No list\n",
     );
     write(
         root.path(),
@@ -80,11 +80,6 @@ fn tiny_root() -> tempfile::TempDir {
         "llms_from_scratch_instr/ch07/01_main-chapter-code/instruction-data.json",
         "[{\"instruction\":\"Name a goat.\",\"input\":\"\",\"output\":\"Bob.\"}]",
     );
-    write(
-        root.path(),
-        "self_instruct_seeds/data/seed_tasks.jsonl",
-        "{\"instruction\":\"Name it.\",\"instances\":[{\"input\":\"goat\",\"output\":\"Bob\"}]}\n",
-    );
     root
 }
 
@@ -101,6 +96,12 @@ fn every_set_is_read() {
         panic!()
     };
     assert_eq!(books.len(), 1, "only the plain books are read");
+    let Read::Documents(stories) = read("storybooks_ccby", Some(root.path()), 0, 1).unwrap() else {
+        panic!()
+    };
+    let page = "The goat went up the hill and came down again with a blue flower.";
+    let story = format!("The Goat\n{page}\n{page}\n{page}");
+    assert_eq!(stories, [Document::Text(story)], "a page is one line");
 }
 
 #[test]

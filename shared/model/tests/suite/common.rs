@@ -7,18 +7,21 @@ use sprat_model::{Device, MANIFEST, Manifest, MemorySource, ModelConfig, PackFil
 /// Every backend compiled in, with its name. wgpu takes a software adapter, so that the suite
 /// needs no GPU; `SPRAT_TEST_GPU=1` takes the machine's own.
 pub(crate) fn devices() -> Vec<(&'static str, Device)> {
-    let mut devices = vec![("flex", Device::flex())];
-    #[cfg(feature = "wgpu")]
-    {
-        let kind = match std::env::var_os("SPRAT_TEST_GPU") {
-            Some(_) => burn::tensor::DeviceKind::DefaultDevice,
-            None => burn::tensor::DeviceKind::Cpu,
-        };
-        devices.push(("wgpu", Device::wgpu(kind)));
+    Vec::from([
+        ("flex", Device::flex()),
+        #[cfg(feature = "wgpu")]
+        ("wgpu", Device::wgpu(wgpu_adapter())),
+        #[cfg(feature = "cuda")]
+        ("cuda", Device::cuda(0)),
+    ])
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu_adapter() -> burn::tensor::DeviceKind {
+    match std::env::var_os("SPRAT_TEST_GPU") {
+        Some(_) => burn::tensor::DeviceKind::DefaultDevice,
+        None => burn::tensor::DeviceKind::Cpu,
     }
-    #[cfg(feature = "cuda")]
-    devices.push(("cuda", Device::cuda(0)));
-    devices
 }
 
 /// A folder of golden files, made by the script in it.
