@@ -2,23 +2,39 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use sprat_merge::{ModelFolder, TensorReader};
-use sprat_model::{DirSource, MANIFEST, Model, ModelConfig};
+use anyhow::{Context, Result};
+use sprat_merge::ModelFolder;
+use sprat_model::{Decoder, DirSource, MANIFEST, Model, ModelConfig};
 
 use crate::device::DeviceName;
 
-/// Loads a pack.
-pub(crate) fn load_pack(folder: &Path, device: DeviceName) -> Result<Model> {
-    if !folder.join(MANIFEST).exists() {
-        bail!(
-            "{} is not a pack: it has no {MANIFEST}. Make one of a model folder with `sprat pack`",
-            folder.display()
-        );
+/// Loads a pack, or a Hugging Face folder as it is.
+pub(crate) fn load_model(folder: &Path, device: DeviceName) -> Result<Model> {
+    let device = device.open()?;
+    let model = if folder.join(MANIFEST).exists() {
+        let source = DirSource(folder.to_owned());
+        pollster::block_on(Model::load(&source, &device, &mut |_| {}))
+    } else {
+        sprat_model::ModelFolder::open(folder)
+            .and_then(|folder| Model::from_folder(&folder, &device))
+    };
+    model.with_context(|| format!("cannot load the model {}", folder.display()))
+}
+
+/// The config and decoder of a pack or a Hugging Face folder; the latter needs no tokenizer.
+pub(crate) fn load_decoder(folder: &Path, device: DeviceName) -> Result<(ModelConfig, Decoder)> {
+    if folder.join(MANIFEST).exists() {
+        let model = load_model(folder, device)?;
+        return Ok((model.config().clone(), model.decoder().clone()));
     }
-    let source = DirSource(folder.to_owned());
-    pollster::block_on(Model::load(&source, &device.open()?, &mut |_| {}))
-        .with_context(|| format!("cannot load the pack {}", folder.display()))
+    let load = || {
+        let source = sprat_model::ModelFolder::open(folder)?;
+        let config = source.config().clone();
+        let mut tensors = source.load_tensors(&device.open()?)?;
+        let decoder = Decoder::from_tensors(&config, &mut tensors)?;
+        anyhow::Ok((config, decoder))
+    };
+    load().with_context(|| format!("cannot load the model {}", folder.display()))
 }
 
 /// The newest checkpoint when `folder` is a training run, else `folder` itself.
@@ -39,29 +55,6 @@ pub(crate) fn resolve(folder: &Path) -> Result<PathBuf> {
 pub(crate) fn read(folder: &Path, file: &str) -> Result<Vec<u8>> {
     let path = folder.join(file);
     std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
-}
-
-/// Name, shape and values of one tensor.
-pub(crate) type Tensor = (String, Vec<usize>, Vec<f32>);
-
-/// A folder's config and tensors: the config's tensors, in the config's order.
-pub(crate) fn read_weights(folder: &Path) -> Result<(ModelConfig, Vec<Tensor>)> {
-    let config = ModelConfig::from_json(&read(folder, "config.json")?)
-        .with_context(|| format!("{}", folder.display()))?;
-    let mut reader = open_weights(folder)?;
-    let mut tensors = Vec::new();
-    for (name, shape) in config.tensors() {
-        let actual = reader.shape(&name);
-        if actual.as_ref() != Some(&shape) {
-            bail!(
-                "{}: tensor {name} is {actual:?}, config.json implies {shape:?}",
-                folder.display()
-            );
-        }
-        let values = reader.read(&name)?;
-        tensors.push((name, shape, values));
-    }
-    Ok((config, tensors))
 }
 
 /// The weights of a folder, leaving out an optimizer's state.

@@ -4,6 +4,7 @@
 mod commands;
 mod device;
 mod folder;
+mod memory;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,14 @@ enum Command {
     Serve(commands::serve::Args),
     /// Ask a model one question in the terminal
     Ask(commands::ask::Args),
+    /// List the families of models that run, one model_type per line
+    Families,
+    /// Print the logits after some tokens, as JSON
+    Logits(commands::inspect::LogitsArgs),
+    /// Print the prompt that a model's chat template makes of messages
+    Render(commands::inspect::RenderArgs),
+    /// Print the token ids of a text, as JSON
+    Tokenize(commands::inspect::TokenizeArgs),
     /// Make a pack of a model folder: what pages load and the server serves
     Pack(commands::pack::Args),
     /// Train a model by a recipe
@@ -39,6 +48,10 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => commands::serve::run(args),
         Command::Ask(args) => commands::ask::run(&args),
+        Command::Families => commands::inspect::families(),
+        Command::Logits(args) => commands::inspect::logits(&args),
+        Command::Render(args) => commands::inspect::render(&args),
+        Command::Tokenize(args) => commands::inspect::tokenize(&args),
         Command::Pack(args) => commands::pack::run(&args),
         Command::Train(args) => commands::train::run(args),
         Command::Merge(args) => commands::merge::run(&args),

@@ -1,11 +1,13 @@
 //! Grouped-query attention with rotary positions (arXiv 2305.13245).
 
 use burn::module::Module;
+use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::cache::LayerCache;
-use crate::layers::{Linear, RmsNorm};
+use crate::cache::Rows;
+use crate::config::{AttentionConfig, QkNorm};
+use crate::layers::{Linear, RmsNorm, Shapes, Weights, normed};
+use crate::pass::Pass;
 use crate::rope::Rope;
 use crate::weights::Path;
 use crate::{Error, ModelConfig};
@@ -19,27 +21,71 @@ pub(crate) struct Attention {
     o_proj: Linear,
     q_norm: Option<RmsNorm>,
     k_norm: Option<RmsNorm>,
-    heads: usize,
-    kv_heads: usize,
-    head_dim: usize,
+    #[module(skip)]
+    config: AttentionConfig,
+}
+
+impl AttentionConfig {
+    /// Widths of queries and of keys or values, all heads together.
+    fn widths(&self) -> (usize, usize) {
+        (self.heads * self.head_dim, self.kv_heads * self.head_dim)
+    }
+
+    /// Widths of the norms of queries and keys.
+    fn norm_widths(&self) -> Option<(usize, usize)> {
+        match self.qk_norm {
+            QkNorm::None => None,
+            QkNorm::Head => Some((self.head_dim, self.head_dim)),
+            QkNorm::Full => Some(self.widths()),
+        }
+    }
+
+    /// Names and shapes of the tensors below the layer's `self_attn`.
+    pub(crate) fn shapes(&self, model: &ModelConfig) -> Shapes {
+        let (h, (q, kv), names) = (model.hidden_size, self.widths(), model.names());
+        let mut all = Vec::new();
+        match self.fused {
+            true => Linear::shapes("qkv_proj", q + 2 * kv, h, self.qkv_bias, &mut all),
+            false => {
+                for (name, out) in [("q_proj", q), ("k_proj", kv), ("v_proj", kv)] {
+                    Linear::shapes(name, out, h, self.qkv_bias, &mut all);
+                }
+            }
+        }
+        Linear::shapes(names.attention_output, h, q, self.output_bias, &mut all);
+        if let Some((q, k)) = self.norm_widths() {
+            all.push((format!("{}.weight", names.q_norm), vec![q]));
+            all.push((format!("{}.weight", names.k_norm), vec![k]));
+        }
+        all
+    }
 }
 
 impl Attention {
-    pub(crate) fn load(config: &ModelConfig, mut path: Path<'_>) -> Result<Self, Error> {
-        let (h, d) = (config.hidden_size, config.head_dim);
-        let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
-        let mut linear = |name: &str, out: usize, input: usize, bias: bool| {
-            Linear::load(out, input, bias, path.join(name))
+    pub(crate) fn load(
+        model: &ModelConfig,
+        config: AttentionConfig,
+        mut path: Path<'_>,
+    ) -> Result<Self, Error> {
+        let (h, (q, kv), names) = (model.hidden_size, config.widths(), model.names());
+        let bias = config.qkv_bias;
+        let [q_proj, k_proj, v_proj] = match config.fused {
+            true => Linear::load_parts([q, kv, kv], h, bias, path.join("qkv_proj"))?,
+            false => [
+                Linear::load(q, h, bias, path.join("q_proj"))?,
+                Linear::load(kv, h, bias, path.join("k_proj"))?,
+                Linear::load(kv, h, bias, path.join("v_proj"))?,
+            ],
         };
-        let q_proj = linear("q_proj", heads * d, h, config.qkv_bias)?;
-        let k_proj = linear("k_proj", kv_heads * d, h, config.qkv_bias)?;
-        let v_proj = linear("v_proj", kv_heads * d, h, config.qkv_bias)?;
-        let o_proj = linear("o_proj", h, heads * d, config.output_bias)?;
-        let mut norm = |name: &str| match config.qk_norm {
-            true => RmsNorm::load(d, config.rms_norm_eps, path.join(name)).map(Some),
-            false => Ok(None),
+        let output = path.join(names.attention_output);
+        let o_proj = Linear::load(h, q, config.output_bias, output)?;
+        let (q_norm, k_norm) = match config.norm_widths() {
+            None => (None, None),
+            Some((q, k)) => (
+                Some(RmsNorm::load(model, q, path.join(names.q_norm))?),
+                Some(RmsNorm::load(model, k, path.join(names.k_norm))?),
+            ),
         };
-        let (q_norm, k_norm) = (norm("q_norm")?, norm("k_norm")?);
         Ok(Self {
             q_proj,
             k_proj,
@@ -47,55 +93,43 @@ impl Attention {
             o_proj,
             q_norm,
             k_norm,
-            heads,
-            kv_heads,
-            head_dim: d,
+            config,
         })
     }
 
-    /// `x` `[batch, time, hidden]`. With a cache, its first `start` positions come before `x` and
+    /// `x` `[batch, time, hidden]`. With a cache, the positions before the pass come from it, and
     /// the new keys and values are appended to it.
-    pub(crate) fn forward(
-        &self,
-        x: Tensor<3>,
-        rope: &Rope,
-        cache: Option<(&mut LayerCache, usize)>,
-    ) -> Tensor<3> {
+    pub(crate) fn forward(&self, x: Tensor<3>, pass: &Pass, cache: Option<&mut Rows>) -> Tensor<3> {
         let [batch, time, _] = x.dims();
-        let (kv, d) = (self.kv_heads, self.head_dim);
-        let groups = self.heads / kv;
-        let q = self.rotated(
-            self.q_proj.forward(x.clone()),
-            self.heads,
-            &self.q_norm,
-            rope,
-        );
+        let AttentionConfig {
+            heads,
+            kv_heads: kv,
+            head_dim: d,
+            scale,
+            window,
+            ..
+        } = self.config;
+        let groups = heads / kv;
+        let rope = self.config.rope.map(|rope| &pass.ropes[rope]);
+        let q = self.rotated(self.q_proj.forward(x.clone()), heads, &self.q_norm, rope);
         let k = self.rotated(self.k_proj.forward(x.clone()), kv, &self.k_norm, rope);
         let v = self.split_heads(self.v_proj.forward(x), kv);
-        #[cfg(all(feature = "train", feature = "flex"))]
-        if cache.is_none() && crate::fused::usable(&q) {
-            let scale = 1.0 / (d as f32).sqrt();
-            let scores = q
-                .reshape([batch, kv, groups * time, d])
-                .matmul(k.transpose());
-            let context = crate::fused::causal_softmax(scores, scale).matmul(v);
-            return self.o_proj.forward(self.join_heads(context, time));
-        }
-        let (k, v, start) = match cache {
-            Some((cache, start)) => {
-                let (k, v) = cache.append(k, v, start);
-                (k, v, start)
-            }
-            None => (k, v, 0),
-        };
-
         // Query heads of one group lie side by side: stacking them along time lets one product
         // serve the group, without repeating keys and values.
-        let scale = 1.0 / (d as f64).sqrt();
-        let q = q.mul_scalar(scale).reshape([batch, kv, groups * time, d]);
-        let mut scores = q.matmul(k.transpose());
-        if time > 1 {
-            let mask = causal_mask(time, start, groups, &scores.device());
+        let q = q.reshape([batch, kv, groups * time, d]);
+        #[cfg(all(feature = "train", feature = "flex"))]
+        if cache.is_none() && window.is_none() && crate::fused::usable(&q) {
+            let scores = q.matmul(k.transpose());
+            let context = crate::fused::causal_softmax(scores, scale as f32).matmul(v);
+            return self.o_proj.forward(self.join_heads(context, time));
+        }
+        let first = pass.first_key(window);
+        let (k, v) = match cache {
+            Some(cache) => cache.append(k, v, pass.start, first),
+            None => (k, v),
+        };
+        let mut scores = q.mul_scalar(scale).matmul(k.transpose());
+        if let Some(mask) = pass.mask(window, groups) {
             scores = scores + mask;
         }
         let context = softmax(scores, 3).matmul(v);
@@ -108,70 +142,56 @@ impl Attention {
         x: Tensor<3>,
         heads: usize,
         norm: &Option<RmsNorm>,
-        rope: &Rope,
+        rope: Option<&Rope>,
     ) -> Tensor<4> {
-        #[cfg(all(feature = "train", feature = "flex"))]
-        if crate::fused::usable(&x) {
-            let [batch, time, _] = x.dims();
-            let x = norm_heads(norm, x.reshape([batch, time, heads, self.head_dim]));
-            return crate::fused::rotate_heads(x, rope.cos.clone(), rope.sin.clone());
+        let [batch, time, _] = x.dims();
+        let d = self.config.head_dim;
+        let x = match self.config.qk_norm {
+            QkNorm::Full => normed(norm, x).reshape([batch, time, heads, d]),
+            _ => normed(norm, x.reshape([batch, time, heads, d])),
+        };
+        match rope {
+            None => x.swap_dims(1, 2),
+            #[cfg(all(feature = "train", feature = "flex"))]
+            Some(rope) if crate::fused::usable(&x) && rope.is_plain(d) => {
+                crate::fused::rotate_heads(x, rope.cos.clone(), rope.sin.clone())
+            }
+            Some(rope) => rope.apply(x.swap_dims(1, 2)),
         }
-        rope.apply(norm_heads(norm, self.split_heads(x, heads)))
     }
 
     /// `[batch, kv heads, groups * time, d]` to `[batch, time, heads * d]`.
     fn join_heads(&self, context: Tensor<4>, time: usize) -> Tensor<3> {
-        let ([batch, ..], d) = (context.dims(), self.head_dim);
+        let ([batch, ..], d) = (context.dims(), self.config.head_dim);
         context
-            .reshape([batch, self.heads, time, d])
+            .reshape([batch, self.config.heads, time, d])
             .swap_dims(1, 2)
-            .reshape([batch, time, self.heads * d])
+            .reshape([batch, time, self.config.heads * d])
     }
 
     /// `[batch, time, heads * d]` to `[batch, heads, time, d]`.
     fn split_heads(&self, x: Tensor<3>, heads: usize) -> Tensor<4> {
         let [batch, time, _] = x.dims();
-        x.reshape([batch, time, heads, self.head_dim])
+        x.reshape([batch, time, heads, self.config.head_dim])
             .swap_dims(1, 2)
     }
 
-    pub(crate) fn save(&self, prefix: &str, out: &mut Vec<(String, TensorData)>) {
-        let linears = [
-            ("q_proj", &self.q_proj),
-            ("k_proj", &self.k_proj),
-            ("v_proj", &self.v_proj),
-            ("o_proj", &self.o_proj),
-        ];
-        for (name, linear) in linears {
-            linear.save(&format!("{prefix}.{name}"), out);
+    pub(crate) fn save(&self, model: &ModelConfig, prefix: &str, out: &mut Weights) {
+        let (names, parts) = (model.names(), [&self.q_proj, &self.k_proj, &self.v_proj]);
+        match self.config.fused {
+            true => Linear::save_parts(&parts, &format!("{prefix}.qkv_proj"), out),
+            false => {
+                for (name, linear) in ["q_proj", "k_proj", "v_proj"].into_iter().zip(parts) {
+                    linear.save(&format!("{prefix}.{name}"), out);
+                }
+            }
         }
-        for (name, norm) in [("q_norm", &self.q_norm), ("k_norm", &self.k_norm)] {
+        self.o_proj
+            .save(&format!("{prefix}.{}", names.attention_output), out);
+        for (name, norm) in [(names.q_norm, &self.q_norm), (names.k_norm, &self.k_norm)] {
             if let Some(norm) = norm {
                 norm.save(&format!("{prefix}.{name}"), out);
             }
         }
-    }
-}
-
-fn norm_heads(norm: &Option<RmsNorm>, x: Tensor<4>) -> Tensor<4> {
-    match norm {
-        Some(norm) => norm.forward(x),
-        None => x,
-    }
-}
-
-/// `[1, 1, groups * time, start + time]`: 0 where a query may look, a large negative number where
-/// the key lies in its future. Finite, so that no backend makes NaN of it.
-fn causal_mask(time: usize, start: usize, groups: usize, device: &Device) -> Tensor<4> {
-    let keys = start + time;
-    let mut mask = vec![0f32; time * keys];
-    for (query, row) in mask.chunks_exact_mut(keys).enumerate() {
-        row[start + query + 1..].fill(-1e9);
-    }
-    let mask = Tensor::<4>::from_data(TensorData::new(mask, [1, 1, time, keys]), device);
-    if groups == 1 {
-        mask
-    } else {
-        mask.repeat_dim(2, groups)
     }
 }

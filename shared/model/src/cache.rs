@@ -1,24 +1,49 @@
-//! The KV cache: preallocated, grows in pages, cut back to a common prefix between turns.
+//! What a layer remembers of the positions seen so far: keys and values, latents, convolution
+//! inputs. Preallocated, grows in pages, cut back to a common prefix between turns.
+
+use std::collections::VecDeque;
 
 use burn::tensor::{Device, Tensor};
 
 use crate::ModelConfig;
+use crate::config::MixerConfig;
+use crate::rope::{Beyond, BeyondRule};
 
 /// Positions per page. Growing copies the cache once per page, so a page must be many tokens; an
-/// unused page costs `2 * layers * kv_heads * head_dim * PAGE * 4` bytes.
+/// unused page costs [`KvCache::bytes_per_token`] for each.
 pub(crate) const PAGE: usize = 128;
 
-/// Keys and values of all layers for the positions seen so far (batch 1, f32).
+/// The memory of all layers for the positions seen so far (batch 1, f32).
 #[derive(Debug)]
 pub struct KvCache {
     layers: Vec<LayerCache>,
     len: usize,
     capacity: usize,
+    /// How long the text is going to be.
+    expected: usize,
+    /// Lengths beyond which a rotary embedding changes.
+    beyond: Vec<Beyond>,
+    /// States of the convolutions at earlier lengths; see [`KvCache::truncate`].
+    snapshots: Snapshots,
 }
 
-/// Keys and values of one layer: `[1, kv_heads, capacity, head_dim]` each.
+/// The memory of one layer.
 #[derive(Debug)]
-pub(crate) struct LayerCache {
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one per layer, and none is ever moved"
+)]
+pub(crate) enum LayerCache {
+    /// One row per position.
+    Rows(Rows),
+    /// The last inputs of a convolution, `[1, kernel - 1, hidden]`.
+    State(Tensor<3>),
+}
+
+/// Two tensors with a row per position: keys and values `[1, kv_heads, capacity, head_dim]`, or
+/// latents `[1, 1, capacity, kv_rank]` and turned keys `[1, 1, capacity, rope_dim]`.
+#[derive(Debug)]
+pub(crate) struct Rows {
     keys: Tensor<4>,
     values: Tensor<4>,
 }
@@ -26,17 +51,33 @@ pub(crate) struct LayerCache {
 impl KvCache {
     /// An empty cache with one page.
     pub fn new(config: &ModelConfig, device: &Device) -> Self {
-        let shape = [1, config.num_key_value_heads, PAGE, config.head_dim];
-        let layers = (0..config.num_hidden_layers)
-            .map(|_| LayerCache {
-                keys: Tensor::zeros(shape, device),
-                values: Tensor::zeros(shape, device),
+        let rows = |heads, keys, values| {
+            LayerCache::Rows(Rows {
+                keys: Tensor::zeros([1, heads, PAGE, keys], device),
+                values: Tensor::zeros([1, heads, PAGE, values], device),
             })
-            .collect();
+        };
+        let layers = config.layers.iter().map(|layer| match layer.mixer {
+            MixerConfig::Attention(a) => rows(a.kv_heads, a.head_dim, a.head_dim),
+            MixerConfig::Latent(l) => rows(1, l.kv_rank, l.rope_dim),
+            MixerConfig::ShortConv(conv) => {
+                let shape = [1, conv.kernel - 1, config.hidden_size];
+                LayerCache::State(Tensor::zeros(shape, device))
+            }
+        });
+        let layers: Vec<LayerCache> = layers.collect();
+        let snapshots = Snapshots::begin(&layers);
         Self {
             layers,
             len: 0,
             capacity: PAGE,
+            expected: 0,
+            beyond: config
+                .ropes
+                .iter()
+                .filter_map(|rope| rope.beyond.clone())
+                .collect(),
+            snapshots,
         }
     }
 
@@ -55,9 +96,49 @@ impl KvCache {
         self.capacity
     }
 
-    /// Forgets all positions from `len` on; the memory stays for the next turn.
-    pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
+    /// Bytes that one position takes in all layers.
+    pub fn bytes_per_token(&self) -> usize {
+        let rows = |layer: &LayerCache| match layer {
+            LayerCache::Rows(rows) => {
+                let elements = [&rows.keys, &rows.values].map(|t| t.dims()[1] * t.dims()[3]);
+                elements.iter().sum::<usize>() * size_of::<f32>()
+            }
+            LayerCache::State(_) => 0,
+        };
+        self.layers.iter().map(rows).sum()
+    }
+
+    /// Forgets the positions from `len` on, and returns how many are left: fewer than `len` in a
+    /// model with convolutions, whose states are kept for some lengths only. The memory stays for
+    /// the next turn.
+    pub fn truncate(&mut self, len: usize) -> usize {
+        if len < self.len {
+            self.len = self.snapshots.restore(len, &mut self.layers);
+        }
+        self.len
+    }
+
+    /// Says how long the text is going to be. Models with LongRoPE or dynamic RoPE turn keys
+    /// differently in texts beyond their trained length; when that changes what the cache holds, it
+    /// is emptied. Without it, the text's length so far counts.
+    pub fn expect(&mut self, positions: usize) {
+        let changed = self.beyond.iter().any(|beyond| match beyond.rule {
+            BeyondRule::Fixed(_) => {
+                (self.expected > beyond.positions) != (positions > beyond.positions)
+            }
+            BeyondRule::Growing { .. } => {
+                self.expected.max(beyond.positions) != positions.max(beyond.positions)
+            }
+        });
+        if changed {
+            self.truncate(0);
+        }
+        self.expected = positions;
+    }
+
+    /// The length of the text as a whole, of which `positions` are known.
+    pub(crate) fn length_of(&self, positions: usize) -> usize {
+        self.expected.max(positions)
     }
 
     /// Makes room for `positions` in whole pages.
@@ -67,7 +148,9 @@ impl KvCache {
         }
         let capacity = positions.next_multiple_of(PAGE);
         for layer in &mut self.layers {
-            layer.grow(self.len, capacity);
+            if let LayerCache::Rows(rows) = layer {
+                rows.grow(self.len, capacity);
+            }
         }
         self.capacity = capacity;
     }
@@ -78,28 +161,51 @@ impl KvCache {
 
     pub(crate) fn advance(&mut self, positions: usize) {
         self.len += positions;
+        self.snapshots.take(self.len, positions > 1, &self.layers);
     }
 }
 
 impl LayerCache {
-    /// Writes `k` and `v` `[1, kv_heads, time, head_dim]` at position `start`, in place, and
-    /// returns everything up to their end.
+    /// The rows of an attention layer.
+    ///
+    /// # Panics
+    /// In a layer of another kind: caches are made from the decoder's own config.
+    pub(crate) fn rows(&mut self) -> &mut Rows {
+        match self {
+            Self::Rows(rows) => rows,
+            Self::State(_) => unreachable!("an attention layer's cache holds rows"),
+        }
+    }
+
+    /// The state of a convolution.
+    ///
+    /// # Panics
+    /// In a layer of another kind, as [`LayerCache::rows`].
+    pub(crate) fn state(&mut self) -> &mut Tensor<3> {
+        match self {
+            Self::State(state) => state,
+            Self::Rows(_) => unreachable!("a convolution's cache holds its state"),
+        }
+    }
+}
+
+impl Rows {
+    /// Writes `k` and `v` `[1, heads, time, ..]` at position `start`, in place, and returns the
+    /// rows from `first` up to their end.
     pub(crate) fn append(
         &mut self,
         k: Tensor<4>,
         v: Tensor<4>,
         start: usize,
+        first: usize,
     ) -> (Tensor<4>, Tensor<4>) {
-        let [_, heads, time, d] = k.dims();
-        let place = [0..1, 0..heads, start..start + time, 0..d];
-        let held = [0..1, 0..heads, 0..start + time, 0..d];
-        self.keys
-            .inplace(|keys| keys.slice_assign(place.clone(), k));
-        self.values.inplace(|values| values.slice_assign(place, v));
-        (
-            self.keys.clone().slice(held.clone()),
-            self.values.clone().slice(held),
-        )
+        let end = start + k.dims()[2];
+        let put = |tensor: &mut Tensor<4>, new: Tensor<4>| {
+            let [_, heads, _, d] = new.dims();
+            tensor.inplace(|old| old.slice_assign([0..1, 0..heads, start..end, 0..d], new));
+            tensor.clone().slice([0..1, 0..heads, first..end, 0..d])
+        };
+        (put(&mut self.keys, k), put(&mut self.values, v))
     }
 
     fn grow(&mut self, len: usize, capacity: usize) {
@@ -116,4 +222,72 @@ impl LayerCache {
             });
         }
     }
+}
+
+/// Convolution states at earlier lengths. A state can't be cut back like rows, but it is small: one
+/// per prompt and the last few tokens cost less than one page of keys and values.
+#[derive(Debug)]
+struct Snapshots {
+    /// States before the first position.
+    empty: Vec<Tensor<3>>,
+    /// Length and states after each of the last passes over several tokens.
+    prompts: VecDeque<(usize, Vec<Tensor<3>>)>,
+    /// The same after each of the last single tokens.
+    tokens: VecDeque<(usize, Vec<Tensor<3>>)>,
+}
+
+const KEPT_PROMPTS: usize = 8;
+const KEPT_TOKENS: usize = 8;
+
+impl Snapshots {
+    fn begin(layers: &[LayerCache]) -> Self {
+        Self {
+            empty: states(layers),
+            prompts: VecDeque::new(),
+            tokens: VecDeque::new(),
+        }
+    }
+
+    fn take(&mut self, len: usize, prompt: bool, layers: &[LayerCache]) {
+        if self.empty.is_empty() {
+            return;
+        }
+        let (kept, most) = match prompt {
+            true => (&mut self.prompts, KEPT_PROMPTS),
+            false => (&mut self.tokens, KEPT_TOKENS),
+        };
+        kept.push_back((len, states(layers)));
+        if kept.len() > most {
+            kept.pop_front();
+        }
+    }
+
+    /// Brings back the longest known state of at most `len` positions; returns its length.
+    fn restore(&mut self, len: usize, layers: &mut [LayerCache]) -> usize {
+        if self.empty.is_empty() {
+            return len;
+        }
+        for kept in [&mut self.prompts, &mut self.tokens] {
+            kept.retain(|(at, _)| *at <= len);
+        }
+        let known = self.prompts.iter().chain(&self.tokens);
+        let best = known.max_by_key(|(at, _)| *at);
+        let (at, states) = best.map_or((0, &self.empty), |(at, states)| (*at, states));
+        let slots = layers.iter_mut().filter_map(|layer| match layer {
+            LayerCache::State(state) => Some(state),
+            LayerCache::Rows(_) => None,
+        });
+        for (slot, state) in slots.zip(states) {
+            *slot = state.clone();
+        }
+        at
+    }
+}
+
+fn states(layers: &[LayerCache]) -> Vec<Tensor<3>> {
+    let state = |layer: &LayerCache| match layer {
+        LayerCache::State(state) => Some(state.clone()),
+        LayerCache::Rows(_) => None,
+    };
+    layers.iter().filter_map(state).collect()
 }

@@ -1,23 +1,23 @@
 //! The decoder: embedding, layers of attention and feed-forward, final norm, head.
 //!
-//! Field names are Hugging Face's, so a tensor's name in a checkpoint is its path here.
+//! A tensor's name in a checkpoint is its path here; `config::Names` has what families call parts.
 
 use burn::module::{Module, Param};
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::attention::Attention;
-use crate::cache::KvCache;
-use crate::layers::{Linear, RmsNorm};
-use crate::rope::Rope;
+use crate::cache::{KvCache, LayerCache};
+use crate::config::{FeedForwardConfig, LayerConfig, MixerConfig};
+use crate::experts::Experts;
+use crate::latent::LatentAttention;
+use crate::layers::{Linear, RmsNorm, Shapes, Weights, normed};
+use crate::mlp::Mlp;
+use crate::pass::Pass;
+use crate::short_conv::ShortConv;
 use crate::weights::{Path, TensorMap};
 use crate::{Error, ModelConfig};
 
-/// A decoder-only transformer of the Llama kind.
-///
-/// Formulae: Llama 2 (arXiv 2307.09288) for the layer, GQA (arXiv 2305.13245), RoPE
-/// (arXiv 2104.09864) in the rotate-half layout, SwiGLU (arXiv 2002.05202), RMSNorm
-/// (arXiv 1910.07467), QK-norm as in Qwen 3 (arXiv 2505.09388).
+/// A decoder-only transformer: layers as the config lists them.
 #[derive(Module, Debug)]
 pub struct Decoder {
     embed_tokens: Param<Tensor<2>>,
@@ -25,36 +25,96 @@ pub struct Decoder {
     norm: RmsNorm,
     /// None when the head is the embedding table.
     lm_head: Option<Linear>,
-    head_dim: usize,
-    rope_theta: f64,
+    #[module(skip)]
+    config: ModelConfig,
 }
 
-/// One layer: `x + attention(norm(x))`, then `x + mlp(norm(x))`.
+/// One layer: a mixer, then a feed-forward network, each added to the residual stream. Norms stand
+/// before (Llama), after (OLMo 2) or on both sides (Gemma 3) of what is added.
 #[derive(Module, Debug)]
 struct DecoderLayer {
-    input_layernorm: RmsNorm,
-    self_attn: Attention,
-    post_attention_layernorm: RmsNorm,
-    mlp: Mlp,
+    before_mixer: Option<RmsNorm>,
+    mixer: Mixer,
+    after_mixer: Option<RmsNorm>,
+    before_feed_forward: Option<RmsNorm>,
+    feed_forward: FeedForward,
+    after_feed_forward: Option<RmsNorm>,
 }
 
-/// SwiGLU: `down(silu(gate(x)) * up(x))`.
+/// The half of a layer that looks at other positions.
 #[derive(Module, Debug)]
-struct Mlp {
-    gate_proj: Linear,
-    up_proj: Linear,
-    down_proj: Linear,
+enum Mixer {
+    Attention(Attention),
+    Latent(LatentAttention),
+    ShortConv(ShortConv),
 }
 
-impl Mlp {
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let gate = self.gate_proj.forward(x.clone());
-        let up = self.up_proj.forward(x);
-        #[cfg(all(feature = "train", feature = "flex"))]
-        if crate::fused::usable(&gate) {
-            return self.down_proj.forward(crate::fused::swiglu(gate, up));
+/// The half of a layer that looks at one position.
+#[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one per layer, and none is ever moved"
+)]
+enum FeedForward {
+    Dense(Mlp),
+    Experts(Experts),
+}
+
+/// Names and shapes of all tensors of a decoder, in the order they are written.
+pub(crate) fn tensors(config: &ModelConfig) -> Shapes {
+    let (h, vocab, names) = (config.hidden_size, config.vocab_size, config.names());
+    let mut all = vec![("model.embed_tokens.weight".to_owned(), vec![vocab, h])];
+    for (i, layer) in config.layers.iter().enumerate() {
+        let mut add = |part: &str, tensors: Shapes| {
+            let full = |(name, shape)| (format!("model.layers.{i}.{part}.{name}"), shape);
+            all.extend(tensors.into_iter().map(full));
+        };
+        let norm = || vec![("weight".to_owned(), vec![h])];
+        if let Some(name) = names.before_mixer {
+            add(name, norm());
         }
-        self.down_proj.forward(silu(gate) * up)
+        add(mixer_name(&layer.mixer), layer.mixer.shapes(config));
+        if let Some(name) = names.after_mixer {
+            add(name, norm());
+        }
+        if let Some(name) = names.before_feed_forward {
+            add(name, norm());
+        }
+        add(names.feed_forward, layer.feed_forward.shapes(config));
+        if let Some(name) = names.after_feed_forward {
+            add(name, norm());
+        }
+    }
+    all.push((format!("model.{}.weight", names.final_norm), vec![h]));
+    if !config.tie_word_embeddings {
+        all.push(("lm_head.weight".to_owned(), vec![vocab, h]));
+    }
+    all
+}
+
+fn mixer_name(mixer: &MixerConfig) -> &'static str {
+    match mixer {
+        MixerConfig::Attention(_) | MixerConfig::Latent(_) => "self_attn",
+        MixerConfig::ShortConv(_) => "conv",
+    }
+}
+
+impl MixerConfig {
+    fn shapes(&self, model: &ModelConfig) -> Shapes {
+        match self {
+            Self::Attention(config) => config.shapes(model),
+            Self::Latent(config) => config.shapes(model),
+            Self::ShortConv(config) => config.shapes(model),
+        }
+    }
+}
+
+impl FeedForwardConfig {
+    fn shapes(&self, model: &ModelConfig) -> Shapes {
+        match self {
+            Self::Dense(config) => config.shapes(model),
+            Self::Experts(config) => config.shapes(model),
+        }
     }
 }
 
@@ -74,22 +134,22 @@ impl Decoder {
         let (vocab, h) = (config.vocab_size, config.hidden_size);
         let mut root = Path::root(tensors);
         let embed_tokens = root.matrix("model.embed_tokens.weight", [vocab, h])?;
-        let layers = (0..config.num_hidden_layers)
-            .map(|i| DecoderLayer::load(config, root.join(&format!("model.layers.{i}"))))
+        let mut model = root.join("model");
+        let layers = config.layers.iter().enumerate();
+        let layers = layers
+            .map(|(i, layer)| DecoderLayer::load(config, layer, model.join(&format!("layers.{i}"))))
             .collect::<Result<_, _>>()?;
-        let norm = RmsNorm::load(h, config.rms_norm_eps, root.join("model.norm"))?;
+        let norm = RmsNorm::load(config, h, model.join(config.names().final_norm))?;
         let lm_head = match config.tie_word_embeddings {
             true => None,
             false => Some(Linear::load(vocab, h, false, root.join("lm_head"))?),
         };
-        let (head_dim, rope_theta) = (config.head_dim, config.rope_theta);
         Ok(Self {
             embed_tokens,
             layers,
             norm,
             lm_head,
-            head_dim,
-            rope_theta,
+            config: config.clone(),
         })
     }
 
@@ -102,10 +162,10 @@ impl Decoder {
     /// Final hidden states, normed: `[batch, time]` token ids to `[batch, time, hidden]`.
     pub fn hidden(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let time = tokens.dims()[1];
-        let rope = Rope::new(self.head_dim, self.rope_theta, 0..time, &tokens.device());
+        let pass = Pass::new(&self.config, 0, time, time, &tokens.device());
         let mut x = self.embed(tokens);
         for layer in &self.layers {
-            x = layer.forward(x, &rope, None);
+            x = layer.forward(x, &pass, None);
         }
         self.norm.forward(x)
     }
@@ -118,17 +178,17 @@ impl Decoder {
         }
     }
 
-    /// Runs `tokens` `[1, time]` after what `cache` holds, appends their keys and values, and
-    /// returns the logits of the last position: `[1, vocab]`.
+    /// Runs `tokens` `[1, time]` after what `cache` holds, appends to it what later positions need,
+    /// and returns the logits of the last position: `[1, vocab]`.
     pub fn forward_cached(&self, tokens: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<2> {
         let [batch, time] = tokens.dims();
         let start = cache.len();
         cache.reserve(start + time);
-        let positions = start..start + time;
-        let rope = Rope::new(self.head_dim, self.rope_theta, positions, &tokens.device());
+        let length = cache.length_of(start + time);
+        let pass = Pass::new(&self.config, start, time, length, &tokens.device());
         let mut x = self.embed(tokens);
         for (layer, slot) in self.layers.iter().zip(cache.layers_mut()) {
-            x = layer.forward(x, &rope, Some((slot, start)));
+            x = layer.forward(x, &pass, Some(slot));
         }
         cache.advance(time);
         let hidden = x.dims()[2];
@@ -138,6 +198,49 @@ impl Decoder {
         self.logits(self.norm.forward(last))
     }
 
+    /// Runs token ids after what `cache` holds and reads the last position's logits back: `vocab`
+    /// numbers. Waits for the device; in a browser there is [`crate::Session`].
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] without tokens, [`Error::Device`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn last_logits(
+        &self,
+        tokens: &[u32],
+        cache: &mut KvCache,
+        device: &Device,
+    ) -> Result<Vec<f32>, Error> {
+        if tokens.is_empty() {
+            return Err(Error::Prompt("it has no tokens".to_owned()));
+        }
+        let ids: Vec<i32> = tokens.iter().map(|&id| id as i32).collect();
+        let ids = Tensor::from_data(TensorData::new(ids, [1, tokens.len()]), device);
+        let logits = self.forward_cached(ids, cache).into_data().convert::<f32>();
+        logits
+            .try_to_vec()
+            .map_err(|e| Error::Device(e.to_string()))
+    }
+
+    /// The experts that a layer's router sends each position to, best first: for each layer that
+    /// has experts, `[batch * time, per_token]`. For tests and for studies of routing.
+    pub fn routes(&self, tokens: Tensor<2, Int>) -> Vec<Tensor<2, Int>> {
+        let time = tokens.dims()[1];
+        let pass = Pass::new(&self.config, 0, time, time, &tokens.device());
+        let mut x = self.embed(tokens);
+        let mut routes = Vec::new();
+        for layer in &self.layers {
+            x = layer.mix(x, &pass, None);
+            if let FeedForward::Experts(experts) = &layer.feed_forward {
+                let [batch, time, hidden] = x.dims();
+                let normed = normed(&layer.before_feed_forward, x.clone());
+                let flat = normed.reshape([batch * time, hidden]);
+                routes.push(experts.routes(flat).experts);
+            }
+            x = layer.feed(x);
+        }
+        routes
+    }
+
     /// Every tensor with its Hugging Face name, on the host.
     pub fn named_weights(&self) -> Vec<(String, TensorData)> {
         let mut out = vec![(
@@ -145,9 +248,10 @@ impl Decoder {
             self.embed_tokens.val().into_data(),
         )];
         for (i, layer) in self.layers.iter().enumerate() {
-            layer.save(&format!("model.layers.{i}"), &mut out);
+            layer.save(&self.config, &format!("model.layers.{i}"), &mut out);
         }
-        self.norm.save("model.norm", &mut out);
+        let final_norm = format!("model.{}", self.config.names().final_norm);
+        self.norm.save(&final_norm, &mut out);
         if let Some(head) = &self.lm_head {
             head.save("lm_head", &mut out);
         }
@@ -158,54 +262,94 @@ impl Decoder {
         let [batch, time] = tokens.dims();
         let table = self.embed_tokens.val();
         let hidden = table.dims()[1];
-        table
+        let rows = table
             .select(0, tokens.reshape([batch * time]))
-            .reshape([batch, time, hidden])
+            .reshape([batch, time, hidden]);
+        match self.config.embedding_scale {
+            1.0 => rows,
+            scale => rows.mul_scalar(scale),
+        }
     }
 }
 
 impl DecoderLayer {
-    fn load(config: &ModelConfig, mut path: Path<'_>) -> Result<Self, Error> {
-        let (h, ffn) = (config.hidden_size, config.intermediate_size);
-        let (eps, bias) = (config.rms_norm_eps, config.mlp_bias);
+    fn load(model: &ModelConfig, config: &LayerConfig, mut path: Path<'_>) -> Result<Self, Error> {
+        let (h, names) = (model.hidden_size, model.names());
+        let mixer = path.join(mixer_name(&config.mixer));
+        let mixer = match config.mixer {
+            MixerConfig::Attention(config) => {
+                Mixer::Attention(Attention::load(model, config, mixer)?)
+            }
+            MixerConfig::Latent(config) => {
+                Mixer::Latent(LatentAttention::load(model, config, mixer)?)
+            }
+            MixerConfig::ShortConv(config) => {
+                Mixer::ShortConv(ShortConv::load(model, config, mixer)?)
+            }
+        };
+        let feed_forward = path.join(names.feed_forward);
+        let feed_forward = match config.feed_forward {
+            FeedForwardConfig::Dense(config) => {
+                FeedForward::Dense(Mlp::load(model, config, feed_forward)?)
+            }
+            FeedForwardConfig::Experts(config) => {
+                FeedForward::Experts(Experts::load(model, config, feed_forward)?)
+            }
+        };
+        let mut norm = |name| RmsNorm::load_if(model, h, name, &mut path);
         Ok(Self {
-            input_layernorm: RmsNorm::load(h, eps, path.join("input_layernorm"))?,
-            self_attn: Attention::load(config, path.join("self_attn"))?,
-            post_attention_layernorm: RmsNorm::load(h, eps, path.join("post_attention_layernorm"))?,
-            mlp: Mlp {
-                gate_proj: Linear::load(ffn, h, bias, path.join("mlp.gate_proj"))?,
-                up_proj: Linear::load(ffn, h, bias, path.join("mlp.up_proj"))?,
-                down_proj: Linear::load(h, ffn, bias, path.join("mlp.down_proj"))?,
-            },
+            before_mixer: norm(names.before_mixer)?,
+            mixer,
+            after_mixer: norm(names.after_mixer)?,
+            before_feed_forward: norm(names.before_feed_forward)?,
+            feed_forward,
+            after_feed_forward: norm(names.after_feed_forward)?,
         })
     }
 
-    fn forward(
-        &self,
-        x: Tensor<3>,
-        rope: &Rope,
-        cache: Option<(&mut crate::cache::LayerCache, usize)>,
-    ) -> Tensor<3> {
-        let attended = self
-            .self_attn
-            .forward(self.input_layernorm.forward(x.clone()), rope, cache);
-        let x = x + attended;
-        let normed = self.post_attention_layernorm.forward(x.clone());
-        x + self.mlp.forward(normed)
+    fn forward(&self, x: Tensor<3>, pass: &Pass, cache: Option<&mut LayerCache>) -> Tensor<3> {
+        self.feed(self.mix(x, pass, cache))
     }
 
-    fn save(&self, prefix: &str, out: &mut Vec<(String, TensorData)>) {
-        self.input_layernorm
-            .save(&format!("{prefix}.input_layernorm"), out);
-        self.self_attn.save(&format!("{prefix}.self_attn"), out);
-        self.post_attention_layernorm
-            .save(&format!("{prefix}.post_attention_layernorm"), out);
-        self.mlp
-            .gate_proj
-            .save(&format!("{prefix}.mlp.gate_proj"), out);
-        self.mlp.up_proj.save(&format!("{prefix}.mlp.up_proj"), out);
-        self.mlp
-            .down_proj
-            .save(&format!("{prefix}.mlp.down_proj"), out);
+    fn mix(&self, x: Tensor<3>, pass: &Pass, cache: Option<&mut LayerCache>) -> Tensor<3> {
+        let input = normed(&self.before_mixer, x.clone());
+        let mixed = match &self.mixer {
+            Mixer::Attention(mixer) => mixer.forward(input, pass, cache.map(LayerCache::rows)),
+            Mixer::Latent(mixer) => mixer.forward(input, pass, cache.map(LayerCache::rows)),
+            Mixer::ShortConv(mixer) => mixer.forward(input, cache.map(LayerCache::state)),
+        };
+        x + normed(&self.after_mixer, mixed)
+    }
+
+    fn feed(&self, x: Tensor<3>) -> Tensor<3> {
+        let input = normed(&self.before_feed_forward, x.clone());
+        let fed = match &self.feed_forward {
+            FeedForward::Dense(mlp) => mlp.forward(input),
+            FeedForward::Experts(experts) => experts.forward(input),
+        };
+        x + normed(&self.after_feed_forward, fed)
+    }
+
+    fn save(&self, model: &ModelConfig, prefix: &str, out: &mut Weights) {
+        let names = model.names();
+        let norm = |norm: &Option<RmsNorm>, name: Option<&str>, out: &mut Weights| {
+            if let (Some(norm), Some(name)) = (norm, name) {
+                norm.save(&format!("{prefix}.{name}"), out);
+            }
+        };
+        norm(&self.before_mixer, names.before_mixer, out);
+        match &self.mixer {
+            Mixer::Attention(mixer) => mixer.save(model, &format!("{prefix}.self_attn"), out),
+            Mixer::Latent(mixer) => mixer.save(&format!("{prefix}.self_attn"), out),
+            Mixer::ShortConv(mixer) => mixer.save(&format!("{prefix}.conv"), out),
+        }
+        norm(&self.after_mixer, names.after_mixer, out);
+        norm(&self.before_feed_forward, names.before_feed_forward, out);
+        let feed_forward = format!("{prefix}.{}", names.feed_forward);
+        match &self.feed_forward {
+            FeedForward::Dense(mlp) => mlp.save(model, &feed_forward, out),
+            FeedForward::Experts(experts) => experts.save(model, &feed_forward, out),
+        }
+        norm(&self.after_feed_forward, names.after_feed_forward, out);
     }
 }

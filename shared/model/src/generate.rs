@@ -104,6 +104,9 @@ impl Session {
             return Err(Error::ContextTooLong { prompt, context });
         }
         let sampler = Sampler::new(options.sampling.clone())?;
+        let longest = prompt.len().saturating_add(options.max_tokens);
+        self.cache.expect(longest.min(model.context()));
+        self.cut_back(self.tokens.len());
         // At least one prompt token is run: its logits begin the answer.
         let shared = self
             .tokens
@@ -111,12 +114,9 @@ impl Session {
             .zip(prompt)
             .take_while(|(a, b)| a == b)
             .count();
-        let cached = shared.min(prompt.len() - 1);
-        self.tokens.truncate(cached);
-        self.cache.truncate(cached);
+        let cached = self.cut_back(shared.min(prompt.len() - 1));
         Ok(Generation {
             model,
-            pending: prompt[cached..].to_vec(),
             seen: prompt.to_vec(),
             prompt: prompt.len(),
             cached,
@@ -130,12 +130,19 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Keeps at most the first `tokens` in the cache; returns how many are left.
+    fn cut_back(&mut self, tokens: usize) -> usize {
+        let left = self.cache.truncate(tokens);
+        self.tokens.truncate(left);
+        left
+    }
+}
+
 /// An answer in the making. Dropping it between tokens cancels it; the session stays usable.
 pub struct Generation<'a> {
     model: &'a Model,
     session: &'a mut Session,
-    /// Tokens not yet in the cache.
-    pending: Vec<u32>,
     /// Prompt and answer.
     seen: Vec<u32>,
     prompt: usize,
@@ -192,7 +199,6 @@ impl Generation<'_> {
         let id = self.sampler.next(&logits, &self.seen);
         let (logprobs, stats) = confidence(&logits, id);
         self.seen.push(id);
-        self.pending = vec![id];
         let end = self.model.end_ids.contains(&id);
         let text = self.text_of(id, end)?;
         Ok(Token {
@@ -210,9 +216,10 @@ impl Generation<'_> {
     async fn logits(&mut self) -> Result<Vec<f32>, Error> {
         let session = &mut *self.session;
         // A future dropped in mid-step leaves the cache ahead of `tokens`.
-        session.cache.truncate(session.tokens.len());
+        let known = session.cut_back(session.tokens.len());
+        let pending = &self.seen[known..];
         let mut last = None;
-        for chunk in self.pending.chunks(PREFILL) {
+        for chunk in pending.chunks(PREFILL) {
             let ids: Vec<i32> = chunk.iter().map(|&id| id as i32).collect();
             let ids = TensorData::new(ids, [1, chunk.len()]);
             let ids = Tensor::<2, Int>::from_data(ids, &self.model.device);
@@ -230,7 +237,7 @@ impl Generation<'_> {
                 position: self.seen.len() - 1,
             });
         }
-        session.tokens.extend(&self.pending);
+        session.tokens.extend(pending);
         Ok(logits)
     }
 

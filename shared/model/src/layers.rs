@@ -3,8 +3,13 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
 
-use crate::Error;
 use crate::weights::Path;
+use crate::{Error, ModelConfig};
+
+/// Tensors on the host with their Hugging Face names.
+pub(crate) type Weights = Vec<(String, TensorData)>;
+/// Names and shapes of tensors.
+pub(crate) type Shapes = Vec<(String, Vec<usize>)>;
 
 /// `x W^T + b`, with `W` stored `[out, in]` as Hugging Face stores it. Rows of `W` are then
 /// contiguous along the sum, which is also the layout a matrix-vector product wants.
@@ -22,12 +27,38 @@ impl Linear {
         mut path: Path<'_>,
     ) -> Result<Self, Error> {
         let weight = path.matrix("weight", [out, input])?;
-        let bias = if bias {
-            Some(path.vector("bias", [out])?)
-        } else {
-            None
-        };
+        let bias = bias.then(|| path.vector("bias", [out])).transpose()?;
         Ok(Self { weight, bias })
+    }
+
+    /// Several linear maps of one input that the checkpoint holds in one matrix.
+    pub(crate) fn load_parts<const N: usize>(
+        outs: [usize; N],
+        input: usize,
+        bias: bool,
+        path: Path<'_>,
+    ) -> Result<[Self; N], Error> {
+        let whole = Self::load(outs.iter().sum(), input, bias, path)?;
+        let mut start = 0;
+        Ok(outs.map(|out| {
+            let part = Self {
+                weight: Param::from_tensor(whole.weight.val().narrow(0, start, out)),
+                bias: whole
+                    .bias
+                    .as_ref()
+                    .map(|bias| Param::from_tensor(bias.val().narrow(0, start, out))),
+            };
+            start += out;
+            part
+        }))
+    }
+
+    /// The names and shapes that [`Linear::load`] wants.
+    pub(crate) fn shapes(name: &str, out: usize, input: usize, bias: bool, all: &mut Shapes) {
+        all.push((format!("{name}.weight"), vec![out, input]));
+        if bias {
+            all.push((format!("{name}.bias"), vec![out]));
+        }
     }
 
     /// `[.., in]` to `[.., out]`.
@@ -39,7 +70,27 @@ impl Linear {
         }
     }
 
-    pub(crate) fn save(&self, prefix: &str, out: &mut Vec<(String, TensorData)>) {
+    /// `W`, `[out, in]`.
+    pub(crate) fn weight(&self) -> Tensor<2> {
+        self.weight.val()
+    }
+
+    /// Writes what [`Linear::load_parts`] reads.
+    pub(crate) fn save_parts(parts: &[&Self], prefix: &str, out: &mut Weights) {
+        let weights = parts.iter().map(|part| part.weight.val()).collect();
+        let whole = Tensor::cat(weights, 0);
+        out.push((format!("{prefix}.weight"), whole.into_data()));
+        let biases: Option<Vec<_>> = parts
+            .iter()
+            .map(|part| part.bias.as_ref().map(|bias| bias.val()))
+            .collect();
+        if let Some(biases) = biases {
+            let whole = Tensor::cat(biases, 0);
+            out.push((format!("{prefix}.bias"), whole.into_data()));
+        }
+    }
+
+    pub(crate) fn save(&self, prefix: &str, out: &mut Weights) {
         out.push((format!("{prefix}.weight"), self.weight.val().into_data()));
         if let Some(bias) = &self.bias {
             out.push((format!("{prefix}.bias"), bias.val().into_data()));
@@ -58,32 +109,62 @@ pub(crate) fn project<const D: usize>(x: Tensor<D>, weight: Tensor<2>) -> Tensor
         .reshape(shape)
 }
 
-/// `x / sqrt(mean(x²) + eps) * weight` over the last dimension (arXiv 1910.07467).
+/// `x / sqrt(mean(x²) + eps) * weight` over the last dimension (arXiv 1910.07467); times
+/// `1 + weight` in Gemma.
 #[derive(Module, Debug)]
 pub(crate) struct RmsNorm {
     weight: Param<Tensor<1>>,
     eps: f64,
+    plus_one: bool,
 }
 
 impl RmsNorm {
-    pub(crate) fn load(size: usize, eps: f64, mut path: Path<'_>) -> Result<Self, Error> {
+    pub(crate) fn load(
+        config: &ModelConfig,
+        size: usize,
+        mut path: Path<'_>,
+    ) -> Result<Self, Error> {
         Ok(Self {
             weight: path.vector("weight", [size])?,
-            eps,
+            eps: config.rms_norm_eps,
+            plus_one: config.norm_plus_one,
         })
     }
 
+    /// The norm called `name` below `path`, if the family has one.
+    pub(crate) fn load_if(
+        config: &ModelConfig,
+        size: usize,
+        name: Option<&str>,
+        path: &mut Path<'_>,
+    ) -> Result<Option<Self>, Error> {
+        name.map(|name| Self::load(config, size, path.join(name)))
+            .transpose()
+    }
+
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let weight = match self.plus_one {
+            true => self.weight.val() + 1.0,
+            false => self.weight.val(),
+        };
         #[cfg(all(feature = "train", feature = "flex"))]
         if crate::fused::usable(&x) {
-            return crate::fused::rms_norm(x, self.weight.val(), self.eps as f32);
+            return crate::fused::rms_norm(x, weight, self.eps as f32);
         }
         let mean_square = x.clone().square().mean_dim(D - 1);
         let scale = (mean_square + self.eps).sqrt().recip();
-        x * scale * self.weight.val().unsqueeze()
+        x * scale * weight.unsqueeze()
     }
 
-    pub(crate) fn save(&self, prefix: &str, out: &mut Vec<(String, TensorData)>) {
+    pub(crate) fn save(&self, prefix: &str, out: &mut Weights) {
         out.push((format!("{prefix}.weight"), self.weight.val().into_data()));
+    }
+}
+
+/// `norm(x)`, or `x` where there is no norm.
+pub(crate) fn normed<const D: usize>(norm: &Option<RmsNorm>, x: Tensor<D>) -> Tensor<D> {
+    match norm {
+        Some(norm) => norm.forward(x),
+        None => x,
     }
 }

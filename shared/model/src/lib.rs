@@ -9,9 +9,13 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `config` | `config.json`, checked: the one thing that decides a model's shape |
-//! | `decoder`, `attention`, `layers`, `rope`, `cache` | the transformer, one mechanism a file |
-//! | `weights` | safetensors to tensors and back: f32, f16, bf16, 8-bit blocks |
-//! | `pack` | `sprat.json`: files, hashes, where they come from |
+//! | `decoder` | embedding, the layers that the config lists, head |
+//! | `attention`, `latent`, `short_conv` | what looks at other positions, one mechanism a file |
+//! | `mlp`, `experts` | what looks at one position |
+//! | `layers`, `rope`, `pass`, `cache` | linear maps and norms; positions, masks and memory of a pass |
+//! | `weights`, `storage` | safetensors to tensors: f32, f16, bf16, blocks of 8-bit and 4-bit integers |
+//! | `folder` | Hugging Face folders, read tensor by tensor |
+//! | `pack`, `write` | `sprat.json`: files, hashes, where they come from; writing packs |
 //! | `tokenizer`, `template` | text to ids and back, conversations to prompts |
 //! | `loss`, `fused` | cross entropy; training operations in one pass each, for the CPU |
 //! | `sampler`, `generate` | logits to tokens, with the model's confidence in each |
@@ -25,35 +29,55 @@ mod cache;
 mod config;
 mod decoder;
 mod error;
+mod experts;
+#[cfg(not(target_arch = "wasm32"))]
+mod folder;
 #[cfg(all(feature = "train", feature = "flex"))]
 mod fused;
 mod generate;
+mod latent;
 mod layers;
 mod loss;
+mod mlp;
 mod model;
 mod pack;
+mod pass;
 mod rope;
 mod sampler;
+mod short_conv;
+mod storage;
 mod template;
 mod tokenizer;
 mod weights;
+#[cfg(not(target_arch = "wasm32"))]
+mod write;
 
 pub use burn::tensor::Device;
 #[cfg(feature = "wgpu")]
 pub use burn::tensor::DeviceKind;
 pub use cache::KvCache;
-pub use config::{Family, ModelConfig};
+pub use config::{
+    Activation, AttentionConfig, ExpertsConfig, Family, FeedForwardConfig, GroupsConfig,
+    LatentConfig, LayerConfig, MixerConfig, MlpConfig, ModelConfig, QkNorm, RouterConfig, Scoring,
+    ShortConvConfig,
+};
 pub use decoder::Decoder;
 pub use error::Error;
+#[cfg(not(target_arch = "wasm32"))]
+pub use folder::{ChatSettings, ModelFolder};
 pub use generate::{Finish, Generation, Options, Session, Token};
 pub use loss::cross_entropy;
 pub use model::{LoadProgress, LoadStage, Model};
+#[cfg(not(target_arch = "wasm32"))]
+pub use pack::DirSource;
 pub use pack::{
     CHUNK_BYTES, Check, FORMAT, MANIFEST, Manifest, MemorySource, PackFile, PackSource,
 };
-#[cfg(not(target_arch = "wasm32"))]
-pub use pack::{DirSource, PackContents, write_pack};
+pub use rope::{Beyond, BeyondRule, RopeConfig};
 pub use sampler::{Confidence, Sampling};
+pub use storage::{BLOCK, Storage};
 pub use template::{ChatTemplate, Message};
 pub use tokenizer::{Detokenizer, Tokenizer};
-pub use weights::{BLOCK, Storage, TensorMap};
+pub use weights::TensorMap;
+#[cfg(not(target_arch = "wasm32"))]
+pub use write::{PackContents, ReadTensor, write_pack};

@@ -14,7 +14,8 @@ pub struct Model {
     config: ModelConfig,
     pub(crate) decoder: Decoder,
     pub(crate) tokenizer: Tokenizer,
-    template: ChatTemplate,
+    /// None in a model that was not made for conversations.
+    template: Option<ChatTemplate>,
     pub(crate) device: Device,
     pub(crate) end_ids: Vec<u32>,
     special_tokens: Vec<String>,
@@ -76,6 +77,7 @@ impl Model {
             });
         }
         let decoder = Decoder::from_tensors(&config, &mut tensors)?;
+        let template = Some(template);
         let model = Self::assemble(manifest, config, decoder, tokenizer, template, device)?;
         progress(LoadProgress {
             stage: LoadStage::WarmUp,
@@ -86,12 +88,44 @@ impl Model {
         Ok(model)
     }
 
+    /// Loads a Hugging Face folder as it is. Nothing vouches for its bytes, and no known value
+    /// proves the device: for packs there is [`Model::load`].
+    ///
+    /// # Errors
+    /// Whatever is wrong with the folder, by file, tensor or option.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn from_folder(folder: &crate::ModelFolder, device: &Device) -> Result<Self, Error> {
+        let mut config = folder.config().clone();
+        let tokenizer = Tokenizer::from_json(&folder.tokenizer()?)?;
+        let chat = folder.chat()?;
+        config.add_eos_token_ids(&chat.eos_token_ids);
+        let template = |text: &String| ChatTemplate::new(text, &chat.bos_token, &chat.eos_token);
+        let template = chat.template.as_ref().map(template).transpose()?;
+        let decoder = Decoder::from_tensors(&config, &mut folder.load_tensors(device)?)?;
+        let manifest = Manifest {
+            format: crate::FORMAT,
+            name: folder.name(),
+            description: String::new(),
+            license: String::new(),
+            context: config.context(),
+            parameters: config.parameters(),
+            storage: crate::Storage::F32,
+            bos_token: chat.bos_token.clone(),
+            eos_token: chat.eos_token.clone(),
+            examples: vec![],
+            files: vec![],
+            calibration: None,
+            check: None,
+        };
+        Self::assemble(manifest, config, decoder, tokenizer, template, device)
+    }
+
     fn assemble(
         manifest: Manifest,
         config: ModelConfig,
         decoder: Decoder,
         tokenizer: Tokenizer,
-        template: ChatTemplate,
+        template: Option<ChatTemplate>,
         device: &Device,
     ) -> Result<Self, Error> {
         if tokenizer.vocab_size() > config.vocab_size {
@@ -101,14 +135,14 @@ impl Model {
                 tokenizer.vocab_size()
             )));
         }
-        let eos = tokenizer.id(&manifest.eos_token).ok_or_else(|| {
-            Error::Tokenizer(format!(
-                "the end token {:?} is not in it",
-                manifest.eos_token
-            ))
-        })?;
         let mut end_ids = config.eos_token_ids.clone();
-        end_ids.push(eos);
+        if !manifest.eos_token.is_empty() {
+            let eos = tokenizer.id(&manifest.eos_token).ok_or_else(|| {
+                let token = &manifest.eos_token;
+                Error::Tokenizer(format!("the end token {token:?} is not in it"))
+            })?;
+            end_ids.push(eos);
+        }
         let special_tokens = tokenizer.special_tokens();
         let device = device.clone();
         Ok(Self {
@@ -150,13 +184,17 @@ impl Model {
 
     /// Tokens of prompt and answer together.
     pub fn context(&self) -> usize {
-        self.manifest
-            .context
-            .min(self.config.max_position_embeddings)
+        self.manifest.context.min(self.config.context())
     }
 
-    /// Token ids of a conversation, up to where the assistant's next answer begins. Special tokens
-    /// that a message spells out are taken apart first, so that no text can pose as another role.
+    /// The template that makes a conversation a prompt, if the model has one.
+    pub fn template(&self) -> Option<&ChatTemplate> {
+        self.template.as_ref()
+    }
+
+    /// Token ids of a conversation, up to where the assistant's next answer begins; of a model
+    /// without a chat template, those of the messages' bare texts. Special tokens that a message
+    /// spells out are taken apart first, so that no text can pose as another role.
     ///
     /// # Errors
     /// [`Error::Template`] when the template refuses the messages, [`Error::Tokenizer`].
@@ -168,8 +206,13 @@ impl Model {
                 content: self.defuse(&m.content),
             })
             .collect();
-        self.tokenizer
-            .encode(&self.template.render(&defused, true)?)
+        match &self.template {
+            Some(template) => self.tokenizer.encode(&template.render(&defused, true)?),
+            None => {
+                let texts: Vec<&str> = defused.iter().map(|m| m.content.as_str()).collect();
+                self.tokenizer.encode_plain(&texts.join("\n"))
+            }
+        }
     }
 
     /// A conversation with its own KV cache.

@@ -23,12 +23,20 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] when the text cannot be encoded.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
-        Ok(self
-            .inner
-            .encode_fast(text, false)
-            .map_err(failed)?
-            .get_ids()
-            .to_vec())
+        self.encode_as(text, false)
+    }
+
+    /// Token ids of a text by itself, with the special tokens that `tokenizer.json` puts around it.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] when the text cannot be encoded.
+    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, Error> {
+        self.encode_as(text, true)
+    }
+
+    fn encode_as(&self, text: &str, special: bool) -> Result<Vec<u32>, Error> {
+        let encoding = self.inner.encode_fast(text, special).map_err(failed)?;
+        Ok(encoding.get_ids().to_vec())
     }
 
     /// Text of `ids` without special tokens. Bytes that form no character become U+FFFD.

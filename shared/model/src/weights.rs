@@ -8,10 +8,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use crate::storage::{SCALE_SUFFIX, dequantize};
 use crate::{Error, ModelConfig};
-
-/// Weights per scale in 8-bit storage.
-pub const BLOCK: usize = 32;
 
 /// A checkpoint's tensors on their device, by Hugging Face name.
 #[derive(Debug, Default)]
@@ -45,22 +43,23 @@ impl TensorMap {
             if name.ends_with(SCALE_SUFFIX) {
                 continue;
             }
-            let values = decode(name, &view, &shard)?;
+            let (shape, values) = decode(name, &view, &shard)?;
             if let Some(index) = values.iter().position(|v| !v.is_finite()) {
                 return Err(Error::WeightNotFinite {
                     name: name.to_owned(),
                     index,
                 });
             }
-            self.insert(name, view.shape(), values, device)?;
+            self.insert(name, &shape, values, device)?;
         }
         Ok(())
     }
 
-    /// Adds one tensor of rank 1 or 2 from its values in row-major order.
+    /// Adds one tensor from its values in row-major order: a vector, a matrix, or the filters of a
+    /// depthwise convolution, `[channels, 1, width]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] for any other rank, or when the number of values differs.
+    /// [`Error::Shape`] for any other shape, or when the number of values differs.
     pub fn insert(
         &mut self,
         name: &str,
@@ -78,7 +77,10 @@ impl TensorMap {
         }
         let stored = match *shape {
             [n] => Stored::Vector(Tensor::from_data(TensorData::new(values, [n]), device)),
-            [n, k] => Stored::Matrix(Tensor::from_data(TensorData::new(values, [n, k]), device)),
+            // A depthwise convolution has one input channel per filter.
+            [n, k] | [n, 1, k] => {
+                Stored::Matrix(Tensor::from_data(TensorData::new(values, [n, k]), device))
+            }
             _ => return Err(wrong()),
         };
         self.tensors.insert(name.to_owned(), stored);
@@ -116,158 +118,47 @@ fn normal(rng: &mut ChaCha8Rng, count: usize, std: f32) -> Vec<f32> {
     values
 }
 
-const SCALE_SUFFIX: &str = ".scale";
+/// Shape and values of one tensor in f32, whatever its storage.
+fn decode(
+    name: &str,
+    view: &TensorView<'_>,
+    shard: &SafeTensors<'_>,
+) -> Result<(Vec<usize>, Vec<f32>), Error> {
+    let mut shape = view.shape().to_vec();
+    if !matches!(view.dtype(), Dtype::I8 | Dtype::U8) {
+        return Ok((shape, floats(name, view.dtype(), view.data())?));
+    }
+    let scale_name = format!("{name}{SCALE_SUFFIX}");
+    let scales = shard
+        .tensor(&scale_name)
+        .map_err(|_| Error::TensorMissing(scale_name.clone()))?;
+    let scales = floats(&scale_name, scales.dtype(), scales.data())?;
+    let values = dequantize(name, view.dtype(), view.data(), &scales)?;
+    // Two 4-bit weights share a byte.
+    if let (Dtype::U8, Some(columns)) = (view.dtype(), shape.last_mut()) {
+        *columns *= 2;
+    }
+    Ok((shape, values))
+}
 
-/// Values of one tensor in f32, whatever its storage.
-fn decode(name: &str, view: &TensorView<'_>, shard: &SafeTensors<'_>) -> Result<Vec<f32>, Error> {
-    let bytes = view.data();
-    match view.dtype() {
+/// Little-endian floats of any width as f32.
+pub(crate) fn floats(name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, Error> {
+    let halves = |half: fn([u8; 2]) -> f32| {
+        let pairs = bytes.chunks_exact(2).map(|b| half([b[0], b[1]]));
+        pairs.collect()
+    };
+    match dtype {
         Dtype::F32 => Ok(bytes
             .chunks_exact(4)
             .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
             .collect()),
-        Dtype::F16 => Ok(bytes
-            .chunks_exact(2)
-            .map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32())
-            .collect()),
-        Dtype::BF16 => Ok(bytes
-            .chunks_exact(2)
-            .map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32())
-            .collect()),
-        Dtype::I8 => {
-            let scale_name = format!("{name}{SCALE_SUFFIX}");
-            let scales = shard
-                .tensor(&scale_name)
-                .map_err(|_| Error::TensorMissing(scale_name.clone()))?;
-            let values = decode_scales(&scale_name, &scales)?;
-            dequantize(name, view.shape(), bytes, &values)
-        }
+        Dtype::F16 => Ok(halves(|b| half::f16::from_le_bytes(b).to_f32())),
+        Dtype::BF16 => Ok(halves(|b| half::bf16::from_le_bytes(b).to_f32())),
         other => Err(Error::Dtype {
             name: name.to_owned(),
             dtype: format!("{other:?}"),
         }),
     }
-}
-
-fn decode_scales(name: &str, view: &TensorView<'_>) -> Result<Vec<f32>, Error> {
-    match view.dtype() {
-        Dtype::F16 => Ok(view
-            .data()
-            .chunks_exact(2)
-            .map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32())
-            .collect()),
-        Dtype::F32 => Ok(view
-            .data()
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect()),
-        other => Err(Error::Dtype {
-            name: name.to_owned(),
-            dtype: format!("{other:?}"),
-        }),
-    }
-}
-
-fn dequantize(
-    name: &str,
-    shape: &[usize],
-    bytes: &[u8],
-    scales: &[f32],
-) -> Result<Vec<f32>, Error> {
-    if !bytes.len().is_multiple_of(BLOCK) || scales.len() != bytes.len() / BLOCK {
-        return Err(Error::Shape {
-            name: format!("{name}{SCALE_SUFFIX}"),
-            expected: vec![bytes.len() / BLOCK],
-            actual: vec![scales.len(), shape.last().copied().unwrap_or(0) % BLOCK],
-        });
-    }
-    Ok(bytes
-        .chunks_exact(BLOCK)
-        .zip(scales)
-        .flat_map(|(block, scale)| block.iter().map(move |&q| f32::from(q as i8) * scale))
-        .collect())
-}
-
-/// How a pack stores its matrices. Vectors (norms, biases) are always f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Storage {
-    /// 32-bit floats.
-    F32,
-    /// 16-bit floats.
-    F16,
-    /// 8-bit integers in blocks of [`BLOCK`] along a row, with one f16 scale each.
-    Q8,
-}
-
-/// One encoded tensor: what safetensors needs to write it.
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) struct Encoded {
-    pub(crate) name: String,
-    pub(crate) dtype: Dtype,
-    pub(crate) shape: Vec<usize>,
-    pub(crate) bytes: Vec<u8>,
-}
-
-/// Encodes one tensor for storage. A matrix whose rows are no multiple of [`BLOCK`] stays f16.
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) fn encode(
-    name: &str,
-    shape: &[usize],
-    values: &[f32],
-    storage: Storage,
-) -> Vec<Encoded> {
-    let one = |dtype, bytes| Encoded {
-        name: name.to_owned(),
-        dtype,
-        shape: shape.to_vec(),
-        bytes,
-    };
-    let f16 = |values: &[f32]| {
-        values
-            .iter()
-            .flat_map(|&v| half::f16::from_f32(v).to_le_bytes())
-            .collect::<Vec<u8>>()
-    };
-    let blocked = shape.last().is_some_and(|k| k.is_multiple_of(BLOCK));
-    match storage {
-        Storage::F16 if shape.len() == 2 => vec![one(Dtype::F16, f16(values))],
-        Storage::Q8 if shape.len() == 2 && !blocked => vec![one(Dtype::F16, f16(values))],
-        Storage::Q8 if shape.len() == 2 => {
-            let (quants, scales) = quantize(values);
-            let scale = Encoded {
-                name: format!("{name}{SCALE_SUFFIX}"),
-                dtype: Dtype::F16,
-                shape: vec![shape[0], shape[1] / BLOCK],
-                bytes: f16(&scales),
-            };
-            vec![one(Dtype::I8, quants), scale]
-        }
-        _ => vec![one(
-            Dtype::F32,
-            values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        )],
-    }
-}
-
-/// Symmetric 8-bit blocks: scale = max|w| / 127, rounded to f16 before it divides, so that what is
-/// stored is what was used.
-#[cfg(not(target_arch = "wasm32"))]
-fn quantize(values: &[f32]) -> (Vec<u8>, Vec<f32>) {
-    let mut quants = Vec::with_capacity(values.len());
-    let mut scales = Vec::with_capacity(values.len() / BLOCK);
-    for block in values.chunks_exact(BLOCK) {
-        let max = block.iter().fold(0f32, |m, v| m.max(v.abs()));
-        let scale = half::f16::from_f32(max / 127.0).to_f32();
-        let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-        scales.push(scale);
-        quants.extend(
-            block
-                .iter()
-                .map(|v| (v * inverse).round().clamp(-127.0, 127.0) as i8 as u8),
-        );
-    }
-    (quants, scales)
 }
 
 /// A place in the checkpoint's tree of names, like `model.layers.0.self_attn`.
@@ -316,6 +207,18 @@ impl<'a> Path<'a> {
             Stored::Matrix(t) => Err(wrong_shape(name, &shape, &t.dims())),
             Stored::Vector(t) => Err(wrong_shape(name, &shape, &t.dims())),
         }
+    }
+
+    /// Matrices of one shape, such as those of all experts, as one tensor `[count, rows, columns]`.
+    pub(crate) fn stacked(
+        &mut self,
+        count: usize,
+        name: impl Fn(usize) -> String,
+        shape: [usize; 2],
+    ) -> Result<Param<Tensor<3>>, Error> {
+        let each = (0..count).map(|i| self.matrix(&name(i), shape).map(|m| m.val().unsqueeze()));
+        let each: Vec<Tensor<3>> = each.collect::<Result<_, _>>()?;
+        Ok(Param::from_tensor(Tensor::cat(each, 0)))
     }
 
     fn take(&mut self, name: &str) -> Result<Stored, Error> {

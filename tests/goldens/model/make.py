@@ -4,42 +4,61 @@ Hugging Face transformers computes the expected values (CPU, float32, eager atte
 same weights in float64 say how exact those are. Run it from anywhere:
 
     pip install torch==2.15.0 transformers==5.23.0 tokenizers==0.23.3 safetensors==0.8.0 numpy==2.4.6
-    python tests/goldens/model/make.py
+    python tests/goldens/model/make.py [NAME...]
 
 Each model is a folder as people have it from Hugging Face, plus
 
-    golden.json         token ids, the greedy continuation, and statistics of each of its steps
+    golden.json         token ids, the greedy continuation, and statistics of each of its steps;
+                        of a mixture of experts also "experts": per layer that has them and per
+                        token of the sequence, the experts it was routed to, in ascending order
     golden.safetensors  "sequence.logits" [24, vocab] and "single.logits" [1, vocab], float32
 
 text/ holds a tokenizer for all of them in which every id is one character.
 
 The weights are far larger than a trained model's, norm weights are not ones and biases are not
 zeros, so that a forgotten norm, a wrong rotation or a swapped head shows in the first decimals.
+
+The continuation is computed without a cache: each step runs the whole text so far. That matters
+where RoPE's frequencies follow from the text's length, as in llama-rope-dynamic: every step rotates
+all of its keys anew, and a cache of rotated keys gives other tokens.
 """
 
+import copy
 import json
 import math
 import platform
 import shutil
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import safetensors
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.decoders import Fuse
 from tokenizers.models import BPE
-from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, Qwen2Config, Qwen3Config
+
+import families
 
 HERE = Path(__file__).parent
 VOCAB = 256
 SPECIAL = (0, 1, 2)
 SEQUENCE, PROMPT, GREEDY = 24, 8, 64
+# The continuation of the models in families.py.
+FAMILY_GREEDY = 32
 # The distance of the two best logits at every greedy step. Backends differ by about 1e-5.
 MIN_LOGIT_MARGIN = 0.02
-# A continuation that circles around three tokens proves little.
-MIN_DISTINCT = 24
+# The distance of a router's last chosen and first unchosen score, of about 1e-6 between backends.
+MIN_ROUTER_MARGIN = 0.001
+# How far float32 may be from float64, so that a test's tolerance is for the program under test.
+MAX_FLOAT32_ERROR = 1.5e-5
+# A continuation that circles around three tokens proves little: this part of it must be distinct.
+MIN_DISTINCT = 3 / 8
+
+EAGER = dict(attn_implementation="eager", experts_implementation="eager")
 
 COMMON = dict(
     vocab_size=VOCAB,
@@ -49,6 +68,17 @@ COMMON = dict(
     pad_token_id=0,
     use_cache=False,
 )
+
+
+class Golden(NamedTuple):
+    config: PreTrainedConfig
+    # Of config.json: "v5", "classic", or all of its keys.
+    layout: str | dict
+    storage: torch.dtype
+    # Largest shard in bytes.
+    max_shard: int | None
+    greedy: int = GREEDY
+
 
 # name -> (config, layout of config.json, storage type, largest shard in bytes or None)
 MODELS = {
@@ -143,10 +173,25 @@ MODELS = {
 }
 
 
+def goldens():
+    made = {name: Golden(*fields) for name, fields in MODELS.items()}
+    for layout, configs in (("v5", families.V5), ("classic", families.CLASSIC)):
+        for name, keys in configs.items():
+            # Some configs move keys about in the nested dicts they are given.
+            config = CONFIG_MAPPING[keys["model_type"]].from_dict(copy.deepcopy(keys))
+            layout_or_keys = keys if layout == "classic" else layout
+            made[name] = Golden(config, layout_or_keys, torch.float16, None, FAMILY_GREEDY)
+    return made
+
+
+def router_biases(model):
+    return [buffer for name, buffer in model.named_buffers() if name.endswith("e_score_correction_bias")]
+
+
 def build(config, storage, seed):
     """A model whose every parameter is random; rounded to what `storage` can hold."""
     generator = torch.Generator().manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, **EAGER)
     with torch.no_grad():
         for name, weight in sorted(model.named_parameters()):
             if "norm" in name:
@@ -156,18 +201,65 @@ def build(config, storage, seed):
             else:
                 weight.normal_(0.0, 0.3, generator=generator)
             weight.copy_(weight.to(storage).to(torch.float32))
+        for bias in router_biases(model):
+            bias.normal_(0.0, 0.2, generator=generator)
+            bias.copy_(bias.to(storage).to(torch.float32))
     return model.eval()
 
 
 @torch.no_grad()
 def logits(model, ids):
+    if model.config.rope_parameters.get("rope_type") == "dynamic":
+        # It keeps the frequencies of the longest text so far until it sees a short one.
+        model(torch.tensor([ids[:1]]))
     return model(torch.tensor([ids])).logits[0]
 
 
-def greedy(model, prompt, weak_margin):
+def router_margin(router, router_logits):
+    """The least distance between what a router chose and what it did not, over all tokens."""
+    deepseek_v3 = hasattr(router, "e_score_correction_bias")
+    if deepseek_v3:
+        scores = router_logits.sigmoid() + router.e_score_correction_bias
+    else:
+        scores = router_logits.softmax(-1)
+    margins = []
+    if deepseek_v3 or getattr(router, "topk_method", "greedy") == "group_limited_greedy":
+        grouped = scores.view(len(scores), router.num_group, -1)
+        group_scores = grouped.topk(2 if deepseek_v3 else 1).values.sum(-1)
+        ranked, order = group_scores.sort(descending=True)
+        margins.append(ranked[:, router.topk_group - 1] - ranked[:, router.topk_group])
+        masked = torch.zeros_like(group_scores, dtype=torch.bool).scatter(1, order[:, router.topk_group :], True)
+        scores = grouped.masked_fill(masked[..., None], -math.inf).flatten(1)
+    ranked = scores.sort(descending=True).values
+    margins.append(ranked[:, router.top_k - 1] - ranked[:, router.top_k])
+    if deepseek_v3:
+        # Programs mask the experts of the other groups with -inf, as here, or with 0.0. Both choose
+        # the same ones as long as every chosen score is positive.
+        margins.append(ranked[:, router.top_k - 1])
+    return torch.cat(margins).min().item()
+
+
+def routing(model, ids):
+    """Per layer with experts and per token the chosen ones, and how clear the closest choice was."""
+    experts, margins = [], [math.inf]
+
+    def record(router, _, output):
+        router_logits, _, chosen = output
+        experts.append(chosen.sort().values.tolist())
+        margins.append(router_margin(router, router_logits))
+
+    routers = [module for module in model.modules() if type(module).__name__.lower().endswith("topkrouter")]
+    hooks = [router.register_forward_hook(record) for router in routers]
+    logits(model, ids)
+    for hook in hooks:
+        hook.remove()
+    return experts, min(margins)
+
+
+def greedy(model, prompt, length, weak_margin):
     """The greedy continuation, or None once a step is too close to call or would end the text."""
     ids, steps = list(prompt), []
-    for _ in range(GREEDY):
+    for _ in range(length):
         last = logits(model, ids)[-1]
         best = torch.topk(last, 2)
         logit_margin = (best.values[0] - best.values[1]).item()
@@ -203,13 +295,20 @@ def classic(config):
 
 def save(folder, model, layout, storage, max_shard):
     shutil.rmtree(folder, ignore_errors=True)
-    model.to(storage).save_pretrained(folder, max_shard_size=max_shard or "1GB")
+    model.to(storage)
+    for bias in router_biases(model):
+        # As DeepSeek stores it, whatever the weights are.
+        bias.data = bias.data.to(torch.float32)
+    model.save_pretrained(folder, max_shard_size=max_shard or "1GB")
     model.to(torch.float32)
     (folder / "generation_config.json").unlink(missing_ok=True)
     path = folder / "config.json"
     config = json.loads(path.read_text())
     if layout == "classic":
         config = classic(config)
+    elif layout != "v5":
+        config = layout | {"architectures": config["architectures"], "torch_dtype": config["dtype"]}
+        config = dict(sorted(config.items()))
     path.write_text(json.dumps(config, indent=2) + "\n")
 
 
@@ -231,13 +330,24 @@ def lines(golden):
     return "{\n" + ",\n".join(f'  "{key}": {value}' for key, value in body.items()) + "\n}\n"
 
 
-def make(name, config, layout, storage, max_shard):
+def float32_error(model, ids):
+    exact = logits(copy.deepcopy(model).double(), ids)
+    return (exact - logits(model, ids)).abs().max().item()
+
+
+def clear(model, sequence, text):
+    routed = min(routing(model, ids)[1] for ids in (sequence, text))
+    return routed >= MIN_ROUTER_MARGIN and float32_error(model, sequence) <= MAX_FLOAT32_ERROR
+
+
+def make(name, config, layout, storage, max_shard, length):
     for seed in range(10_000):
         model = build(config, storage, seed)
         ids = torch.randint(3, VOCAB, (SEQUENCE + PROMPT,), generator=torch.Generator().manual_seed(seed))
         sequence, prompt = ids[:SEQUENCE].tolist(), ids[SEQUENCE:].tolist()
-        steps = greedy(model, prompt, MIN_LOGIT_MARGIN)
-        if steps and len({step["token"] for step in steps}) >= MIN_DISTINCT:
+        steps = greedy(model, prompt, length, MIN_LOGIT_MARGIN)
+        tokens = [step["token"] for step in steps or []]
+        if len(set(tokens)) >= MIN_DISTINCT * length and clear(model, sequence, prompt + tokens):
             break
     else:
         raise SystemExit(f"{name}: no seed gives a clear greedy path")
@@ -248,12 +358,10 @@ def make(name, config, layout, storage, max_shard):
     save(folder, model, layout, storage, max_shard)
     save_file({key: value.contiguous() for key, value in tensors.items()}, folder / "golden.safetensors")
 
-    # What was written must give the same numbers again, and float64 says how exact they are.
-    again = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    # What was written must give the same numbers again.
+    again = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **EAGER).eval()
     assert torch.equal(logits(again, sequence), tensors["sequence.logits"]), name
-    exact = logits(again.double(), sequence)
-    error = (exact - load_file(folder / "golden.safetensors")["sequence.logits"]).abs().max().item()
-    assert math.isfinite(error) and error < 2e-5, (name, error)
+    error = float32_error(again, sequence)
 
     golden = {
         "made_with": {
@@ -271,6 +379,9 @@ def make(name, config, layout, storage, max_shard):
         "min_logit_margin": min(step["logit_margin"] for step in steps),
         "steps": [{key: step[key] for key in ("logprob", "margin", "entropy")} for step in steps],
     }
+    experts, _ = routing(model, sequence)
+    if experts:
+        golden["experts"] = experts
     (folder / "golden.json").write_text(lines(rounded(golden)))
     for file in folder.iterdir():
         file.chmod(0o644)
@@ -278,7 +389,7 @@ def make(name, config, layout, storage, max_shard):
     size = sum(file.stat().st_size for file in folder.iterdir())
     scale = tensors["sequence.logits"].abs().max().item()
     print(
-        f"{name:20} seed {seed:4}  {distinct} distinct tokens  min margin {golden['min_logit_margin']:.4f}"
+        f"{name:21} seed {seed:4}  {distinct} distinct tokens  min margin {golden['min_logit_margin']:.4f}"
         f"  f64 difference {error:.1e} of {scale:.1f}  {size / 1024:.0f} KiB"
     )
 
@@ -301,13 +412,17 @@ def save_tokenizer(folder):
 
 
 def main():
-    save_tokenizer(HERE / "text")
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    for name, (config, layout, storage, max_shard) in MODELS.items():
-        make(name, config, layout, storage, max_shard)
+    models = goldens()
+    names = sys.argv[1:] or list(models)
+    if unknown := set(names) - set(models):
+        raise SystemExit(f"no such golden: {', '.join(sorted(unknown))}")
+    save_tokenizer(HERE / "text")
+    for name in names:
+        make(name, *models[name])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ use anyhow::Result;
 use sprat_model::{Message, Options, Sampling};
 
 use crate::device::DeviceName;
-use crate::folder::load_pack;
+use crate::folder::load_model;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -35,7 +35,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let model = load_pack(&args.model, args.device)?;
+    let model = load_model(&args.model, args.device)?;
     let message = Message {
         role: "user".to_owned(),
         content: args.question.clone(),

@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use sprat_model::{Model, Options};
 
 use crate::device::DeviceName;
-use crate::folder::load_pack;
+use crate::folder::load_model;
+use crate::memory::peak_bytes;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -30,7 +31,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
-    let model = load_pack(&args.model, args.device)?;
+    let model = load_model(&args.model, args.device)?;
     let load = start.elapsed();
     if args.prompt == 0 || args.tokens < 2 || args.repeat == 0 {
         bail!("prompt and repeat must be at least 1, tokens at least 2");
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         spread(&mut decode),
         args.tokens
     );
-    if let Some(peak) = peak_memory() {
+    if let Some(peak) = peak_bytes() {
         println!("memory   {:.1} MB peak", peak as f64 / 1e6);
     }
     Ok(())
@@ -98,12 +99,4 @@ fn spread(values: &mut [f64]) -> String {
     values.sort_by(f64::total_cmp);
     let (first, last) = (values[0], values[values.len() - 1]);
     format!("{:.0} [{first:.0} to {last:.0}]", values[values.len() / 2])
-}
-
-/// Peak resident bytes of this process, where the system tells.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes * 1024)
 }

@@ -18,6 +18,9 @@ pub(crate) struct Args {
     dry_run: bool,
 }
 
+/// Name, shape and values of one tensor.
+type Tensor = (String, Vec<usize>, Vec<f32>);
+
 pub(crate) fn run(args: &Args) -> Result<()> {
     let text = std::fs::read_to_string(&args.recipe)
         .with_context(|| format!("cannot read {}", args.recipe.display()))?;
@@ -53,7 +56,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             args.out.display()
         );
     }
-    let mut tensors: Vec<folder::Tensor> = Vec::new();
+    let mut tensors: Vec<Tensor> = Vec::new();
     let report = merge.run(
         |name, shape, values| {
             tensors.push((name.to_owned(), shape.to_vec(), values));
@@ -83,7 +86,7 @@ fn write(
     out: &Path,
     reference: &Path,
     tokenizer: &Path,
-    tensors: &[folder::Tensor],
+    tensors: &[Tensor],
     recipe: &str,
 ) -> Result<()> {
     let name = out

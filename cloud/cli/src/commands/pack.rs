@@ -1,25 +1,31 @@
 //! `sprat pack`
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use sprat_lab::eval::Comparison;
 use sprat_model::{
-    DirSource, Manifest, Message, Model, PackContents, Storage, Tokenizer, write_pack,
+    ChatSettings, Decoder, DirSource, Manifest, Message, Model, ModelFolder, PackContents, Storage,
+    Tokenizer, write_pack,
 };
 
 use crate::device::DeviceName;
 use crate::folder;
+use crate::memory::peak_bytes;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// A folder with config.json, tokenizer.json and safetensors, or a training run
-    model: PathBuf,
+    source: PathBuf,
     /// The pack to write; its folder's name is the model's id
+    #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// How matrices are stored
-    #[arg(long, value_enum, default_value_t = StorageName::Q8)]
-    storage: StorageName,
+    #[arg(long, value_enum, default_value_t = Quant::Q8)]
+    quant: Quant,
     /// What the model is good at, for a person
     #[arg(long, default_value = "")]
     description: String,
@@ -32,116 +38,183 @@ pub(crate) struct Args {
     /// Tokens of prompt and answer together [default: the config's]
     #[arg(long)]
     context: Option<usize>,
-    /// Chat template [default: the folder's chat_template.jinja, else Sprat's own]
+    /// Chat template [default: the folder's own]
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
-    /// Token that begins a conversation
-    #[arg(long, default_value = "<|start|>")]
-    bos_token: String,
-    /// Token that ends an answer
-    #[arg(long, default_value = "<|end|>")]
-    eos_token: String,
+    /// Token that begins a text [default: the folder's own]
+    #[arg(long, value_name = "TOKEN")]
+    bos_token: Option<String>,
+    /// Token that ends an answer [default: the folder's own]
+    #[arg(long, value_name = "TOKEN")]
+    eos_token: Option<String>,
     /// Model card to put beside the pack's files as README.md
     #[arg(long, value_name = "FILE")]
     card: Option<PathBuf>,
+    /// Compare the pack with the source on this text: divergence, agreement, perplexity
+    #[arg(long, value_name = "FILE")]
+    text: Option<PathBuf>,
+    /// Leave out the known value that proves devices; saves loading the whole model
+    #[arg(long)]
+    no_check: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum StorageName {
+enum Quant {
     /// 32-bit floats
     F32,
     /// 16-bit floats
     F16,
     /// 8-bit integers in blocks of 32
     Q8,
+    /// 4-bit integers in blocks of 32
+    Q4,
+    /// 4 bits, but 8 for the embedding table and the head
+    Mixed,
 }
 
+impl From<Quant> for Storage {
+    fn from(quant: Quant) -> Self {
+        match quant {
+            Quant::F32 => Self::F32,
+            Quant::F16 => Self::F16,
+            Quant::Q8 => Self::Q8,
+            Quant::Q4 => Self::Q4,
+            Quant::Mixed => Self::Mixed,
+        }
+    }
+}
+
+/// Tokens of a text that a pack is compared with its source on.
+const COMPARED_TOKENS: usize = 4096;
 /// Tokens in the pack's known value: enough to run the prompt and the step after it.
 const CHECK_TOKENS: usize = 8;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let folder = folder::resolve(&args.model)?;
-    let (config, tensors) = folder::read_weights(&folder)?;
-    let tokenizer = folder::read(&folder, "tokenizer.json")?;
-    Tokenizer::from_json(&tokenizer)?;
-    let template = template(args, &folder)?;
-    let storage = match args.storage {
-        StorageName::F32 => Storage::F32,
-        StorageName::F16 => Storage::F16,
-        StorageName::Q8 => Storage::Q8,
-    };
-    let name = args
-        .out
-        .file_name()
-        .context("the pack needs a folder name")?;
+    let start = Instant::now();
+    let folder = folder::resolve(&args.source)?;
+    let source =
+        ModelFolder::open(&folder).with_context(|| format!("cannot pack {}", folder.display()))?;
+    let tokenizer = source.tokenizer()?;
+    let chat = chat(args, &source, &tokenizer)?;
+    let mut config = source.config().clone();
+    config.add_eos_token_ids(&chat.eos_token_ids);
+    let name = args.out.file_name();
     let manifest = Manifest {
         format: sprat_model::FORMAT,
-        name: name.to_string_lossy().into_owned(),
+        name: name
+            .context("the pack needs a folder name")?
+            .to_string_lossy()
+            .into_owned(),
         description: args.description.clone(),
         license: args.license.clone(),
-        context: args.context.unwrap_or(config.max_position_embeddings),
+        context: args.context.unwrap_or(config.context()),
         parameters: config.parameters(),
-        storage,
-        bos_token: args.bos_token.clone(),
-        eos_token: args.eos_token.clone(),
+        storage: args.quant.into(),
+        bos_token: chat.bos_token,
+        eos_token: chat.eos_token,
         examples: args.examples.clone(),
         files: vec![],
         calibration: None,
         check: None,
     };
-    let card = args
-        .card
-        .as_deref()
-        .map(std::fs::read)
-        .transpose()
-        .context("cannot read the card")?;
+    let card = args.card.as_deref().map(std::fs::read).transpose();
+    let card = card.context("cannot read the card")?;
     let contents = PackContents {
         manifest,
         config: &config,
         tokenizer: &tokenizer,
-        template: &template,
-        tensors: &tensors,
+        template: &chat.template.unwrap_or_default(),
         extra: card.map(|card| ("README.md", card)).into_iter().collect(),
     };
-    let manifest = write_pack(&args.out, contents)?;
-    let manifest = add_check(&args.out, manifest)?;
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
+        "{bar:30} {bytes} of {total_bytes}, {eta} left",
+    )?);
+    let mut progress = |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    };
+    let mut read = |name: &str, shape: &[usize]| source.read_tensor(name, shape);
+    let manifest = write_pack(&args.out, contents, &mut read, &mut progress)?;
+    bar.finish_and_clear();
     println!(
-        "{}: {} parameters, {} bytes in {} files",
+        "{}: {} parameters, {} in {} files, {:.1} s, at most {} of memory",
         args.out.display(),
         manifest.parameters,
-        manifest.total_bytes(),
-        manifest.files.len()
+        HumanBytes(manifest.total_bytes()),
+        manifest.files.len(),
+        start.elapsed().as_secs_f64(),
+        peak_bytes().map_or("an unknown amount".into(), |bytes| HumanBytes(bytes)
+            .to_string()),
     );
+    if !args.no_check {
+        add_check(&args.out, manifest)?;
+    }
+    if let Some(text) = &args.text {
+        println!("{}", compare(&source, &tokenizer, &args.out, text)?);
+    }
     Ok(())
 }
 
-fn template(args: &Args, folder: &Path) -> Result<String> {
-    let own = folder.join("chat_template.jinja");
-    let path = match &args.template {
-        Some(path) => path.clone(),
-        None if own.exists() => own,
-        None => return Ok(sprat_lab::tokenizer::CHAT_TEMPLATE.to_owned()),
-    };
-    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+/// Template and special tokens: those given, else the folder's own, else, for a model with Sprat's
+/// tokenizer (a training run), Sprat's.
+fn chat(args: &Args, source: &ModelFolder, tokenizer: &[u8]) -> Result<ChatSettings> {
+    let mut chat = source.chat()?;
+    let ours = Tokenizer::from_json(tokenizer)?.id(END).is_some();
+    if chat.template.is_none() && chat.eos_token.is_empty() && ours {
+        chat.template = Some(sprat_lab::tokenizer::CHAT_TEMPLATE.to_owned());
+        (chat.bos_token, chat.eos_token) = (START.to_owned(), END.to_owned());
+    }
+    if let Some(path) = &args.template {
+        let template = std::fs::read_to_string(path);
+        let template = template.with_context(|| format!("cannot read {}", path.display()));
+        chat.template = Some(template?);
+    }
+    if let Some(token) = &args.bos_token {
+        chat.bos_token.clone_from(token);
+    }
+    if let Some(token) = &args.eos_token {
+        chat.eos_token.clone_from(token);
+    }
+    if chat.template.is_none() {
+        bail!(
+            "{} has no chat template, so nothing says how a conversation becomes a prompt; \
+             give one with --template",
+            args.source.display()
+        );
+    }
+    Ok(chat)
 }
+
+/// What quantization costs on a text.
+fn compare(source: &ModelFolder, tokenizer: &[u8], pack: &Path, text: &Path) -> Result<Comparison> {
+    let words =
+        std::fs::read_to_string(text).with_context(|| format!("cannot read {}", text.display()))?;
+    let mut ids = Tokenizer::from_json(tokenizer)?.encode(&words)?;
+    ids.truncate(COMPARED_TOKENS);
+    let device = DeviceName::Cpu.open()?;
+    let original = Decoder::from_tensors(source.config(), &mut source.load_tensors(&device)?)?;
+    let (_, packed) = folder::load_decoder(pack, DeviceName::Cpu)?;
+    let comparison = sprat_lab::eval::compare(&original, &packed, &ids, &device)?;
+    comparison.with_context(|| format!("{} is too short to compare on", text.display()))
+}
+
+/// The tokens around a message in Sprat's own tokenizer.
+const START: &str = "<|start|>";
+const END: &str = "<|end|>";
 
 /// Loads the pack as written and stores what it answers, so that every device can be checked
 /// against it before the first question.
-fn add_check(pack: &Path, mut manifest: Manifest) -> Result<Manifest> {
+fn add_check(pack: &Path, mut manifest: Manifest) -> Result<()> {
     let source = DirSource(pack.to_owned());
     let device = DeviceName::Cpu.open()?;
     let model = pollster::block_on(Model::load(&source, &device, &mut |_| {}))
         .context("the pack that was written does not load")?;
-    let content = manifest
-        .examples
-        .first()
-        .cloned()
-        .unwrap_or_else(|| "Hello".to_owned());
+    let content = manifest.examples.first().cloned();
     let prompt = model.prompt(&[Message {
         role: "user".to_owned(),
-        content,
+        content: content.unwrap_or_else(|| "Hello".to_owned()),
     }])?;
     manifest.check = Some(pollster::block_on(model.make_check(&prompt, CHECK_TOKENS))?);
     manifest.save(pack)?;
-    Ok(manifest)
+    Ok(())
 }

@@ -7,6 +7,7 @@
 
 mod ask;
 mod calibrate;
+mod compare;
 mod load;
 mod table;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::{Error, Result, tokenizer};
 
 pub use ask::Answer;
 pub use calibrate::calibrate;
+pub use compare::{Comparison, compare};
 
 /// Rows and tokens per row of a validation batch, and how many batches.
 const VALIDATION: (usize, usize, usize) = (16, 128, 16);

@@ -48,11 +48,8 @@ fn trained(dir: &Path) -> PathBuf {
 
 fn packed(checkpoint: &Path, dir: PathBuf) -> PathBuf {
     let (config, decoder) = train::load_model(checkpoint, &Device::flex()).unwrap();
-    let tensors: Vec<_> = decoder
-        .named_weights()
-        .into_iter()
-        .map(|(name, data)| (name, data.shape().to_vec(), data.iter::<f32>().collect()))
-        .collect();
+    let weights: std::collections::HashMap<_, _> = decoder.named_weights().into_iter().collect();
+    let mut read = |name: &str, _: &[usize]| Ok(weights[name].iter::<f32>().collect());
     let manifest = Manifest {
         format: FORMAT,
         name: "novice-pack".into(),
@@ -73,10 +70,9 @@ fn packed(checkpoint: &Path, dir: PathBuf) -> PathBuf {
         config: &config,
         tokenizer: &std::fs::read(checkpoint.join("tokenizer.json")).unwrap(),
         template: CHAT_TEMPLATE,
-        tensors: &tensors,
         extra: vec![],
     };
-    write_pack(&dir, contents).unwrap();
+    write_pack(&dir, contents, &mut read, &mut |_, _| {}).unwrap();
     dir
 }
 

@@ -35,7 +35,11 @@ pub(crate) fn expand(
                 .map_err(failed())?;
             continue;
         };
-        for (new, first) in copies(layer, config.num_hidden_layers, deeper.num_hidden_layers) {
+        for (new, first) in copies(
+            layer,
+            config.num_hidden_layers(),
+            deeper.num_hidden_layers(),
+        ) {
             let zero = !first && OUTPUTS.iter().any(|output| rest.contains(output));
             let values = if zero {
                 vec![0.0; values.len()]

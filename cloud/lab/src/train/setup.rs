@@ -57,17 +57,12 @@ pub(super) fn fit_to(
     decoder: Decoder,
     device: &Device,
 ) -> Result<(ModelConfig, Decoder)> {
-    let layers = config.num_hidden_layers;
-    let as_deep = ModelConfig {
-        num_hidden_layers: layers,
-        ..wanted.clone()
-    };
-    if as_deep != config || wanted.num_hidden_layers < layers {
+    if !wanted.deepens(&config) {
         let problem = "differs from train.init's config.json in more than additional layers; \
                        leave [model] out";
         return Err(Error::recipe("model", problem));
     }
-    if wanted.num_hidden_layers == layers {
+    if wanted == config {
         return Ok((config, decoder));
     }
     let expanded = expand::expand(&decoder, &config, &wanted, device)?;

@@ -112,7 +112,13 @@ fn rms_norm_is_rms_norm_by_input_and_weight() {
 fn heads_turn_as_rope_turns_them() {
     let device = Device::flex().autodiff();
     let x = leaf([2, 5, 3, 8], 6);
-    let rope = crate::rope::Rope::new(8, 10_000.0, 0..5, &device);
+    let config = crate::RopeConfig {
+        frequencies: vec![1.0, 0.1, 0.01, 0.001],
+        beyond: None,
+        attention_factor: 1.0,
+        interleaved: false,
+    };
+    let rope = crate::rope::Rope::new(&config, 0..5, 5, &device);
     let fused = |x| super::rotate_heads(x, rope.cos.clone(), rope.sin.clone());
     same(&x, fused, |x| rope.apply(x.swap_dims(1, 2)));
 }

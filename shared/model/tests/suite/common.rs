@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use sprat_model::{Device, MANIFEST, Manifest, MemorySource, ModelConfig, PackFile, Storage};
+use sprat_model::{
+    Device, Family, MANIFEST, Manifest, MemorySource, ModelConfig, PackFile, Storage,
+};
 
 /// Every backend compiled in, with its name. wgpu takes a software adapter, so that the suite
 /// needs no GPU; `SPRAT_TEST_GPU=1` takes the machine's own.
@@ -31,13 +33,17 @@ pub(crate) fn goldens(name: &str) -> PathBuf {
         .join(name)
 }
 
-pub(crate) const GOLDEN_MODELS: [&str; 5] = [
-    "llama-gqa-tied",
-    "llama-mha-untied",
-    "qwen3-qknorm-tied",
-    "qwen2-bias-untied",
-    "llama-f16-shards",
-];
+/// Every golden model there is.
+pub(crate) fn golden_models() -> Vec<String> {
+    let folders = std::fs::read_dir(goldens("model")).unwrap();
+    let models = folders.map(|entry| entry.unwrap().path());
+    let models = models.filter(|path| path.join("golden.json").is_file());
+    let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let mut names: Vec<String> = models.map(name).collect();
+    names.sort();
+    assert!(names.len() >= Family::ALL.len(), "{names:?}");
+    names
+}
 
 /// A word-level tokenizer of 256 words "t0" to "t255", for models without one of their own.
 pub(crate) fn word_tokenizer() -> Vec<u8> {
@@ -83,7 +89,7 @@ pub(crate) fn seal(mut source: MemorySource) -> MemorySource {
         name: "golden".into(),
         description: "A random model.".into(),
         license: "MIT".into(),
-        context: config.max_position_embeddings,
+        context: config.context(),
         parameters: config.parameters(),
         storage: Storage::F32,
         bos_token: "t1".into(),

@@ -234,6 +234,8 @@ fn every_storage_reads_back_as_it_was_written() {
         (Storage::F32, 0.0),
         (Storage::F16, 1e-3),
         (Storage::Q8, 5e-3),
+        (Storage::Q4, 8e-2),
+        (Storage::Mixed, 8e-2),
     ] {
         let dir = folder.path().join("pack");
         let pack = seal_contents(&config, storage);
@@ -242,10 +244,21 @@ fn every_storage_reads_back_as_it_was_written() {
             config: &config,
             tokenizer: &crate::common::word_tokenizer(),
             template: crate::common::TEMPLATE,
-            tensors: &tensors,
             extra: vec![("README.md", b"# A card".to_vec())],
         };
-        write_pack(&dir, contents).unwrap();
+        let mut read = |name: &str, _: &[usize]| {
+            let tensor = tensors.iter().find(|tensor| tensor.0 == name);
+            Ok(tensor.unwrap().2.clone())
+        };
+        let mut last = (0, 0);
+        write_pack(&dir, contents, &mut read, &mut |done, total| {
+            last = (done, total)
+        })
+        .unwrap();
+        assert!(
+            last.0 > 0 && last.0 == last.1,
+            "progress ends at the whole: {last:?}"
+        );
         let model = block_on(Model::load(&DirSource(dir.clone()), &device, &mut |_| {})).unwrap();
         assert_eq!(model.config(), &config);
         for ((name, _, expected), (_, actual)) in

@@ -1,0 +1,109 @@
+//! `sprat families`, `sprat logits`, `sprat render`, `sprat tokenize`: what goes on inside.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use sprat_model::{ChatTemplate, Family, KvCache, Message, ModelFolder, Tokenizer};
+
+use crate::device::DeviceName;
+use crate::folder;
+
+/// Prints one `model_type` per line.
+pub(crate) fn families() -> Result<()> {
+    let mut out = std::io::stdout();
+    for family in Family::ALL {
+        writeln!(out, "{}", family.model_type())?;
+    }
+    Ok(())
+}
+
+#[derive(clap::Args)]
+pub(crate) struct LogitsArgs {
+    /// A Hugging Face folder or a pack
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Token ids, separated by commas
+    #[arg(long, value_delimiter = ',', required = true, value_name = "IDS")]
+    tokens: Vec<u32>,
+    /// What the model runs on
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceName,
+}
+
+/// Prints the last position's logits as JSON.
+pub(crate) fn logits(args: &LogitsArgs) -> Result<()> {
+    let (config, decoder) = folder::load_decoder(&args.model, args.device)?;
+    if let Some(id) = args
+        .tokens
+        .iter()
+        .find(|&&id| id as usize >= config.vocab_size)
+    {
+        bail!(
+            "token {id} is outside the vocabulary of {}",
+            config.vocab_size
+        );
+    }
+    let device = args.device.open()?;
+    let mut cache = KvCache::new(&config, &device);
+    let logits = decoder.last_logits(&args.tokens, &mut cache, &device)?;
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(&logits)?)?;
+    Ok(())
+}
+
+#[derive(clap::Args)]
+pub(crate) struct RenderArgs {
+    /// A Hugging Face folder or a pack
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// A JSON file with messages: [{"role": "user", "content": "Hello"}]
+    messages: PathBuf,
+    /// Leave out what begins the assistant's next answer
+    #[arg(long)]
+    no_generation_prompt: bool,
+}
+
+/// Prints the prompt that a model's chat template makes of messages.
+pub(crate) fn render(args: &RenderArgs) -> Result<()> {
+    let path = &args.messages;
+    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let messages: Vec<Message> = serde_json::from_slice(&text)
+        .with_context(|| format!("{} is no list of messages", path.display()))?;
+    let prompt = template(&args.model)?.render(&messages, !args.no_generation_prompt)?;
+    write!(std::io::stdout(), "{prompt}")?;
+    Ok(())
+}
+
+fn template(folder: &Path) -> Result<ChatTemplate> {
+    let chat = ModelFolder::chat_settings(folder)?;
+    let text = chat.template.with_context(|| {
+        format!(
+            "{} has no chat template: neither a chat_template.jinja nor one in tokenizer_config.json",
+            folder.display()
+        )
+    })?;
+    Ok(ChatTemplate::new(&text, &chat.bos_token, &chat.eos_token)?)
+}
+
+#[derive(clap::Args)]
+pub(crate) struct TokenizeArgs {
+    /// A Hugging Face folder or a pack
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// The text
+    text: String,
+    /// Add the special tokens that the tokenizer puts around a text
+    #[arg(long)]
+    special: bool,
+}
+
+/// Prints the token ids of a text as JSON.
+pub(crate) fn tokenize(args: &TokenizeArgs) -> Result<()> {
+    let tokenizer = Tokenizer::from_json(&folder::read(&args.model, "tokenizer.json")?)?;
+    let ids = match args.special {
+        true => tokenizer.encode_plain(&args.text)?,
+        false => tokenizer.encode(&args.text)?,
+    };
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(&ids)?)?;
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Gated feed-forward networks (arXiv 2002.05202).
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use burn::tensor::activation::{gelu_approximate, silu};
+
+use crate::config::{Activation, MlpConfig};
+use crate::layers::{Linear, Shapes, Weights};
+use crate::weights::Path;
+use crate::{Error, ModelConfig};
+
+/// `down(act(gate(x)) * up(x))`.
+#[derive(Module, Debug)]
+pub(crate) struct Mlp {
+    gate_proj: Linear,
+    up_proj: Linear,
+    down_proj: Linear,
+    #[module(skip)]
+    config: MlpConfig,
+}
+
+impl MlpConfig {
+    /// Names and shapes of the tensors below the layer's feed-forward network.
+    pub(crate) fn shapes(&self, model: &ModelConfig) -> Shapes {
+        let (h, names) = (model.hidden_size, model.names());
+        let (width, bias) = (self.width, self.bias);
+        let mut all = Vec::new();
+        match self.fused {
+            true => Linear::shapes("gate_up_proj", 2 * width, h, bias, &mut all),
+            false => {
+                Linear::shapes(names.gate, width, h, bias, &mut all);
+                Linear::shapes(names.up, width, h, bias, &mut all);
+            }
+        }
+        Linear::shapes(names.down, h, width, bias, &mut all);
+        all
+    }
+}
+
+impl Activation {
+    /// The gate's function, element by element.
+    pub(crate) fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Silu => silu(x),
+            Self::GeluTanh => gelu_approximate(x),
+        }
+    }
+}
+
+impl Mlp {
+    pub(crate) fn load(
+        model: &ModelConfig,
+        config: MlpConfig,
+        mut path: Path<'_>,
+    ) -> Result<Self, Error> {
+        let (h, names) = (model.hidden_size, model.names());
+        let (width, bias) = (config.width, config.bias);
+        let [gate_proj, up_proj] = match config.fused {
+            true => Linear::load_parts([width; 2], h, bias, path.join("gate_up_proj"))?,
+            false => [
+                Linear::load(width, h, bias, path.join(names.gate))?,
+                Linear::load(width, h, bias, path.join(names.up))?,
+            ],
+        };
+        Ok(Self {
+            gate_proj,
+            up_proj,
+            down_proj: Linear::load(h, width, bias, path.join(names.down))?,
+            config,
+        })
+    }
+
+    /// `[.., hidden]` to `[.., hidden]`.
+    pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let gate = self.gate_proj.forward(x.clone());
+        let up = self.up_proj.forward(x);
+        #[cfg(all(feature = "train", feature = "flex"))]
+        if self.config.activation == Activation::Silu && crate::fused::usable(&gate) {
+            return self.down_proj.forward(crate::fused::swiglu(gate, up));
+        }
+        self.down_proj
+            .forward(self.config.activation.apply(gate) * up)
+    }
+
+    pub(crate) fn save(&self, model: &ModelConfig, prefix: &str, out: &mut Weights) {
+        let names = model.names();
+        match self.config.fused {
+            true => {
+                let parts = [&self.gate_proj, &self.up_proj];
+                Linear::save_parts(&parts, &format!("{prefix}.gate_up_proj"), out);
+            }
+            false => {
+                self.gate_proj
+                    .save(&format!("{prefix}.{}", names.gate), out);
+                self.up_proj.save(&format!("{prefix}.{}", names.up), out);
+            }
+        }
+        self.down_proj
+            .save(&format!("{prefix}.{}", names.down), out);
+    }
+}
