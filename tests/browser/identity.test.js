@@ -59,9 +59,9 @@ for (const device of ["cpu", "webgpu"]) {
         // The second time the cache holds the prompt, and more of it than the new prompt uses.
         const half = [{ role: "user", content: toText([...golden.prompt, ...golden.greedy.slice(0, 16)]) }];
         const questions = [
-          { messages, maxTokens: 64 },
-          { messages: half, maxTokens: 48 },
-          { messages, maxTokens: 64 },
+          { messages, maxTokens: golden.greedy.length },
+          { messages: half, maxTokens: golden.greedy.length - 16 },
+          { messages, maxTokens: golden.greedy.length },
         ];
         const { kind, texts, code, message } = await page.evaluate(chatOnce, { folder: name, device, questions });
         assert.equal(code, undefined, message);

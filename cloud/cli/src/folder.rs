@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sprat_merge::ModelFolder;
-use sprat_model::{Decoder, DirSource, MANIFEST, Model, ModelConfig};
+use sprat_model::{Decoder, DirSource, MANIFEST, Model, ModelConfig, open_checkpoint};
 
 use crate::device::DeviceName;
 
@@ -15,8 +15,10 @@ pub(crate) fn load_model(folder: &Path, device: DeviceName) -> Result<Model> {
         let source = DirSource(folder.to_owned());
         pollster::block_on(Model::load(&source, &device, &mut |_| {}))
     } else {
-        sprat_model::ModelFolder::open(folder)
-            .and_then(|folder| Model::from_folder(&folder, &device))
+        open_checkpoint(folder).and_then(|mut source| {
+            let source = source.as_mut();
+            Model::from_checkpoint(source, &device)
+        })
     };
     model.with_context(|| format!("cannot load the model {}", folder.display()))
 }
@@ -28,7 +30,7 @@ pub(crate) fn load_decoder(folder: &Path, device: DeviceName) -> Result<(ModelCo
         return Ok((model.config().clone(), model.decoder().clone()));
     }
     let load = || {
-        let source = sprat_model::ModelFolder::open(folder)?;
+        let mut source = open_checkpoint(folder)?;
         let config = source.config().clone();
         let mut tensors = source.load_tensors(&device.open()?)?;
         let decoder = Decoder::from_tensors(&config, &mut tensors)?;
@@ -37,9 +39,9 @@ pub(crate) fn load_decoder(folder: &Path, device: DeviceName) -> Result<(ModelCo
     load().with_context(|| format!("cannot load the model {}", folder.display()))
 }
 
-/// The newest checkpoint when `folder` is a training run, else `folder` itself.
+/// The newest checkpoint when `folder` is a training run, else `folder` (or the file) itself.
 pub(crate) fn resolve(folder: &Path) -> Result<PathBuf> {
-    if folder.join("config.json").exists() {
+    if folder.is_file() || folder.join("config.json").exists() {
         return Ok(folder.to_owned());
     }
     let latest = sprat_lab::train::latest(folder)?;

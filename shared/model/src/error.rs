@@ -146,6 +146,9 @@ pub enum Error {
     /// The device failed while computing: lost, out of memory, or a driver error.
     #[error("the device failed: {0}")]
     Device(String),
+    /// A GGUF file cannot be read.
+    #[error(transparent)]
+    Gguf(#[from] crate::gguf::GgufError),
     /// A file could not be written.
     #[error("cannot write {path}: {reason}")]
     Write {

@@ -46,6 +46,9 @@ struct LatentQueries {
     q_b_proj: Linear,
 }
 
+/// The latents' norms have this eps, whatever `rms_norm_eps` says (DeepSeek's code, transformers).
+const LATENT_EPS: f64 = 1e-6;
+
 impl LatentConfig {
     /// Names and shapes of the tensors below the layer's `self_attn`.
     pub(crate) fn shapes(&self, model: &ModelConfig) -> Shapes {
@@ -86,12 +89,14 @@ impl LatentAttention {
                 None => Queries::Direct(Linear::load(q, h, false, path.join("q_proj"))?),
                 Some(rank) => Queries::Latent(LatentQueries {
                     q_a_proj: Linear::load(rank, h, bias, path.join("q_a_proj"))?,
-                    q_a_layernorm: RmsNorm::load(model, rank, path.join("q_a_layernorm"))?,
+                    q_a_layernorm: RmsNorm::load(model, rank, path.join("q_a_layernorm"))?
+                        .with_eps(LATENT_EPS),
                     q_b_proj: Linear::load(q, rank, false, path.join("q_b_proj"))?,
                 }),
             },
             kv_a_proj_with_mqa: Linear::load(latent, h, bias, path.join("kv_a_proj_with_mqa"))?,
-            kv_a_layernorm: RmsNorm::load(model, config.kv_rank, path.join("kv_a_layernorm"))?,
+            kv_a_layernorm: RmsNorm::load(model, config.kv_rank, path.join("kv_a_layernorm"))?
+                .with_eps(LATENT_EPS),
             kv_b_proj: Linear::load(expanded, config.kv_rank, false, path.join("kv_b_proj"))?,
             o_proj: Linear::load(h, value, bias, path.join("o_proj"))?,
             config,

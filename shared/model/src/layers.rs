@@ -131,6 +131,11 @@ impl RmsNorm {
         })
     }
 
+    /// The same norm with another eps than the config's.
+    pub(crate) fn with_eps(self, eps: f64) -> Self {
+        Self { eps, ..self }
+    }
+
     /// The norm called `name` below `path`, if the family has one.
     pub(crate) fn load_if(
         config: &ModelConfig,

@@ -14,7 +14,8 @@
 //! | `mlp`, `experts` | what looks at one position |
 //! | `layers`, `rope`, `pass`, `cache` | linear maps and norms; positions, masks and memory of a pass |
 //! | `weights`, `storage` | safetensors to tensors: f32, f16, bf16, blocks of 8-bit and 4-bit integers |
-//! | `folder` | Hugging Face folders, read tensor by tensor |
+//! | `checkpoint` | Hugging Face folders and GGUF files, read tensor by tensor |
+//! | [`gguf`] | the GGUF format: metadata, quantized blocks to f32 |
 //! | `pack`, `write` | `sprat.json`: files, hashes, where they come from; writing packs |
 //! | `tokenizer`, `template` | text to ids and back, conversations to prompts |
 //! | `loss`, `fused` | cross entropy; training operations in one pass each, for the CPU |
@@ -26,15 +27,16 @@
 
 mod attention;
 mod cache;
+#[cfg(not(target_arch = "wasm32"))]
+mod checkpoint;
 mod config;
 mod decoder;
 mod error;
 mod experts;
-#[cfg(not(target_arch = "wasm32"))]
-mod folder;
 #[cfg(all(feature = "train", feature = "flex"))]
 mod fused;
 mod generate;
+pub mod gguf;
 mod latent;
 mod layers;
 mod loss;
@@ -56,6 +58,11 @@ pub use burn::tensor::Device;
 #[cfg(feature = "wgpu")]
 pub use burn::tensor::DeviceKind;
 pub use cache::KvCache;
+#[cfg(not(target_arch = "wasm32"))]
+pub use checkpoint::{
+    ChatSettings, Checkpoint, GgufModel, ModelFolder, chat_settings, gguf_tokenizer,
+    open_checkpoint,
+};
 pub use config::{
     Activation, AttentionConfig, ExpertsConfig, Family, FeedForwardConfig, GroupsConfig,
     LatentConfig, LayerConfig, MixerConfig, MlpConfig, ModelConfig, QkNorm, RouterConfig, Scoring,
@@ -63,8 +70,6 @@ pub use config::{
 };
 pub use decoder::Decoder;
 pub use error::Error;
-#[cfg(not(target_arch = "wasm32"))]
-pub use folder::{ChatSettings, ModelFolder};
 pub use generate::{Finish, Generation, Options, Session, Token};
 pub use loss::cross_entropy;
 pub use model::{LoadProgress, LoadStage, Model};

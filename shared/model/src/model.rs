@@ -88,23 +88,26 @@ impl Model {
         Ok(model)
     }
 
-    /// Loads a Hugging Face folder as it is. Nothing vouches for its bytes, and no known value
-    /// proves the device: for packs there is [`Model::load`].
+    /// Loads a Hugging Face folder or a GGUF file as it is. Nothing vouches for its bytes, and no
+    /// known value proves the device: for packs there is [`Model::load`].
     ///
     /// # Errors
-    /// Whatever is wrong with the folder, by file, tensor or option.
+    /// Whatever is wrong with it, by file, tensor or option.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn from_folder(folder: &crate::ModelFolder, device: &Device) -> Result<Self, Error> {
-        let mut config = folder.config().clone();
-        let tokenizer = Tokenizer::from_json(&folder.tokenizer()?)?;
-        let chat = folder.chat()?;
+    pub fn from_checkpoint(
+        source: &mut dyn crate::Checkpoint,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let mut config = source.config().clone();
+        let tokenizer = Tokenizer::from_json(&source.tokenizer()?)?;
+        let chat = source.chat()?;
         config.add_eos_token_ids(&chat.eos_token_ids);
         let template = |text: &String| ChatTemplate::new(text, &chat.bos_token, &chat.eos_token);
         let template = chat.template.as_ref().map(template).transpose()?;
-        let decoder = Decoder::from_tensors(&config, &mut folder.load_tensors(device)?)?;
+        let decoder = Decoder::from_tensors(&config, &mut source.load_tensors(device)?)?;
         let manifest = Manifest {
             format: crate::FORMAT,
-            name: folder.name(),
+            name: source.name(),
             description: String::new(),
             license: String::new(),
             context: config.context(),

@@ -180,7 +180,7 @@ impl RopeOptions<'_> {
     fn original(&self) -> Result<f64, Error> {
         let given = self.number("original_max_position_embeddings")?;
         let top = self.original_positions.map(|n| n as f64);
-        Ok(given.or(top).unwrap_or(self.max_position_embeddings as f64))
+        Ok(top.or(given).unwrap_or(self.max_position_embeddings as f64))
     }
 
     /// Llama 3.1: slow pairs are stretched, fast ones kept, those between blended.
@@ -188,7 +188,7 @@ impl RopeOptions<'_> {
         let factor = self.positive("factor")? as f32;
         let low = self.positive("low_freq_factor")? as f32;
         let high = self.positive("high_freq_factor")? as f32;
-        let original = self.positive("original_max_position_embeddings")? as f32;
+        let original = self.original()? as f32;
         Ok(plain
             .iter()
             .map(|&frequency| {

@@ -1,7 +1,7 @@
 // The golden models (tests/goldens/model) as packs that the page's engine loads.
 
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { ROOT } from "./server.js";
 
@@ -13,8 +13,10 @@ const CHUNK = 65_536;
 export const toText = (ids) => String.fromCharCode(...ids.map((id) => FIRST + id));
 export const toIds = (text) => [...text].map((character) => character.charCodeAt(0) - FIRST);
 
+/** All but one: without a cache, transformers turns every key anew for each length of a text under dynamic RoPE. */
 export function goldenModels() {
-  return readdirSync(GOLDENS).filter((name) => /^(llama|qwen)/.test(name));
+  const made = (name) => existsSync(path.join(GOLDENS, name, "golden.json"));
+  return readdirSync(GOLDENS).filter((name) => made(name) && name !== "llama-rope-dynamic");
 }
 
 function entry(name, bytes) {

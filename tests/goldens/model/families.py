@@ -29,7 +29,7 @@ GEMMA3 = COMMON | dict(
 DEEPSEEK = SILU | dict(rms_norm_eps=1e-6, attention_bias=False, tie_word_embeddings=False)
 
 CLASSIC = {
-    # The wavelengths 6.3 | 11 and 17 and 27 | 44 and more are high, medium and low frequencies.
+    # Wavelengths: 6 is high frequency, 10 and 17 and 27 are medium, 44 and longer are low.
     "llama-rope-llama3": LLAMA
     | dict(
         hidden_size=32,
@@ -291,9 +291,10 @@ CLASSIC = {
 }
 
 V5 = {
-    # Frequency 0 is kept, 1 and 2 are mixed, the rest divided; the attention factor is derived.
+    # Frequencies 0 and 1 are kept, 2 is mixed, the rest divided; the attention factor is derived.
     "llama-rope-yarn": LLAMA
     | dict(
+        max_position_embeddings=256,
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -305,7 +306,8 @@ V5 = {
             "rope_type": "yarn",
             "rope_theta": 500.0,
             "factor": 4.0,
-            "original_max_position_embeddings": 32,
+            "beta_fast": 4.0,
+            "original_max_position_embeddings": 64,
         },
     ),
     # Texts longer than `max_position_embeddings` stretch every frequency, by their whole length.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sprat_model::{ChatTemplate, Family, KvCache, Message, ModelFolder, Tokenizer};
+use sprat_model::{ChatTemplate, Family, KvCache, Message, Tokenizer, open_checkpoint};
 
 use crate::device::DeviceName;
 use crate::folder;
@@ -20,7 +20,7 @@ pub(crate) fn families() -> Result<()> {
 
 #[derive(clap::Args)]
 pub(crate) struct LogitsArgs {
-    /// A Hugging Face folder or a pack
+    /// A Hugging Face folder, a .gguf file or a pack
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// Token ids, separated by commas
@@ -53,7 +53,7 @@ pub(crate) fn logits(args: &LogitsArgs) -> Result<()> {
 
 #[derive(clap::Args)]
 pub(crate) struct RenderArgs {
-    /// A Hugging Face folder or a pack
+    /// A Hugging Face folder, a .gguf file or a pack
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// A JSON file with messages: [{"role": "user", "content": "Hello"}]
@@ -75,7 +75,10 @@ pub(crate) fn render(args: &RenderArgs) -> Result<()> {
 }
 
 fn template(folder: &Path) -> Result<ChatTemplate> {
-    let chat = ModelFolder::chat_settings(folder)?;
+    let chat = match folder.is_file() {
+        true => open_checkpoint(folder)?.chat()?,
+        false => sprat_model::chat_settings(folder)?,
+    };
     let text = chat.template.with_context(|| {
         format!(
             "{} has no chat template: neither a chat_template.jinja nor one in tokenizer_config.json",
@@ -87,7 +90,7 @@ fn template(folder: &Path) -> Result<ChatTemplate> {
 
 #[derive(clap::Args)]
 pub(crate) struct TokenizeArgs {
-    /// A Hugging Face folder or a pack
+    /// A Hugging Face folder, a .gguf file or a pack
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// The text
@@ -99,7 +102,11 @@ pub(crate) struct TokenizeArgs {
 
 /// Prints the token ids of a text as JSON.
 pub(crate) fn tokenize(args: &TokenizeArgs) -> Result<()> {
-    let tokenizer = Tokenizer::from_json(&folder::read(&args.model, "tokenizer.json")?)?;
+    let json = match args.model.is_file() {
+        true => sprat_model::gguf_tokenizer(&args.model)?,
+        false => folder::read(&args.model, "tokenizer.json")?,
+    };
+    let tokenizer = Tokenizer::from_json(&json)?;
     let ids = match args.special {
         true => tokenizer.encode_plain(&args.text)?,
         false => tokenizer.encode(&args.text)?,

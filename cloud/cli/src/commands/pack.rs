@@ -8,8 +8,8 @@ use clap::ValueEnum;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use sprat_lab::eval::Comparison;
 use sprat_model::{
-    ChatSettings, Decoder, DirSource, Manifest, Message, Model, ModelFolder, PackContents, Storage,
-    Tokenizer, write_pack,
+    ChatSettings, Checkpoint, Decoder, DirSource, Manifest, Message, Model, PackContents, Storage,
+    Tokenizer, open_checkpoint, write_pack,
 };
 
 use crate::device::DeviceName;
@@ -18,7 +18,7 @@ use crate::memory::peak_bytes;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A folder with config.json, tokenizer.json and safetensors, or a training run
+    /// A folder with config.json, tokenizer.json and safetensors; a .gguf file; or a training run
     source: PathBuf,
     /// The pack to write; its folder's name is the model's id
     #[arg(long, value_name = "DIR")]
@@ -92,10 +92,10 @@ const CHECK_TOKENS: usize = 8;
 pub(crate) fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
     let folder = folder::resolve(&args.source)?;
-    let source =
-        ModelFolder::open(&folder).with_context(|| format!("cannot pack {}", folder.display()))?;
+    let mut source =
+        open_checkpoint(&folder).with_context(|| format!("cannot pack {}", folder.display()))?;
     let tokenizer = source.tokenizer()?;
-    let chat = chat(args, &source, &tokenizer)?;
+    let chat = chat(args, source.as_mut(), &tokenizer)?;
     let mut config = source.config().clone();
     config.add_eos_token_ids(&chat.eos_token_ids);
     let name = args.out.file_name();
@@ -150,14 +150,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         add_check(&args.out, manifest)?;
     }
     if let Some(text) = &args.text {
-        println!("{}", compare(&source, &tokenizer, &args.out, text)?);
+        println!("{}", compare(source.as_mut(), &tokenizer, &args.out, text)?);
     }
     Ok(())
 }
 
 /// Template and special tokens: those given, else the folder's own, else, for a model with Sprat's
 /// tokenizer (a training run), Sprat's.
-fn chat(args: &Args, source: &ModelFolder, tokenizer: &[u8]) -> Result<ChatSettings> {
+fn chat(args: &Args, source: &mut dyn Checkpoint, tokenizer: &[u8]) -> Result<ChatSettings> {
     let mut chat = source.chat()?;
     let ours = Tokenizer::from_json(tokenizer)?.id(END).is_some();
     if chat.template.is_none() && chat.eos_token.is_empty() && ours {
@@ -186,13 +186,19 @@ fn chat(args: &Args, source: &ModelFolder, tokenizer: &[u8]) -> Result<ChatSetti
 }
 
 /// What quantization costs on a text.
-fn compare(source: &ModelFolder, tokenizer: &[u8], pack: &Path, text: &Path) -> Result<Comparison> {
+fn compare(
+    source: &mut dyn Checkpoint,
+    tokenizer: &[u8],
+    pack: &Path,
+    text: &Path,
+) -> Result<Comparison> {
     let words =
         std::fs::read_to_string(text).with_context(|| format!("cannot read {}", text.display()))?;
     let mut ids = Tokenizer::from_json(tokenizer)?.encode(&words)?;
     ids.truncate(COMPARED_TOKENS);
     let device = DeviceName::Cpu.open()?;
-    let original = Decoder::from_tensors(source.config(), &mut source.load_tensors(&device)?)?;
+    let mut tensors = source.load_tensors(&device)?;
+    let original = Decoder::from_tensors(source.config(), &mut tensors)?;
     let (_, packed) = folder::load_decoder(pack, DeviceName::Cpu)?;
     let comparison = sprat_lab::eval::compare(&original, &packed, &ids, &device)?;
     comparison.with_context(|| format!("{} is too short to compare on", text.display()))

@@ -1,12 +1,13 @@
 //! Hugging Face `config.json`: everything that decides a model's shape.
 //!
 //! `keys` reads it without passing anything over, `families` says what each `model_type` makes of
-//! it, `names` what each calls its tensors. The result has no families left in it: a list of
+//! it, `reader` what they have in common, `names` what each calls its tensors. The result has no families left in it: a list of
 //! layers, each of which says what it is made of.
 
 mod families;
 mod keys;
 mod names;
+mod reader;
 
 use serde_json::{Map, Value};
 

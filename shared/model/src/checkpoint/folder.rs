@@ -6,14 +6,13 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
-use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, Metadata};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::{ChatSettings, Checkpoint, finite, missing};
 use crate::weights::floats;
-use crate::{Error, MANIFEST, ModelConfig, TensorMap};
+use crate::{Error, MANIFEST, ModelConfig};
 
 /// A Hugging Face folder. Opening reads headers only; tensors are read one at a time.
 #[derive(Debug)]
@@ -31,19 +30,6 @@ struct Place {
     shape: Vec<usize>,
     start: u64,
     bytes: usize,
-}
-
-/// What a conversation needs besides the tokenizer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ChatSettings {
-    /// The chat template; `None` for a model that was not made for conversations.
-    pub template: Option<String>,
-    /// The token that begins a text, or nothing.
-    pub bos_token: String,
-    /// The token that ends an answer, or nothing.
-    pub eos_token: String,
-    /// Further tokens that end an answer, from `generation_config.json`.
-    pub eos_token_ids: Vec<u32>,
 }
 
 const INDEX: &str = "model.safetensors.index.json";
@@ -75,24 +61,19 @@ impl ModelFolder {
             tensors,
         })
     }
+}
 
-    /// The folder's own name.
-    pub fn name(&self) -> String {
+impl Checkpoint for ModelFolder {
+    fn name(&self) -> String {
         let name = self.path.file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()
     }
 
-    /// The model's shape.
-    pub fn config(&self) -> &ModelConfig {
+    fn config(&self) -> &ModelConfig {
         &self.config
     }
 
-    /// Reads one tensor of `shape` as f32.
-    ///
-    /// # Errors
-    /// [`Error::TensorMissing`], [`Error::Shape`], [`Error::Dtype`], [`Error::Missing`] when the
-    /// file can't be read, [`Error::WeightNotFinite`].
-    pub fn read_tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+    fn read_tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         let place = self.tensors.get(name);
         let place = place.ok_or_else(|| Error::TensorMissing(name.to_owned()))?;
         if place.shape != shape {
@@ -107,71 +88,43 @@ impl ModelFolder {
         file.seek(SeekFrom::Start(place.start))
             .and_then(|_| file.read_exact(&mut bytes))
             .map_err(missing(&place.file))?;
-        let values = floats(name, place.dtype, &bytes)?;
-        match values.iter().position(|v| !v.is_finite()) {
-            None => Ok(values),
-            Some(index) => Err(Error::WeightNotFinite {
-                name: name.to_owned(),
-                index,
-            }),
-        }
+        finite(name, floats(name, place.dtype, &bytes)?)
     }
 
-    /// All tensors that the config names, on `device`.
-    ///
-    /// # Errors
-    /// As [`ModelFolder::read_tensor`].
-    pub fn load_tensors(&self, device: &Device) -> Result<TensorMap, Error> {
-        let mut map = TensorMap::new();
-        for (name, shape) in self.config.tensors() {
-            map.insert(&name, &shape, self.read_tensor(&name, &shape)?, device)?;
-        }
-        Ok(map)
-    }
-
-    /// The bytes of `tokenizer.json`.
-    ///
-    /// # Errors
-    /// [`Error::Missing`].
-    pub fn tokenizer(&self) -> Result<Vec<u8>, Error> {
+    fn tokenizer(&mut self) -> Result<Vec<u8>, Error> {
         read(&self.path, "tokenizer.json")
     }
 
-    /// Template and special tokens; see [`ModelFolder::chat_settings`].
-    ///
-    /// # Errors
-    /// [`Error::Json`] for a file that is there but does not parse.
-    pub fn chat(&self) -> Result<ChatSettings, Error> {
-        Self::chat_settings(&self.path)
+    fn chat(&mut self) -> Result<ChatSettings, Error> {
+        chat_settings(&self.path)
     }
+}
 
-    /// Template and special tokens of a folder, from `chat_template.jinja`,
-    /// `tokenizer_config.json`, `generation_config.json`, or a pack's manifest, as far as they are
-    /// there.
-    ///
-    /// # Errors
-    /// [`Error::Json`] for a file that is there but does not parse.
-    pub fn chat_settings(folder: &Path) -> Result<ChatSettings, Error> {
-        let tokenizer = optional_json(folder, "tokenizer_config.json")?;
-        let manifest = optional_json(folder, MANIFEST)?;
-        let generation = optional_json(folder, "generation_config.json")?;
-        let file = read(folder, "chat_template.jinja").ok();
-        let file = file.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let ids = match &generation["eos_token_id"] {
-            Value::Array(ids) => ids.iter().filter_map(id).collect(),
-            one => id(one).into_iter().collect(),
-        };
-        let special = |key: &str| match token(&tokenizer[key]) {
-            none if none.is_empty() => token(&manifest[key]),
-            found => found,
-        };
-        Ok(ChatSettings {
-            template: file.or_else(|| default_template(&tokenizer["chat_template"])),
-            bos_token: special("bos_token"),
-            eos_token: special("eos_token"),
-            eos_token_ids: ids,
-        })
-    }
+/// Template and special tokens of a folder, from `chat_template.jinja`, `tokenizer_config.json`,
+/// `generation_config.json`, or a pack's manifest, as far as they are there.
+///
+/// # Errors
+/// [`Error::Json`] for a file that is there but does not parse.
+pub fn chat_settings(folder: &Path) -> Result<ChatSettings, Error> {
+    let tokenizer = optional_json(folder, "tokenizer_config.json")?;
+    let manifest = optional_json(folder, MANIFEST)?;
+    let generation = optional_json(folder, "generation_config.json")?;
+    let file = read(folder, "chat_template.jinja").ok();
+    let file = file.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let ids = match &generation["eos_token_id"] {
+        Value::Array(ids) => ids.iter().filter_map(id).collect(),
+        one => id(one).into_iter().collect(),
+    };
+    let special = |key: &str| match token(&tokenizer[key]) {
+        none if none.is_empty() => token(&manifest[key]),
+        found => found,
+    };
+    Ok(ChatSettings {
+        template: file.or_else(|| default_template(&tokenizer["chat_template"])),
+        bos_token: special("bos_token"),
+        eos_token: special("eos_token"),
+        eos_token_ids: ids,
+    })
 }
 
 fn optional_json(folder: &Path, file: &'static str) -> Result<Value, Error> {
@@ -229,7 +182,7 @@ fn is_plain(file: &str) -> bool {
     Path::new(file).file_name().is_some_and(|name| name == file)
 }
 
-/// Names and places of all tensors in one file. Offsets are checked by safetensors' own parser.
+/// Names and places of all tensors in one file.
 fn header(folder: &Path, file: &str) -> Result<Vec<(String, Place)>, Error> {
     let wrong = |reason: String| Error::Safetensors {
         file: file.to_owned(),
@@ -245,13 +198,10 @@ fn header(folder: &Path, file: &str) -> Result<Vec<(String, Place)>, Error> {
             "its header claims {size} bytes of a file of {length}"
         )));
     }
-    let mut bytes = (size).to_le_bytes().to_vec();
-    bytes.resize(8 + size as usize, 0);
-    reader.read_exact(&mut bytes[8..]).map_err(missing(file))?;
-    let metadata: Metadata = match SafeTensors::read_metadata(&bytes) {
-        Ok((_, metadata)) => metadata,
-        Err(error) => return Err(wrong(error.to_string())),
-    };
+    let mut json = vec![0; size as usize];
+    reader.read_exact(&mut json).map_err(missing(file))?;
+    // Deserializing checks that places are in order, and of the size that types and shapes imply.
+    let metadata: Metadata = serde_json::from_slice(&json).map_err(|e| wrong(e.to_string()))?;
     if 8 + size + metadata.data_len() as u64 != length {
         let expected = 8 + size + metadata.data_len() as u64;
         return Err(wrong(format!(
@@ -278,11 +228,4 @@ fn open(folder: &Path, file: &str) -> Result<File, Error> {
 
 fn read(folder: &Path, file: &str) -> Result<Vec<u8>, Error> {
     std::fs::read(folder.join(file)).map_err(missing(file))
-}
-
-fn missing(file: &str) -> impl Fn(std::io::Error) -> Error {
-    move |error| Error::Missing {
-        file: file.to_owned(),
-        reason: error.to_string(),
-    }
 }

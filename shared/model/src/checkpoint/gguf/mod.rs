@@ -1,0 +1,109 @@
+//! GGUF files as models: llama.cpp's names, layouts and metadata, turned back into Hugging Face's.
+
+mod config;
+mod tensors;
+mod tokenizer;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::{ChatSettings, Checkpoint, finite, missing};
+use crate::gguf::{Gguf, Metadata};
+use crate::{Error, Family, ModelConfig};
+
+/// A GGUF file. Opening reads its header only.
+#[derive(Debug)]
+pub struct GgufModel {
+    path: PathBuf,
+    file: Gguf<File>,
+    config: ModelConfig,
+}
+
+impl GgufModel {
+    /// Opens a file and makes a config of its metadata.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Gguf`], [`Error::Unsupported`] for an architecture or option
+    /// that we don't run, [`Error::Config`].
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let file = File::open(path).map_err(missing(&name))?;
+        let mut file = Gguf::open(file)?;
+        let config = config::read(&mut file)?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            config,
+        })
+    }
+}
+
+/// The `tokenizer.json` of a GGUF file, which may hold a vocabulary and nothing else.
+///
+/// # Errors
+/// [`Error::Missing`], [`Error::Gguf`], [`Error::Unsupported`], [`Error::Tokenizer`].
+pub fn gguf_tokenizer(path: &Path) -> Result<Vec<u8>, Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let file = Gguf::open(File::open(path).map_err(missing(&name))?)?;
+    tokenizer::to_json(file.metadata())
+}
+
+impl Checkpoint for GgufModel {
+    fn name(&self) -> String {
+        let name = self.path.file_stem().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    fn read_tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        let values = tensors::read(&mut self.file, &self.config, name, shape)?;
+        finite(name, values)
+    }
+
+    fn tokenizer(&mut self) -> Result<Vec<u8>, Error> {
+        tokenizer::to_json(self.file.metadata())
+    }
+
+    fn chat(&mut self) -> Result<ChatSettings, Error> {
+        let metadata = self.file.metadata();
+        let template = metadata.optional("tokenizer.chat_template", Metadata::str)?;
+        let token = |key: &str| {
+            let Some(id) = metadata.optional(key, Metadata::u64)? else {
+                return Ok(String::new());
+            };
+            let tokens = metadata.strings("tokenizer.ggml.tokens")?;
+            let text = usize::try_from(id).ok().and_then(|id| tokens.get(id));
+            text.map(|text| (*text).to_owned()).ok_or_else(|| {
+                Error::Tokenizer(format!(
+                    "{key} = {id} is outside of its {} tokens",
+                    tokens.len()
+                ))
+            })
+        };
+        Ok(ChatSettings {
+            template: template.map(str::to_owned),
+            bos_token: token("tokenizer.ggml.bos_token_id")?,
+            eos_token: token("tokenizer.ggml.eos_token_id")?,
+            eos_token_ids: Vec::new(),
+        })
+    }
+}
+
+/// The families as llama.cpp calls them. DeepSeek's generations share a name.
+fn architecture(family: Family) -> Option<&'static str> {
+    match family {
+        Family::Llama => Some("llama"),
+        Family::Qwen2 => Some("qwen2"),
+        Family::Qwen3 => Some("qwen3"),
+        Family::Gemma3 => Some("gemma3"),
+        Family::Lfm2 => Some("lfm2"),
+        Family::Phi3 => Some("phi3"),
+        Family::Olmo2 => Some("olmo2"),
+        Family::Qwen3Moe => Some("qwen3moe"),
+        Family::DeepseekV2 | Family::DeepseekV3 => Some("deepseek2"),
+        Family::Mistral | Family::SmolLm3 => None,
+    }
+}

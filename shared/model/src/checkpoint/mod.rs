@@ -1,0 +1,100 @@
+//! Models as people have them: Hugging Face folders and GGUF files, read tensor by tensor.
+
+mod folder;
+mod gguf;
+
+use std::path::Path;
+
+use burn::tensor::Device;
+
+use crate::{Error, ModelConfig, TensorMap};
+
+pub use folder::{ModelFolder, chat_settings};
+pub use gguf::{GgufModel, gguf_tokenizer};
+
+/// A model that is not a pack. Nothing vouches for its bytes; every tensor is checked for its shape
+/// and for NaN when it is read.
+pub trait Checkpoint {
+    /// The name of the file or folder.
+    fn name(&self) -> String;
+
+    /// The model's shape.
+    fn config(&self) -> &ModelConfig;
+
+    /// Reads one tensor, by Hugging Face's name, as f32 in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::TensorMissing`], [`Error::Shape`], [`Error::Dtype`], [`Error::WeightNotFinite`],
+    /// [`Error::Missing`] when the file can't be read, [`Error::Gguf`].
+    fn read_tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error>;
+
+    /// The bytes of `tokenizer.json`, found or made.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Tokenizer`].
+    fn tokenizer(&mut self) -> Result<Vec<u8>, Error>;
+
+    /// What a conversation needs besides the tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::Json`] for a file that is there but does not parse, [`Error::Gguf`].
+    fn chat(&mut self) -> Result<ChatSettings, Error>;
+
+    /// All tensors that the config names, on `device`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read_tensor`].
+    fn load_tensors(&mut self, device: &Device) -> Result<TensorMap, Error> {
+        let mut map = TensorMap::new();
+        for (name, shape) in self.config().tensors() {
+            map.insert(&name, &shape, self.read_tensor(&name, &shape)?, device)?;
+        }
+        Ok(map)
+    }
+}
+
+/// What a conversation needs besides the tokenizer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChatSettings {
+    /// The chat template; `None` for a model that was not made for conversations.
+    pub template: Option<String>,
+    /// The token that begins a text, or nothing.
+    pub bos_token: String,
+    /// The token that ends an answer, or nothing.
+    pub eos_token: String,
+    /// Further tokens that end an answer, from `generation_config.json`.
+    pub eos_token_ids: Vec<u32>,
+}
+
+/// Opens a `.gguf` file or a Hugging Face folder. Reads headers only.
+///
+/// # Errors
+/// [`Error::Missing`] for a file that isn't there, [`Error::Json`], [`Error::Unsupported`],
+/// [`Error::Config`], [`Error::Safetensors`], [`Error::Gguf`].
+pub fn open_checkpoint(path: &Path) -> Result<Box<dyn Checkpoint>, Error> {
+    let gguf = path
+        .extension()
+        .is_some_and(|end| end.eq_ignore_ascii_case("gguf"));
+    Ok(match gguf {
+        true => Box::new(GgufModel::open(path)?),
+        false => Box::new(ModelFolder::open(path)?),
+    })
+}
+
+fn missing(file: &str) -> impl Fn(std::io::Error) -> Error {
+    move |error| Error::Missing {
+        file: file.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+/// That no weight is NaN or infinite.
+fn finite(name: &str, values: Vec<f32>) -> Result<Vec<f32>, Error> {
+    match values.iter().position(|v| !v.is_finite()) {
+        None => Ok(values),
+        Some(index) => Err(Error::WeightNotFinite {
+            name: name.to_owned(),
+            index,
+        }),
+    }
+}

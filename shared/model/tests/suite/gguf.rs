@@ -1,0 +1,102 @@
+//! GGUF files made as llama.cpp makes them, against the Hugging Face folders they were made of.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use sprat_model::{
+    Checkpoint, Decoder, Device, GgufModel, KvCache, ModelConfig, ModelFolder, TensorMap, Tokenizer,
+};
+
+use crate::common::goldens;
+
+fn models() -> Vec<(String, PathBuf)> {
+    let files = std::fs::read_dir(goldens("gguf").join("models")).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
+    let name = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let mut models: Vec<(String, PathBuf)> = files
+        .map(|path| (name(&path), path))
+        .filter(|(name, _)| !name.starts_with("tokenizer-"))
+        .collect();
+    models.sort();
+    assert!(models.len() >= 9, "{models:?}");
+    models
+}
+
+/// Logits after some tokens; matrices rounded to f16 first, as the files hold them.
+fn logits(config: &ModelConfig, source: &mut dyn Checkpoint) -> Vec<f32> {
+    let device = Device::flex();
+    let mut tensors = TensorMap::new();
+    for (name, shape) in config.tensors() {
+        let mut values = source.read_tensor(&name, &shape).unwrap();
+        if shape.len() == 2 {
+            round(&mut values);
+        }
+        tensors.insert(&name, &shape, values, &device).unwrap();
+    }
+    let decoder = Decoder::from_tensors(config, &mut tensors).unwrap();
+    let mut cache = KvCache::new(config, &device);
+    let tokens: Vec<u32> = (3..27).collect();
+    decoder.last_logits(&tokens, &mut cache, &device).unwrap()
+}
+
+fn round(values: &mut [f32]) {
+    for value in values {
+        *value = half::f16::from_f32(*value).to_f32();
+    }
+}
+
+#[test]
+fn a_model_through_gguf_equals_itself_through_safetensors() {
+    for (name, path) in models() {
+        let folder = goldens("model").join(&name);
+        let mut folder = ModelFolder::open(&folder).unwrap();
+        let mut gguf = GgufModel::open(&path).unwrap_or_else(|e| panic!("{name}: {e}"));
+        for (tensor, shape) in folder.config().tensors() {
+            let mut expected = folder.read_tensor(&tensor, &shape).unwrap();
+            if shape.len() == 2 {
+                round(&mut expected);
+            }
+            let actual = gguf.read_tensor(&tensor, &shape);
+            let actual = actual.unwrap_or_else(|e| panic!("{name}, {tensor}: {e}"));
+            let off = actual.iter().zip(&expected).map(|(a, e)| (a - e).abs());
+            // Gemma's "one plus" is added in the file and taken off again.
+            let off = off.fold(0f32, f32::max);
+            let allowed = if name == "gemma3_text" { 1e-6 } else { 0.0 };
+            assert!(off <= allowed, "{name}, {tensor}: off by {off}");
+        }
+        // llama.cpp knows neither this golden's pattern of windows nor its scale.
+        let config = match name.as_str() {
+            "gemma3_text" => folder.config().clone(),
+            _ => gguf.config().clone(),
+        };
+        let expected = logits(&folder.config().clone(), &mut folder);
+        let actual = logits(&config, &mut gguf);
+        let off = actual.iter().zip(&expected).map(|(a, e)| (a - e).abs());
+        let off = off.fold(0f32, f32::max);
+        assert!(off <= 1e-4, "{name}: logits off by {off}");
+    }
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    gpt2: BTreeMap<String, Vec<u32>>,
+    llama: BTreeMap<String, Vec<u32>>,
+}
+
+#[test]
+fn vocabularies_of_gguf_files_encode_as_the_originals() {
+    let expected = std::fs::read(goldens("gguf").join("tokenizers.json")).unwrap();
+    let expected: Expected = serde_json::from_slice(&expected).unwrap();
+    for (kind, texts) in [("gpt2", expected.gpt2), ("llama", expected.llama)] {
+        let file = goldens("gguf").join(format!("models/tokenizer-{kind}.gguf"));
+        let json = sprat_model::gguf_tokenizer(&file).unwrap();
+        let tokenizer = Tokenizer::from_json(&json).unwrap();
+        for (text, ids) in texts {
+            assert_eq!(tokenizer.encode(&text).unwrap(), ids, "{kind}: {text:?}");
+            if !text.contains("<|") {
+                assert_eq!(tokenizer.decode(&ids).unwrap(), text, "{kind}");
+            }
+        }
+    }
+}
