@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use sha2::{Digest, Sha256};
 
 use crate::storage::{Part, encode, parts};
@@ -135,6 +135,14 @@ fn shards(config: &ModelConfig, storage: Storage) -> Vec<Vec<Weight>> {
         size += weight.bytes();
         let last = groups.last_mut().expect("there is always a last group");
         last.push(weight);
+    }
+    // Wide types first: then every tensor begins at a multiple of its type's size.
+    for group in &mut groups {
+        group.sort_by_key(|weight| match weight.parts[0].dtype {
+            Dtype::F32 => 0,
+            Dtype::F16 => 1,
+            _ => 2,
+        });
     }
     groups
 }

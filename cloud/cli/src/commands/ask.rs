@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use sprat_model::{Message, Options, Sampling};
+use sprat_route::gate::Gate;
+use sprat_route::signals::{Signals, TokenSignal};
 
 use crate::device::DeviceName;
 use crate::folder::load_model;
@@ -53,10 +55,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let mut session = model.session();
     let mut generation = session.generate(&model, &prompt, options)?;
+    let mut signals = Signals::new();
     let mut out = std::io::stdout();
     let start = Instant::now();
     while let Some(token) = pollster::block_on(generation.next()) {
         let token = token?;
+        signals.push(TokenSignal {
+            logprob: token.logprob,
+            margin: token.margin,
+            entropy: token.entropy,
+        });
         if args.tokens {
             let (logprob, margin, entropy) = (token.logprob, token.margin, token.entropy);
             let text = &token.text;
@@ -81,5 +89,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         seconds * 1e3,
         tokens as f64 / seconds
     );
+    if let Some(gate) = &model.manifest().calibration {
+        let gate = Gate::from_json(gate.to_string().as_bytes())?;
+        let confidence = gate.confidence(&signals);
+        let verdict = match gate.keeps(confidence) {
+            true => "a page keeps this answer",
+            false => "a page hands this question over",
+        };
+        eprintln!(
+            "confidence {confidence:.2}, threshold {:.2}: {verdict}",
+            gate.threshold()
+        );
+    }
     Ok(())
 }

@@ -23,7 +23,7 @@ pub(crate) struct Args {
     device: DeviceName,
     /// A pack to serve, or a folder of packs; may be repeated
     /// [default: web/models and cloud/models]
-    #[arg(long = "models", value_name = "DIR")]
+    #[arg(long = "model", alias = "models", value_name = "DIR")]
     models: Vec<PathBuf>,
     /// Folder of the chat page [default: web/dist, when it is there]
     #[arg(long, value_name = "DIR")]
