@@ -47,6 +47,7 @@ impl ChatTemplate {
         environment.add_function("raise_exception", |message: String| -> Result<String, _> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
         });
+        environment.add_function("strftime_now", strftime_now);
         environment.add_filter("tojson", to_json);
         environment
             .add_template_owned("chat", source.to_owned())
@@ -73,11 +74,26 @@ impl ChatTemplate {
             .render(context! {
                 messages => messages,
                 add_generation_prompt,
+                // Defined and none, as transformers has them.
+                tools => (),
+                documents => (),
                 bos_token => self.bos_token,
                 eos_token => self.eos_token,
             })
             .map_err(failed)
     }
+}
+
+/// Today's date in a template's own format.
+fn strftime_now(format: String) -> Result<String, minijinja::Error> {
+    use std::fmt::Write;
+    let mut text = String::new();
+    let written = write!(text, "{}", chrono::Local::now().format(&format));
+    written.map_err(|_| {
+        let what = "strftime_now: not a format of a date";
+        minijinja::Error::new(ErrorKind::InvalidOperation, what)
+    })?;
+    Ok(text)
 }
 
 /// The error's kind, place and detail; never the rendered text.

@@ -158,3 +158,29 @@ fn a_template_that_never_ends_is_stopped() {
         Err(Error::Template(_))
     ));
 }
+
+/// Dates in the template's own format; a format that is none is an error, not a panic.
+#[test]
+fn templates_know_the_day() {
+    let render = |format: &str| {
+        let source = format!("{{{{ strftime_now({format:?}) }}}}");
+        let template = ChatTemplate::new(&source, "", "").unwrap();
+        template.render(&[], true)
+    };
+    let year: u32 = render("%Y").unwrap().parse().unwrap();
+    assert!(year >= 2026);
+    assert_eq!(render("%d %b %Y").unwrap().split(' ').count(), 3);
+    let error = render("%!").unwrap_err();
+    assert!(error.to_string().contains("strftime_now"), "{error}");
+}
+
+/// transformers defines `tools` and `documents`, as none.
+#[test]
+fn templates_see_no_tools_as_none() {
+    let source = "{{ tools is defined }} {{ tools is none }} {{ documents is none }}";
+    let template = ChatTemplate::new(source, "", "").unwrap();
+    assert_eq!(
+        template.render(&[], true).unwrap().to_lowercase(),
+        "true true true"
+    );
+}
