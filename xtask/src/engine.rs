@@ -1,8 +1,8 @@
 //! The browser's engine: two WebAssembly modules of one crate, and the npm package around them.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::UNIX_EPOCH;
 use std::{env, fs};
 
 use crate::{Result, read, run, say, tools};
@@ -81,6 +81,15 @@ fn copy_scripts() -> Result {
 }
 
 fn module(profile: Profile, kind: &str, wasm: &tools::WasmCompiler, bindgen: &Path) -> Result {
+    let folder = Path::new(PACKAGE).join(kind);
+    let bound = folder.join("sprat_edge_bg.wasm");
+    // What the present files were made from; outside of the package, which is published whole.
+    // Cargo would not know: both builds of the crate have one output file, and each finds the other's.
+    let stamp_file = crate::target().join(format!("xtask-{kind}.stamp"));
+    let stamp = stamp(profile)?;
+    if bound.exists() && fs::read_to_string(&stamp_file).is_ok_and(|old| old == stamp) {
+        return Ok(());
+    }
     say(&format!(
         "Building the engine's {kind} module ({})",
         profile.name()
@@ -103,14 +112,6 @@ fn module(profile: Profile, kind: &str, wasm: &tools::WasmCompiler, bindgen: &Pa
         .join(TARGET)
         .join(profile.name())
         .join("sprat_edge.wasm");
-    let folder = Path::new(PACKAGE).join(kind);
-    let bound = folder.join("sprat_edge_bg.wasm");
-    // What the present files were made from; outside of the package, which is published whole.
-    let stamp_file = crate::target().join(format!("xtask-{kind}.stamp"));
-    let stamp = stamp(profile, &built)?;
-    if bound.exists() && fs::read_to_string(&stamp_file).is_ok_and(|old| old == stamp) {
-        return Ok(());
-    }
     let _ = fs::remove_dir_all(&folder);
     run(Command::new(bindgen)
         .args([
@@ -135,16 +136,41 @@ fn module(profile: Profile, kind: &str, wasm: &tools::WasmCompiler, bindgen: &Pa
     Ok(fs::write(stamp_file, stamp)?)
 }
 
-/// Tells one build of a module from another.
-fn stamp(profile: Profile, built: &Path) -> Result<String> {
-    let metadata = fs::metadata(built)?;
-    let modified = metadata.modified()?.duration_since(UNIX_EPOCH)?.as_nanos();
+/// What the modules are made of, besides the compiler: the crates, what they lock, the profiles.
+const SOURCES: [&str; 8] = [
+    ".cargo/config.toml",
+    "edge/src",
+    "edge/Cargo.toml",
+    "shared/model",
+    "shared/route",
+    "shared/wire",
+    "Cargo.toml",
+    "Cargo.lock",
+];
+
+/// Tells one build of a module from another: the profile, the compiler, and every source.
+fn stamp(profile: Profile) -> Result<String> {
+    let mut hasher = DefaultHasher::new();
+    for source in SOURCES {
+        hash_file(Path::new(source), &mut hasher)?;
+    }
     let bindgen = tools::locked_version("wasm-bindgen")?;
-    Ok(format!(
-        "{} {} {modified} {bindgen}",
-        profile.name(),
-        metadata.len()
-    ))
+    let rustc = crate::output(Command::new("rustc").arg("--version")).unwrap_or_default();
+    let sources = hasher.finish();
+    Ok(format!("{} {sources:x} {bindgen} {rustc}", profile.name()))
+}
+
+/// Name and content of a file, or of all files in a folder, in order.
+fn hash_file(path: &Path, hasher: &mut DefaultHasher) -> Result {
+    path.hash(hasher);
+    if path.is_dir() {
+        let entries = fs::read_dir(path)?.collect::<std::io::Result<Vec<_>>>()?;
+        let mut paths: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
+        paths.sort();
+        return paths.iter().try_for_each(|path| hash_file(path, hasher));
+    }
+    fs::read(path)?.hash(hasher);
+    Ok(())
 }
 
 fn optimize(module: &Path) -> Result {
@@ -233,6 +259,23 @@ pub(crate) fn type_projects() -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_changed_file_changes_the_hash() {
+        let folder = env::temp_dir().join(format!("sprat-xtask-{}", std::process::id()));
+        fs::create_dir_all(folder.join("deep")).unwrap();
+        let file = folder.join("deep/a.rs");
+        let hash = |text: &str| {
+            fs::write(&file, text).unwrap();
+            let mut hasher = DefaultHasher::new();
+            hash_file(&folder, &mut hasher).unwrap();
+            hasher.finish()
+        };
+        let first = hash("one");
+        assert_ne!(first, hash("two"));
+        assert_eq!(first, hash("one"));
+        fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn the_package_has_the_workspace_version() {

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::{gelu_approximate, silu};
+use burn::tensor::activation::{sigmoid, silu};
 
 use crate::config::{Activation, MlpConfig};
 use crate::layers::{Linear, Shapes, Weights};
@@ -42,7 +42,12 @@ impl Activation {
     pub(crate) fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Silu => silu(x),
-            Self::GeluTanh => gelu_approximate(x),
+            // tanh(u) is 2 sigmoid(2u) - 1. Some drivers compute tanh by exponentials that overflow to
+            // NaN; those of a sigmoid overflow to its limits.
+            Self::GeluTanh => {
+                let inner = x.clone() + x.clone().powi_scalar(3) * 0.044715;
+                x * sigmoid(inner * (2.0 * (2.0 / std::f64::consts::PI).sqrt()))
+            }
         }
     }
 }
