@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+mod folder;
 mod gguf;
 mod golden;
 mod pack;
