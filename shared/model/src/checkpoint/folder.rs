@@ -32,6 +32,8 @@ struct Place {
     bytes: usize,
 }
 
+/// Bytes of a tensor read at once; a multiple of every element's size.
+const CHUNK: usize = 1 << 20;
 const INDEX: &str = "model.safetensors.index.json";
 /// safetensors' own limit on its header.
 const MAX_HEADER: u64 = 100_000_000;
@@ -83,12 +85,18 @@ impl Checkpoint for ModelFolder {
                 actual: place.shape.clone(),
             });
         }
-        let mut bytes = vec![0; place.bytes];
         let mut file = open(&self.path, &place.file)?;
-        file.seek(SeekFrom::Start(place.start))
-            .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(missing(&place.file))?;
-        finite(name, floats(name, place.dtype, &bytes)?)
+        let start = file.seek(SeekFrom::Start(place.start));
+        start.map_err(missing(&place.file))?;
+        let mut values = Vec::with_capacity(shape.iter().product());
+        let mut left = place.bytes;
+        while left > 0 {
+            let mut bytes = vec![0; left.min(CHUNK)];
+            file.read_exact(&mut bytes).map_err(missing(&place.file))?;
+            values.extend(floats(name, place.dtype, &bytes)?);
+            left -= bytes.len();
+        }
+        finite(name, values)
     }
 
     fn tokenizer(&mut self) -> Result<Vec<u8>, Error> {
