@@ -250,6 +250,13 @@ impl Reader<'_> {
             kernel: check_size("conv_L_cache", self.keys.size("conv_L_cache")?.unwrap_or(3))?,
             bias: self.keys.flag("conv_bias", false)?,
         };
+        if conv.kernel < 2 {
+            return Err(unsupported(
+                "conv_L_cache",
+                &conv.kernel.into(),
+                "2 or more",
+            ));
+        }
         let types = self.layer_types(&["full_attention", "conv"])?;
         let attends: Vec<bool> = match (types, self.keys.list("full_attn_idxs", Value::as_u64)?) {
             (Some(types), _) => types.iter().map(|t| *t == "full_attention").collect(),

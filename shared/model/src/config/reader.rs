@@ -88,7 +88,8 @@ impl Reader<'_> {
             Family::Mistral | Family::Phi3 => keys.size("sliding_window")?,
             _ => {
                 let window = keys.size("sliding_window")?;
-                window.filter(|_| matches!(keys.flag("use_sliding_window", false), Ok(true)))
+                let used = keys.flag("use_sliding_window", false)?;
+                window.filter(|_| used)
             }
         };
         let window = window

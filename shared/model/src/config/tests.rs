@@ -61,6 +61,26 @@ fn what_would_change_the_result_is_refused_by_name() {
     }
 }
 
+/// A flag of another kind is not a flag that is off.
+#[test]
+fn values_of_the_wrong_kind_are_errors() {
+    let mut json = minimal();
+    json["model_type"] = "qwen2".into();
+    json["sliding_window"] = 4.into();
+    read(&json).unwrap();
+    json["use_sliding_window"] = "yes".into();
+    assert!(matches!(read(&json), Err(Error::Config(_))));
+}
+
+/// A filter of one position would have nothing to remember.
+#[test]
+fn filters_see_the_past() {
+    let mut json = minimal();
+    json["model_type"] = "lfm2".into();
+    json["conv_L_cache"] = 1.into();
+    assert!(matches!(read(&json), Err(Error::Unsupported { .. })));
+}
+
 #[test]
 fn impossible_sizes_are_errors() {
     for (key, value) in [

@@ -114,21 +114,58 @@ impl<R: Read + Seek> Gguf<R> {
                 name: name.to_owned(),
             });
         };
+        let elements = self.header.tensors[index].elements();
+        self.read_part(index, 0, elements)
+    }
+
+    /// Values of one of the tensors that `name` stacks along its first dimension, such as one
+    /// expert's matrix; the others are not read.
+    ///
+    /// # Errors
+    /// [`GgufError::TensorMissing`] also when there is no such slice; [`GgufError::Memory`],
+    /// [`GgufError::Io`].
+    pub fn read_slice_f32(&mut self, name: &str, slice: usize) -> Result<Vec<f32>, GgufError> {
+        let index = self.header.index.get(name).copied();
+        // Of a matrix or more, a slice is whole rows, and rows are whole blocks.
+        let sliced = |index: &usize| {
+            let shape = &self.header.tensors[*index].shape;
+            shape.len() > 1 && slice < shape[0]
+        };
+        let Some(index) = index.filter(sliced) else {
+            return Err(GgufError::TensorMissing {
+                name: format!("{name}[{slice}]"),
+            });
+        };
         let info = &self.header.tensors[index];
+        let elements = info.elements() / info.shape[0];
+        self.read_part(index, slice * elements, elements)
+    }
+
+    /// `count` values from `start` on, both whole blocks, of the tensor at `index` of the header.
+    fn read_part(
+        &mut self,
+        index: usize,
+        start: usize,
+        count: usize,
+    ) -> Result<Vec<f32>, GgufError> {
+        let info = &self.header.tensors[index];
+        let bytes = |values: usize| {
+            values as u64 / info.kind.block_len() as u64 * info.kind.block_bytes() as u64
+        };
         let io = |e: std::io::Error| GgufError::Io {
-            place: format!("tensor {name:?}"),
+            place: format!("tensor {:?}", info.name),
             offset: info.offset,
             reason: e.to_string(),
         };
 
         let mut values = Vec::new();
-        let reserved = values.try_reserve_exact(info.elements());
+        let reserved = values.try_reserve_exact(count);
         reserved.map_err(|_| GgufError::Memory {
-            tensor: name.to_owned(),
-            values: info.elements(),
+            tensor: info.name.clone(),
+            values: count,
         })?;
-        let mut left = info.bytes;
-        let seek = SeekFrom::Start(info.offset);
+        let mut left = bytes(count);
+        let seek = SeekFrom::Start(info.offset + bytes(start));
         self.reader.seek(seek).map_err(io)?;
         let mut buffer = vec![0; CHUNK - CHUNK % info.kind.block_bytes()];
         while left > 0 {

@@ -60,6 +60,24 @@ fn every_kind_decodes_to_the_bits_of_the_python_package() {
     }
 }
 
+/// A slice is what it is in the whole; there is none past the end, nor of a vector.
+#[test]
+fn slices_are_parts_of_the_whole() {
+    let path = golden("models/qwen3_moe.gguf");
+    let mut file = Gguf::open(std::fs::File::open(path).unwrap()).unwrap();
+    let name = "blk.1.ffn_gate_exps.weight";
+    let (whole, count) = (
+        file.read_f32(name).unwrap(),
+        file.tensor(name).unwrap().shape[0],
+    );
+    let slices = (0..count).flat_map(|i| file.read_slice_f32(name, i).unwrap());
+    assert_eq!(slices.collect::<Vec<f32>>(), whole);
+    for (name, slice) in [(name, count), ("blk.1.attn_norm.weight", 0)] {
+        let error = file.read_slice_f32(name, slice).unwrap_err();
+        assert!(matches!(error, GgufError::TensorMissing { .. }), "{error}");
+    }
+}
+
 #[test]
 fn a_complete_file_of_the_python_package_reads_back() {
     let mut file = Gguf::open(std::fs::File::open(golden("complete.gguf")).unwrap()).unwrap();

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use sprat_model::{
-    Checkpoint, Decoder, Device, GgufModel, KvCache, ModelConfig, ModelFolder, TensorMap, Tokenizer,
+    Checkpoint, Decoder, Device, Error, GgufModel, KvCache, ModelConfig, ModelFolder, TensorMap,
+    Tokenizer,
 };
 
 use crate::common::goldens;
@@ -64,6 +65,14 @@ fn a_model_through_gguf_equals_itself_through_safetensors() {
             let off = off.fold(0f32, f32::max);
             let allowed = if name == "gemma3_text" { 1e-6 } else { 0.0 };
             assert!(off <= allowed, "{name}, {tensor}: off by {off}");
+        }
+        for unknown in [
+            "model.layers.99.self_attn.q_proj.weight",
+            "model.layers.x",
+            "y",
+        ] {
+            let error = gguf.read_tensor(unknown, &[1, 1]).unwrap_err();
+            assert!(matches!(error, Error::TensorMissing(_)), "{name}: {error}");
         }
         // llama.cpp knows neither this golden's pattern of windows nor its scale.
         let config = match name.as_str() {

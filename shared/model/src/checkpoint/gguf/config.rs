@@ -180,7 +180,10 @@ fn to_json<R: Read + Seek>(file: &Gguf<R>, factors: &Factors) -> Result<Map<Stri
             let turned = keys.maybe("rope.dimension_count")?;
             let head = match json.get("head_dim").and_then(Value::as_u64) {
                 Some(head) => head,
-                None => keys.size("embedding_length")? / heads[0].max(1),
+                None => {
+                    let heads = heads.iter().max().copied().unwrap_or(0);
+                    keys.size("embedding_length")? / heads.max(1)
+                }
             };
             if let Some(turned) = turned {
                 let part = turned as f64 / head.max(1) as f64;

@@ -39,14 +39,11 @@ pub(super) fn read<R: Read + Seek>(
             Ok(values.into_iter().map(|v| v - 1.0).collect())
         }
         Source::Stacked(source, index) => {
-            let size: usize = shape.iter().product();
             let stacked = file.tensor(&source).ok_or_else(missing)?;
-            let of_shape = stacked.shape.get(1..) == Some(shape);
-            if !of_shape || stacked.shape[0] <= index {
+            if stacked.shape.get(1..) != Some(shape) {
                 return Err(wrong_shape(&source, shape, &stacked.shape));
             }
-            let values = file.read_f32(&source)?;
-            Ok(values[index * size..(index + 1) * size].to_vec())
+            Ok(file.read_slice_f32(&source, index)?)
         }
         Source::Expansion { keys, values } => {
             let config = config.layers.iter().find_map(|layer| match layer.mixer {
@@ -212,7 +209,7 @@ fn attention(
     end: &str,
 ) -> Option<Source> {
     let full = |name: &str| format!("blk.{layer}.{name}.{end}");
-    let heads = match config.layers[layer].mixer {
+    let heads = match config.layers.get(layer)?.mixer {
         MixerConfig::Attention(attention) => Some((attention.heads, attention.kv_heads)),
         _ => None,
     };
