@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod engine;
+mod fuzz;
 mod steps;
 mod tools;
 

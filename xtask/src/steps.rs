@@ -33,6 +33,7 @@ const STEPS: &[Step] = &[
     step("lint", lint),
     step("tests", tests),
     step("doc tests", doc_tests),
+    step("fuzz", crate::fuzz::fuzz),
     step("documentation", documentation),
     step("CUDA type-check", cuda),
     step("engine modules", modules),

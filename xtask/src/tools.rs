@@ -279,6 +279,14 @@ pub(crate) fn vulkan() -> Result {
     )
 }
 
+/// Makes sure that there is a C++ compiler.
+pub(crate) fn cpp_compiler() -> Result {
+    if env::var_os("CXX").is_some() || on_path("c++").is_some() {
+        return Ok(());
+    }
+    apt(&["g++"], "libFuzzer, which runs the fuzz targets, is C++")
+}
+
 /// Installs Debian packages where we may, or says what to type.
 fn apt(packages: &[&str], why: &str) -> Result {
     let names = packages.join(" ");

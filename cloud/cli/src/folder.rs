@@ -2,61 +2,74 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
 use sprat_merge::ModelFolder;
-use sprat_model::{Decoder, DirSource, MANIFEST, Model, ModelConfig, open_checkpoint};
+use sprat_model::{Decoder, LoadProgress, MANIFEST, Model, ModelConfig, open_checkpoint};
 
 use crate::device::DeviceName;
+use crate::hub::{self, HubId};
 
-/// Loads a pack, or a Hugging Face folder as it is.
-pub(crate) fn load_model(folder: &Path, device: DeviceName) -> Result<Model> {
-    let device = device.open()?;
-    let model = if folder.join(MANIFEST).exists() {
-        let source = DirSource(folder.to_owned());
-        pollster::block_on(Model::load(&source, &device, &mut |_| {}))
-    } else {
-        open_checkpoint(folder).and_then(|mut source| {
-            let source = source.as_mut();
-            Model::from_checkpoint(source, &device)
-        })
+/// Loads a pack, a Hugging Face folder, a GGUF file, or a model of the hub, as it is.
+pub(crate) fn load_model(path: &Path, device: DeviceName) -> Result<Model> {
+    let path = resolve(path)?;
+    let bar = progress_bar("Loading")?;
+    let mut progress = |progress: LoadProgress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
     };
-    model.with_context(|| format!("cannot load the model {}", folder.display()))
+    let model = pollster::block_on(Model::open(&path, &device.open()?, &mut progress));
+    bar.finish_and_clear();
+    model.with_context(|| format!("cannot load the model {}", path.display()))
 }
 
-/// The config and decoder of a pack or a Hugging Face folder; the latter needs no tokenizer.
-pub(crate) fn load_decoder(folder: &Path, device: DeviceName) -> Result<(ModelConfig, Decoder)> {
-    if folder.join(MANIFEST).exists() {
-        let model = load_model(folder, device)?;
+/// The config and decoder of the same; a folder needs no tokenizer for it.
+pub(crate) fn load_decoder(path: &Path, device: DeviceName) -> Result<(ModelConfig, Decoder)> {
+    let path = resolve(path)?;
+    if path.join(MANIFEST).exists() {
+        let model = load_model(&path, device)?;
         return Ok((model.config().clone(), model.decoder().clone()));
     }
     let load = || {
-        let mut source = open_checkpoint(folder)?;
+        let mut source = open_checkpoint(&path)?;
         let config = source.config().clone();
-        let mut tensors = source.load_tensors(&device.open()?)?;
+        let mut tensors = source.load_tensors(&device.open()?, &mut |_| {})?;
         let decoder = Decoder::from_tensors(&config, &mut tensors)?;
         anyhow::Ok((config, decoder))
     };
-    load().with_context(|| format!("cannot load the model {}", folder.display()))
+    load().with_context(|| format!("cannot load the model {}", path.display()))
 }
 
-/// The newest checkpoint when `folder` is a training run, else `folder` (or the file) itself.
-pub(crate) fn resolve(folder: &Path) -> Result<PathBuf> {
-    if folder.is_file() || folder.join("config.json").exists() {
-        return Ok(folder.to_owned());
+/// A bar of bytes that shows up when work takes longer than a moment.
+pub(crate) fn progress_bar(what: &'static str) -> Result<ProgressBar> {
+    let style = "{prefix} {bar:30} {bytes} of {total_bytes}, {eta} left";
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(style)?);
+    Ok(bar.with_prefix(what))
+}
+
+/// What a person's word for a model stands for: a folder or a file as it is, the newest checkpoint
+/// of a training run, or a model of the hub, which is fetched.
+pub(crate) fn resolve(path: &Path) -> Result<PathBuf> {
+    if path.is_file()
+        || ["config.json", MANIFEST]
+            .iter()
+            .any(|file| path.join(file).exists())
+    {
+        return Ok(path.to_owned());
     }
-    let latest = sprat_lab::train::latest(folder)?;
-    latest.with_context(|| {
-        format!(
-            "{} has neither a config.json nor a checkpoint",
-            folder.display()
-        )
-    })
-}
-
-/// Reads a file of a model folder.
-pub(crate) fn read(folder: &Path, file: &str) -> Result<Vec<u8>> {
-    let path = folder.join(file);
-    std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+    if path.is_dir() {
+        let latest = sprat_lab::train::latest(path)?;
+        return latest.with_context(|| {
+            format!(
+                "{} has neither a config.json nor a checkpoint",
+                path.display()
+            )
+        });
+    }
+    match path.to_str().and_then(HubId::parse) {
+        Some(id) => hub::fetch(&id),
+        None => bail!("{} is not there", path.display()),
+    }
 }
 
 /// The weights of a folder, leaving out an optimizer's state.

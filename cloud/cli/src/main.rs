@@ -4,6 +4,7 @@
 mod commands;
 mod device;
 mod folder;
+mod hub;
 mod memory;
 
 use std::process::ExitCode;

@@ -66,7 +66,7 @@ pub enum Error {
     #[error("could not {action}: {source}")]
     Model {
         /// What was tried, as a verb phrase.
-        action: &'static str,
+        action: String,
         /// What the model crate said.
         source: sprat_model::Error,
     },
@@ -122,7 +122,8 @@ impl Error {
     }
 
     /// What was being done when the model crate said no.
-    pub(crate) fn model(action: &'static str) -> impl FnOnce(sprat_model::Error) -> Self {
+    pub(crate) fn model(action: impl Into<String>) -> impl FnOnce(sprat_model::Error) -> Self {
+        let action = action.into();
         move |source| Self::Model { action, source }
     }
 

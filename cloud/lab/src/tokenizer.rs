@@ -46,6 +46,19 @@ pub const CHAT_TEMPLATE: &str = "<|start|>{% for message in messages %}\
     <|{{ message['role'] }}|>{{ message['content'] | trim }}<|end|>{% endfor %}\
     {% if add_generation_prompt %}<|assistant|>{% endif %}";
 
+/// What a model folder needs besides `tokenizer.json` to hold a conversation: names and contents.
+pub fn chat_files() -> [(&'static str, String); 2] {
+    let settings = serde_json::json!({
+        "bos_token": SPECIALS[START as usize],
+        "eos_token": SPECIALS[END as usize],
+        "tokenizer_class": "PreTrainedTokenizerFast",
+    });
+    [
+        ("chat_template.jinja", CHAT_TEMPLATE.to_owned()),
+        ("tokenizer_config.json", format!("{settings:#}\n")),
+    ]
+}
+
 /// Trains a tokenizer with `vocab` entries (fewer when the texts are too few for that).
 ///
 /// The result depends only on the texts.

@@ -49,6 +49,21 @@ impl FromStr for Device {
     }
 }
 
+/// A model to serve, and what clients call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelSource {
+    /// Its id in the API; without one, a pack's own name, or the name of the folder or file.
+    pub id: Option<String>,
+    /// A pack, a Hugging Face folder, or a GGUF file.
+    pub path: PathBuf,
+}
+
+impl From<PathBuf> for ModelSource {
+    fn from(path: PathBuf) -> Self {
+        Self { id: None, path }
+    }
+}
+
 /// What one request may ask for, and how many may ask at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -80,8 +95,8 @@ pub struct ServeConfig {
     pub address: SocketAddr,
     /// What models run on.
     pub device: Device,
-    /// One folder per model pack.
-    pub models: Vec<PathBuf>,
+    /// The models.
+    pub models: Vec<ModelSource>,
     /// The folder of the chat page, if it is to be served.
     pub web: Option<PathBuf>,
     /// If set, requests to `/v1` must carry it as `Authorization: Bearer <key>`.

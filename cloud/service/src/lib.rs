@@ -22,7 +22,7 @@ mod routes;
 mod serve;
 mod state;
 
-pub use config::{Device, Limits, ServeConfig};
+pub use config::{Device, Limits, ModelSource, ServeConfig};
 pub use engine::{
     Alternative, Engine, EngineError, EngineInfo, EngineState, Event, Finish, Job, JobHandle,
     JobSink, Sampling, Stamped, Token, channel,

@@ -93,7 +93,10 @@ impl Running {
     async fn start(packs: &[&TempDir]) -> Result<Self, ServiceError> {
         let config = ServeConfig {
             address: "127.0.0.1:0".parse().unwrap(),
-            models: packs.iter().map(|pack| pack.path().to_path_buf()).collect(),
+            models: packs
+                .iter()
+                .map(|pack| pack.path().to_path_buf().into())
+                .collect(),
             ..ServeConfig::default()
         };
         let (stop, stopped) = oneshot::channel::<()>();

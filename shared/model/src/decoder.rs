@@ -2,7 +2,7 @@
 //!
 //! A tensor's name in a checkpoint is its path here; `config::Names` has what families call parts.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::attention::Attention;
@@ -11,6 +11,7 @@ use crate::config::{FeedForwardConfig, LayerConfig, MixerConfig};
 use crate::experts::Experts;
 use crate::latent::LatentAttention;
 use crate::layers::{Linear, RmsNorm, Shapes, Weights, normed};
+use crate::matrix::Matrix;
 use crate::mlp::Mlp;
 use crate::pass::Pass;
 use crate::short_conv::ShortConv;
@@ -20,7 +21,7 @@ use crate::{Error, ModelConfig};
 /// A decoder-only transformer: layers as the config lists them.
 #[derive(Module, Debug)]
 pub struct Decoder {
-    embed_tokens: Param<Tensor<2>>,
+    embed_tokens: Matrix,
     layers: Vec<DecoderLayer>,
     norm: RmsNorm,
     /// None when the head is the embedding table.
@@ -172,7 +173,7 @@ impl Decoder {
     pub fn logits<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
         match &self.lm_head {
             Some(head) => head.forward(hidden),
-            None => crate::layers::project(hidden, self.embed_tokens.val()),
+            None => self.embed_tokens.project(hidden),
         }
     }
 
@@ -243,7 +244,7 @@ impl Decoder {
     pub fn named_weights(&self) -> Vec<(String, TensorData)> {
         let mut out = vec![(
             "model.embed_tokens.weight".into(),
-            self.embed_tokens.val().into_data(),
+            self.embed_tokens.to_floats().into_data(),
         )];
         for (i, layer) in self.layers.iter().enumerate() {
             layer.save(&self.config, &format!("model.layers.{i}"), &mut out);
@@ -258,11 +259,8 @@ impl Decoder {
 
     fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [batch, time] = tokens.dims();
-        let table = self.embed_tokens.val();
-        let hidden = table.dims()[1];
-        let rows = table
-            .select(0, tokens.reshape([batch * time]))
-            .reshape([batch, time, hidden]);
+        let rows = self.embed_tokens.rows(tokens.reshape([batch * time]));
+        let rows = rows.reshape([batch, time, self.config.hidden_size]);
         match self.config.embedding_scale {
             1.0 => rows,
             scale => rows.mul_scalar(scale),

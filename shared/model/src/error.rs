@@ -25,8 +25,8 @@ pub enum Error {
     /// `config.json` contradicts itself or names an impossible size.
     #[error("config.json: {0}")]
     Config(String),
-    /// A file named in the manifest could not be read.
-    #[error("{file} is missing from the pack or cannot be read ({reason}); fetch the pack again")]
+    /// A file of the model could not be read.
+    #[error("{file} is missing or cannot be read ({reason}); fetch it again")]
     Missing {
         /// File name inside the pack.
         file: String,

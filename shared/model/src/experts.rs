@@ -239,8 +239,8 @@ const EXCLUDED: f32 = -1e30;
 
 /// Puts the experts `[tokens, experts]` outside of the best groups out of reach.
 ///
-/// DeepSeek's code gives them -inf, transformers 0, which an expert with a negative biased score
-/// loses against; this follows DeepSeek.
+/// DeepSeek's code gives them -inf, as transformers does since 5.1; before, it gave them 0, which an
+/// expert with a negative biased score loses against.
 fn within_best_groups(choice: Tensor<2>, groups: GroupsConfig) -> Tensor<2> {
     let [tokens, experts] = choice.dims();
     let size = experts / groups.count;

@@ -95,7 +95,7 @@ impl LatentAttention {
             kv_a_proj_with_mqa: Linear::load(latent, h, bias, path.join("kv_a_proj_with_mqa"))?,
             kv_a_layernorm: RmsNorm::load(model, config.kv_rank, path.join("kv_a_layernorm"))?
                 .with_eps(LATENT_EPS),
-            kv_b_proj: Linear::load(expanded, config.kv_rank, false, path.join("kv_b_proj"))?,
+            kv_b_proj: Linear::load_floats(expanded, config.kv_rank, path.join("kv_b_proj"))?,
             o_proj: Linear::load(h, value, bias, path.join("o_proj"))?,
             config,
         })

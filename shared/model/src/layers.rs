@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
 
+use crate::matrix::Matrix;
 use crate::weights::Path;
 use crate::{Error, ModelConfig};
 
@@ -11,11 +12,10 @@ pub(crate) type Weights = Vec<(String, TensorData)>;
 /// Names and shapes of tensors.
 pub(crate) type Shapes = Vec<(String, Vec<usize>)>;
 
-/// `x W^T + b`, with `W` stored `[out, in]` as Hugging Face stores it. Rows of `W` are then
-/// contiguous along the sum, which is also the layout a matrix-vector product wants.
+/// `x W^T + b`.
 #[derive(Module, Debug)]
 pub(crate) struct Linear {
-    weight: Param<Tensor<2>>,
+    weight: Matrix,
     bias: Option<Param<Tensor<1>>>,
 }
 
@@ -36,21 +36,29 @@ impl Linear {
         outs: [usize; N],
         input: usize,
         bias: bool,
-        path: Path<'_>,
+        mut path: Path<'_>,
     ) -> Result<[Self; N], Error> {
-        let whole = Self::load(outs.iter().sum(), input, bias, path)?;
+        let weights = path.matrices("weight", outs, input)?;
+        let bias = bias.then(|| path.vector("bias", [outs.iter().sum()]));
+        let bias = bias.transpose()?;
         let mut start = 0;
-        Ok(outs.map(|out| {
-            let part = Self {
-                weight: Param::from_tensor(whole.weight.val().narrow(0, start, out)),
-                bias: whole
-                    .bias
-                    .as_ref()
-                    .map(|bias| Param::from_tensor(bias.val().narrow(0, start, out))),
-            };
+        Ok(weights.map(|weight| {
+            let out = weight.out();
             start += out;
-            part
+            let part = |bias: &Param<Tensor<1>>| bias.val().narrow(0, start - out, out);
+            Self {
+                weight,
+                bias: bias.as_ref().map(|bias| Param::from_tensor(part(bias))),
+            }
         }))
+    }
+
+    /// A map whose weights are also used in other ways: as floats.
+    pub(crate) fn load_floats(out: usize, input: usize, mut path: Path<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            weight: Matrix::floats(path.floats("weight", [out, input])?),
+            bias: None,
+        })
     }
 
     /// The names and shapes that [`Linear::load`] wants.
@@ -63,7 +71,7 @@ impl Linear {
 
     /// `[.., in]` to `[.., out]`.
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let y = project(x, self.weight.val());
+        let y = self.weight.project(x);
         match &self.bias {
             Some(bias) => y + bias.val().unsqueeze(),
             None => y,
@@ -72,12 +80,12 @@ impl Linear {
 
     /// `W`, `[out, in]`.
     pub(crate) fn weight(&self) -> Tensor<2> {
-        self.weight.val()
+        self.weight.to_floats()
     }
 
     /// Writes what [`Linear::load_parts`] reads.
     pub(crate) fn save_parts(parts: &[&Self], prefix: &str, out: &mut Weights) {
-        let weights = parts.iter().map(|part| part.weight.val()).collect();
+        let weights = parts.iter().map(|part| part.weight.to_floats()).collect();
         let whole = Tensor::cat(weights, 0);
         out.push((format!("{prefix}.weight"), whole.into_data()));
         let biases: Option<Vec<_>> = parts
@@ -91,22 +99,14 @@ impl Linear {
     }
 
     pub(crate) fn save(&self, prefix: &str, out: &mut Weights) {
-        out.push((format!("{prefix}.weight"), self.weight.val().into_data()));
+        out.push((
+            format!("{prefix}.weight"),
+            self.weight.to_floats().into_data(),
+        ));
         if let Some(bias) = &self.bias {
             out.push((format!("{prefix}.bias"), bias.val().into_data()));
         }
     }
-}
-
-/// `x W^T` for `x` `[.., in]` and `W` `[out, in]`, as one flat matrix product.
-pub(crate) fn project<const D: usize>(x: Tensor<D>, weight: Tensor<2>) -> Tensor<D> {
-    let mut shape = x.dims();
-    let [out, input] = weight.dims();
-    let rows: usize = shape[..D - 1].iter().product();
-    shape[D - 1] = out;
-    x.reshape([rows, input])
-        .matmul(weight.transpose())
-        .reshape(shape)
 }
 
 /// `x / sqrt(mean(x²) + eps) * weight` over the last dimension (arXiv 1910.07467); times

@@ -17,7 +17,7 @@
 //! | `checkpoint` | Hugging Face folders and GGUF files, read tensor by tensor |
 //! | [`gguf`] | the GGUF format: metadata, quantized blocks to f32 |
 //! | `pack`, `write` | `sprat.json`: files, hashes, where they come from; writing packs |
-//! | `tokenizer`, `template` | text to ids and back, conversations to prompts |
+//! | `tokenizer`, `template`, `python_json` | text to ids and back, conversations to prompts |
 //! | `loss`, `fused` | cross entropy; training operations in one pass each, for the CPU |
 //! | `sampler`, `generate` | logits to tokens, with the model's confidence in each |
 //!
@@ -37,13 +37,16 @@ mod experts;
 mod fused;
 mod generate;
 pub mod gguf;
+mod guard;
 mod latent;
 mod layers;
 mod loss;
+mod matrix;
 mod mlp;
 mod model;
 mod pack;
 mod pass;
+mod python_json;
 mod rope;
 mod sampler;
 mod short_conv;
@@ -60,8 +63,8 @@ pub use burn::tensor::DeviceKind;
 pub use cache::KvCache;
 #[cfg(not(target_arch = "wasm32"))]
 pub use checkpoint::{
-    ChatSettings, Checkpoint, GgufModel, ModelFolder, chat_settings, gguf_tokenizer,
-    open_checkpoint,
+    ChatSettings, Checkpoint, GgufModel, ModelFolder, chat_settings, folder_tokenizer, gguf_parts,
+    gguf_tokenizer, open_checkpoint,
 };
 pub use config::{
     Activation, AttentionConfig, ExpertsConfig, Family, FeedForwardConfig, GroupsConfig,
@@ -72,6 +75,7 @@ pub use decoder::Decoder;
 pub use error::Error;
 pub use generate::{Finish, Generation, Options, Session, Token};
 pub use loss::cross_entropy;
+pub use minijinja::Value as TemplateValue;
 pub use model::{LoadProgress, LoadStage, Model};
 #[cfg(not(target_arch = "wasm32"))]
 pub use pack::DirSource;
@@ -81,7 +85,7 @@ pub use pack::{
 pub use rope::{Beyond, BeyondRule, RopeConfig};
 pub use sampler::{Confidence, Sampling};
 pub use storage::{BLOCK, Storage};
-pub use template::{ChatTemplate, Message};
+pub use template::{ChatTemplate, Extras, Message};
 pub use tokenizer::{Detokenizer, Tokenizer};
 pub use weights::TensorMap;
 #[cfg(not(target_arch = "wasm32"))]

@@ -65,7 +65,7 @@ impl Model {
         let template = String::from_utf8_lossy(&template);
         let template = ChatTemplate::new(&template, &manifest.bos_token, &manifest.eos_token)?;
         let mut done: u64 = 0;
-        let mut tensors = TensorMap::new();
+        let mut tensors = TensorMap::keeping_blocks();
         for shard in manifest.shards() {
             let bytes = verified(source, &manifest, &shard.path).await?;
             tensors.add_shard(&shard.path, &bytes, device)?;
@@ -88,6 +88,23 @@ impl Model {
         Ok(model)
     }
 
+    /// Loads what lies at `path`: a pack, a Hugging Face folder, a GGUF file.
+    ///
+    /// # Errors
+    /// As [`Model::load`] and [`Model::from_checkpoint`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub async fn open(
+        path: &std::path::Path,
+        device: &Device,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Self, Error> {
+        if path.join(MANIFEST).is_file() {
+            let source = crate::DirSource(path.to_owned());
+            return Self::load(&source, device, progress).await;
+        }
+        Self::from_checkpoint(crate::open_checkpoint(path)?.as_mut(), device, progress)
+    }
+
     /// Loads a Hugging Face folder or a GGUF file as it is. Nothing vouches for its bytes, and no
     /// known value proves the device: for packs there is [`Model::load`].
     ///
@@ -97,6 +114,7 @@ impl Model {
     pub fn from_checkpoint(
         source: &mut dyn crate::Checkpoint,
         device: &Device,
+        progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, Error> {
         let mut config = source.config().clone();
         let tokenizer = Tokenizer::from_json(&source.tokenizer()?)?;
@@ -104,7 +122,8 @@ impl Model {
         config.add_eos_token_ids(&chat.eos_token_ids);
         let template = |text: &String| ChatTemplate::new(text, &chat.bos_token, &chat.eos_token);
         let template = chat.template.as_ref().map(template).transpose()?;
-        let decoder = Decoder::from_tensors(&config, &mut source.load_tensors(device)?)?;
+        let mut tensors = source.load_tensors(device, progress)?;
+        let decoder = Decoder::from_tensors(&config, &mut tensors)?;
         let manifest = Manifest {
             format: crate::FORMAT,
             name: source.name(),

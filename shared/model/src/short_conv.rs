@@ -50,7 +50,7 @@ impl ShortConv {
             in_b,
             in_c,
             in_x,
-            filter: conv.matrix("weight", [h, config.kernel])?,
+            filter: Param::from_tensor(conv.floats("weight", [h, config.kernel])?),
             filter_bias: config.bias.then(|| conv.vector("bias", [h])).transpose()?,
             out_proj: Linear::load(h, h, config.bias, path.join("out_proj"))?,
         })

@@ -1,12 +1,14 @@
 //! How weights are stored in a pack: floats, or integers in blocks of 32 with a scale each.
 
+use half::f16;
 use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
+use sprat_kernels::Bits;
 
 use crate::Error;
 
 /// Weights per scale in 8-bit and 4-bit storage: neighbours in one row.
-pub const BLOCK: usize = 32;
+pub use sprat_kernels::BLOCK;
 
 /// The end of the name of a quantized tensor's scales.
 pub(crate) const SCALE_SUFFIX: &str = ".scale";
@@ -28,43 +30,111 @@ pub enum Storage {
     Mixed,
 }
 
-/// Bytes of one tensor's values in the file.
-pub(crate) fn dequantize(
-    name: &str,
-    dtype: Dtype,
-    bytes: &[u8],
-    scales: &[f32],
-) -> Result<Vec<f32>, Error> {
-    let per_block = match dtype {
-        Dtype::U8 => BLOCK / 2,
-        _ => BLOCK,
-    };
-    if !bytes.len().is_multiple_of(per_block) || scales.len() != bytes.len() / per_block {
-        return Err(Error::Shape {
+/// A quantized matrix as it lies in a pack, row by row.
+#[derive(Debug, Clone)]
+pub(crate) struct Blocks {
+    pub(crate) bits: Bits,
+    /// Rows and columns, in weights.
+    pub(crate) shape: [usize; 2],
+    quants: Vec<u8>,
+    /// One per block.
+    scales: Vec<f16>,
+}
+
+impl Blocks {
+    /// Checks that bytes and scales are as many as `rows` of whole blocks have, and that no scale is
+    /// NaN or infinite. `dtype` is I8 for 8 bits, U8 for 4.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::Dtype`], [`Error::WeightNotFinite`].
+    pub(crate) fn new(
+        name: &str,
+        (dtype, shape): (Dtype, &[usize]),
+        quants: &[u8],
+        scales: &[f32],
+    ) -> Result<Self, Error> {
+        let (bits, per_byte) = match dtype {
+            Dtype::I8 => (Bits::Eight, 1),
+            _ => (Bits::Four, 2),
+        };
+        let wrong = |expected: usize| Error::Shape {
             name: format!("{name}{SCALE_SUFFIX}"),
-            expected: vec![bytes.len().div_ceil(per_block)],
+            expected: vec![expected],
             actual: vec![scales.len()],
-        });
+        };
+        let &[rows, columns] = shape else {
+            return Err(wrong(0));
+        };
+        let columns = columns * per_byte;
+        let blocks = rows * columns / BLOCK;
+        if !columns.is_multiple_of(BLOCK)
+            || scales.len() != blocks
+            || quants.len() * per_byte != rows * columns
+        {
+            return Err(wrong(blocks));
+        }
+        if let Some(index) = scales.iter().position(|scale| !scale.is_finite()) {
+            return Err(Error::WeightNotFinite {
+                name: format!("{name}{SCALE_SUFFIX}"),
+                index,
+            });
+        }
+        Ok(Self {
+            bits,
+            shape: [rows, columns],
+            quants: quants.to_vec(),
+            scales: scales.iter().map(|scale| f16::from_f32(*scale)).collect(),
+        })
     }
-    let mut values = Vec::with_capacity(scales.len() * BLOCK);
-    for (block, scale) in bytes.chunks_exact(per_block).zip(scales) {
-        match dtype {
-            Dtype::U8 => {
-                values.extend(
-                    block
-                        .iter()
-                        .map(|q| f32::from(*q & 15) * scale - 8.0 * scale),
-                );
-                values.extend(
-                    block
-                        .iter()
-                        .map(|q| f32::from(*q >> 4) * scale - 8.0 * scale),
-                );
+
+    /// The weights, row by row.
+    pub(crate) fn dequantize(&self) -> Vec<f32> {
+        let mut values = Vec::with_capacity(self.scales.len() * BLOCK);
+        let blocks = self.quants.chunks_exact(self.block_bytes());
+        for (block, scale) in blocks.zip(&self.scales) {
+            let scale = scale.to_f32();
+            let four = |half: u8| (f32::from(half) - 8.0) * scale;
+            match self.bits {
+                Bits::Eight => values.extend(block.iter().map(|&q| f32::from(q as i8) * scale)),
+                Bits::Four => {
+                    values.extend(block.iter().map(|q| four(q & 15)));
+                    values.extend(block.iter().map(|q| four(q >> 4)));
+                }
             }
-            _ => values.extend(block.iter().map(|&q| f32::from(q as i8) * scale)),
+        }
+        values
+    }
+
+    fn block_bytes(&self) -> usize {
+        match self.bits {
+            Bits::Eight => BLOCK,
+            Bits::Four => BLOCK / 2,
         }
     }
-    Ok(values)
+
+    /// Some of the rows.
+    pub(crate) fn part(&self, rows: std::ops::Range<usize>) -> Self {
+        let blocks = self.shape[1] / BLOCK;
+        let bytes = blocks * self.block_bytes();
+        Self {
+            bits: self.bits,
+            shape: [rows.len(), self.shape[1]],
+            quants: self.quants[rows.start * bytes..rows.end * bytes].to_vec(),
+            scales: self.scales[rows.start * blocks..rows.end * blocks].to_vec(),
+        }
+    }
+
+    /// Words and scales as kernels want them.
+    pub(crate) fn tiled(&self) -> (Vec<u32>, Vec<u16>) {
+        let [rows, columns] = self.shape;
+        match self.bits {
+            Bits::Eight => {
+                let quants = bytemuck::cast_slice(&self.quants);
+                sprat_kernels::tile_q8(quants, &self.scales, rows, columns)
+            }
+            Bits::Four => sprat_kernels::tile_q4(&self.quants, &self.scales, rows, columns),
+        }
+    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -72,8 +142,6 @@ pub(crate) use encode::{Part, encode, parts};
 
 #[cfg(not(target_arch = "wasm32"))]
 mod encode {
-    use half::f16;
-
     use super::*;
 
     /// One tensor of a safetensors file.
@@ -249,10 +317,11 @@ mod encode {
         fn read_back(values: &[f32], storage: Storage) -> Vec<f32> {
             let name = "w";
             let shape = [values.len() / BLOCK, BLOCK];
-            let dtype = parts(name, &shape, storage)[0].dtype;
+            let part = &parts(name, &shape, storage)[0];
             let bytes = encode(name, &shape, values, storage);
             let scales = crate::weights::floats("s", Dtype::F16, &bytes[1]).unwrap();
-            dequantize(name, dtype, &bytes[0], &scales).unwrap()
+            let blocks = Blocks::new(name, (part.dtype, &part.shape), &bytes[0], &scales);
+            blocks.unwrap().dequantize()
         }
 
         proptest! {

@@ -1,10 +1,12 @@
 //! Chat templates: Hugging Face's Jinja, rendered by minijinja.
 
-use minijinja::value::{Kwargs, Value};
-use minijinja::{Environment, ErrorKind, context};
+use minijinja::value::ValueKind;
+use minijinja::{Environment, ErrorKind, Value, context};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::guard::guard;
+use crate::python_json::to_json;
 
 /// One message of a conversation.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +22,16 @@ impl std::fmt::Debug for Message {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Message({}, {} bytes)", self.role, self.content.len())
     }
+}
+
+/// What a template may read besides messages, as in transformers' `apply_chat_template`. Templates see
+/// the fields of values in their order, which `serde_json`'s own values would not keep.
+#[derive(Clone, Default)]
+pub struct Extras {
+    /// Tools that the model may call, each a JSON schema of a function.
+    pub tools: Option<Vec<Value>>,
+    /// Documents that it may quote.
+    pub documents: Option<Vec<Value>>,
 }
 
 /// A compiled chat template with the special tokens it may name.
@@ -49,9 +61,12 @@ impl ChatTemplate {
         });
         environment.add_function("strftime_now", strftime_now);
         environment.add_filter("tojson", to_json);
-        environment
-            .add_template_owned("chat", source.to_owned())
-            .map_err(failed)?;
+        guard(Error::Template, || {
+            let source = source.to_owned();
+            environment
+                .add_template_owned("chat", source)
+                .map_err(failed)
+        })?;
         Ok(Self {
             environment,
             bos_token: bos_token.to_owned(),
@@ -69,18 +84,55 @@ impl ChatTemplate {
         messages: &[Message],
         add_generation_prompt: bool,
     ) -> Result<String, Error> {
+        self.run(messages, &Extras::default(), add_generation_prompt)
+    }
+
+    /// Renders a conversation whose messages may have more than a role and a text (calls of tools
+    /// and their results, say), and what else a template may read. Fields of messages that are null
+    /// are left out, as transformers does.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render`].
+    pub fn render_with(
+        &self,
+        messages: &[Value],
+        extras: &Extras,
+        add_generation_prompt: bool,
+    ) -> Result<String, Error> {
+        let messages: Vec<Value> = messages.iter().map(without_nulls).collect();
+        self.run(&messages, extras, add_generation_prompt)
+    }
+
+    fn run<M: Serialize>(
+        &self,
+        messages: &[M],
+        extras: &Extras,
+        add_generation_prompt: bool,
+    ) -> Result<String, Error> {
         let template = self.environment.get_template("chat").map_err(failed)?;
-        template
-            .render(context! {
-                messages => messages,
-                add_generation_prompt,
-                // Defined and none, as transformers has them.
-                tools => (),
-                documents => (),
-                bos_token => self.bos_token,
-                eos_token => self.eos_token,
-            })
-            .map_err(failed)
+        let context = context! {
+            messages => messages,
+            add_generation_prompt,
+            // Defined, none where there are none, as transformers has them.
+            tools => extras.tools,
+            documents => extras.documents,
+            bos_token => self.bos_token,
+            eos_token => self.eos_token,
+        };
+        guard(Error::Template, || template.render(context).map_err(failed))
+    }
+}
+
+/// A message without its fields that are null.
+fn without_nulls(message: &Value) -> Value {
+    let fields = message.try_iter().into_iter().flatten();
+    let fields = fields.filter_map(|key| {
+        let value = message.get_item(&key).ok()?;
+        (!value.is_none()).then_some((key, value))
+    });
+    match message.kind() {
+        ValueKind::Map => fields.collect(),
+        _ => message.clone(),
     }
 }
 
@@ -107,64 +159,4 @@ fn failed(error: minijinja::Error) -> Error {
         .map(|detail| format!(": {detail}"))
         .unwrap_or_default();
     Error::Template(format!("{}{detail}{place}", error.kind()))
-}
-
-/// Python's `json.dumps(value, ensure_ascii=False)`, which templates are written for: a space after
-/// comma and colon, nothing escaped for HTML.
-fn to_json(value: Value, options: Kwargs) -> Result<Value, minijinja::Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    options.assert_all_used()?;
-    let failed =
-        |e: serde_json::Error| minijinja::Error::new(ErrorKind::BadSerialization, e.to_string());
-    let mut out = Vec::new();
-    match indent {
-        Some(indent) => {
-            let indent = " ".repeat(indent.min(16));
-            let formatter = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
-            value.serialize(&mut serde_json::Serializer::with_formatter(
-                &mut out, formatter,
-            ))
-        }
-        None => value.serialize(&mut serde_json::Serializer::with_formatter(
-            &mut out, Spaced,
-        )),
-    }
-    .map_err(failed)?;
-    Ok(Value::from_safe_string(
-        String::from_utf8_lossy(&out).into_owned(),
-    ))
-}
-
-/// One line, with a space after each comma and colon.
-struct Spaced;
-
-impl serde_json::ser::Formatter for Spaced {
-    fn begin_array_value<W>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()>
-    where
-        W: ?Sized + std::io::Write,
-    {
-        if first {
-            Ok(())
-        } else {
-            writer.write_all(b", ")
-        }
-    }
-
-    fn begin_object_key<W>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()>
-    where
-        W: ?Sized + std::io::Write,
-    {
-        if first {
-            Ok(())
-        } else {
-            writer.write_all(b", ")
-        }
-    }
-
-    fn begin_object_value<W>(&mut self, writer: &mut W) -> std::io::Result<()>
-    where
-        W: ?Sized + std::io::Write,
-    {
-        writer.write_all(b": ")
-    }
 }

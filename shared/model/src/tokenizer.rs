@@ -1,6 +1,10 @@
 //! `tokenizer.json`, and text that streams out of it without broken characters.
 
+use serde_json::Value;
+use tokenizers::normalizers::Precompiled;
+
 use crate::Error;
+use crate::guard::guard;
 
 /// Text to token ids and back, as Hugging Face's `tokenizer.json` says.
 pub struct Tokenizer {
@@ -13,8 +17,11 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] when it does not parse.
     pub fn from_json(bytes: &[u8]) -> Result<Self, Error> {
-        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(failed)?;
-        Ok(Self { inner })
+        check_json(bytes)?;
+        guard(Error::Tokenizer, || {
+            let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(failed)?;
+            Ok(Self { inner })
+        })
     }
 
     /// Token ids of `text`. Special tokens written out in the text become those tokens; none are
@@ -35,8 +42,10 @@ impl Tokenizer {
     }
 
     fn encode_as(&self, text: &str, special: bool) -> Result<Vec<u32>, Error> {
-        let encoding = self.inner.encode_fast(text, special).map_err(failed)?;
-        Ok(encoding.get_ids().to_vec())
+        guard(Error::Tokenizer, || {
+            let encoding = self.inner.encode_fast(text, special).map_err(failed)?;
+            Ok(encoding.get_ids().to_vec())
+        })
     }
 
     /// Text of `ids` without special tokens. Bytes that form no character become U+FFFD.
@@ -44,7 +53,9 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] when the decoder refuses the ids.
     pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
-        self.inner.decode(ids, true).map_err(failed)
+        guard(Error::Tokenizer, || {
+            self.inner.decode(ids, true).map_err(failed)
+        })
     }
 
     /// Tokens, special ones included.
@@ -71,6 +82,50 @@ impl Tokenizer {
     pub fn token(&self, id: u32) -> String {
         self.inner.id_to_token(id).unwrap_or_default()
     }
+}
+
+/// Lists and objects in each other; real files have six.
+const MAX_DEPTH: usize = 32;
+
+/// That a file is JSON, not too deep, and has no broken tables: `tokenizers` panics at those.
+fn check_json(bytes: &[u8]) -> Result<(), Error> {
+    let (mut depth, mut deepest) = (0usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    if deepest > MAX_DEPTH {
+        return Err(Error::Tokenizer(format!(
+            "tokenizer.json is {deepest} levels deep"
+        )));
+    }
+    #[derive(serde::Deserialize)]
+    struct Parts {
+        normalizer: Option<Value>,
+    }
+    let wrong = |e: serde_json::Error| Error::Tokenizer(format!("tokenizer.json: {e}"));
+    let parts: Parts = serde_json::from_slice(bytes).map_err(wrong)?;
+    check_precompiled(&parts.normalizer.unwrap_or_default()).map_err(wrong)
+}
+
+/// That SentencePiece's tables in a normalizer are such.
+fn check_precompiled(normalizer: &Value) -> Result<(), serde_json::Error> {
+    if normalizer["type"] == "Precompiled" {
+        // From text, as `tokenizers` does it.
+        serde_json::from_str::<Precompiled>(&normalizer.to_string())?;
+    }
+    let inner = normalizer["normalizers"].as_array().into_iter().flatten();
+    inner.map(check_precompiled).collect()
 }
 
 fn failed(error: tokenizers::Error) -> Error {

@@ -8,25 +8,38 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use crate::storage::{SCALE_SUFFIX, dequantize};
+use crate::matrix::Matrix;
+use crate::storage::{Blocks, SCALE_SUFFIX};
 use crate::{Error, ModelConfig};
 
 /// A checkpoint's tensors on their device, by Hugging Face name.
 #[derive(Debug, Default)]
 pub struct TensorMap {
     tensors: HashMap<String, Stored>,
+    keep_blocks: bool,
 }
 
 #[derive(Debug)]
 enum Stored {
     Vector(Tensor<1>),
     Matrix(Tensor<2>),
+    Blocks(Blocks),
 }
 
 impl TensorMap {
-    /// An empty map; fill it with [`TensorMap::add_shard`].
+    /// An empty map; fill it with [`TensorMap::add_shard`]. All weights become floats, as training
+    /// wants them.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty map that keeps matrices of 8-bit and 4-bit blocks as they are where the device can
+    /// multiply them so: on the CPU.
+    pub fn keeping_blocks() -> Self {
+        Self {
+            keep_blocks: true,
+            ..Self::default()
+        }
     }
 
     /// Decodes one safetensors file and puts its tensors on `device`. Call it shard by shard and
@@ -43,7 +56,17 @@ impl TensorMap {
             if name.ends_with(SCALE_SUFFIX) {
                 continue;
             }
-            let (shape, values) = decode(name, &view, &shard)?;
+            let (shape, values) = match view.dtype() {
+                Dtype::I8 | Dtype::U8 => {
+                    let blocks = blocks(name, &view, &shard)?;
+                    if self.keeps_blocks_on(device) {
+                        self.tensors.insert(name.to_owned(), Stored::Blocks(blocks));
+                        continue;
+                    }
+                    (blocks.shape.to_vec(), blocks.dequantize())
+                }
+                dtype => (view.shape().to_vec(), floats(name, dtype, view.data())?),
+            };
             if let Some(index) = values.iter().position(|v| !v.is_finite()) {
                 return Err(Error::WeightNotFinite {
                     name: name.to_owned(),
@@ -53,6 +76,16 @@ impl TensorMap {
             self.insert(name, &shape, values, device)?;
         }
         Ok(())
+    }
+
+    #[cfg(feature = "flex")]
+    fn keeps_blocks_on(&self, device: &Device) -> bool {
+        self.keep_blocks && *device == Device::flex()
+    }
+
+    #[cfg(not(feature = "flex"))]
+    fn keeps_blocks_on(&self, _: &Device) -> bool {
+        false
     }
 
     /// Adds one tensor from its values in row-major order: a vector, a matrix, or the filters of a
@@ -118,27 +151,14 @@ fn normal(rng: &mut ChaCha8Rng, count: usize, std: f32) -> Vec<f32> {
     values
 }
 
-/// Shape and values of one tensor in f32, whatever its storage.
-fn decode(
-    name: &str,
-    view: &TensorView<'_>,
-    shard: &SafeTensors<'_>,
-) -> Result<(Vec<usize>, Vec<f32>), Error> {
-    let mut shape = view.shape().to_vec();
-    if !matches!(view.dtype(), Dtype::I8 | Dtype::U8) {
-        return Ok((shape, floats(name, view.dtype(), view.data())?));
-    }
+/// A quantized tensor with its scales.
+fn blocks(name: &str, view: &TensorView<'_>, shard: &SafeTensors<'_>) -> Result<Blocks, Error> {
     let scale_name = format!("{name}{SCALE_SUFFIX}");
     let scales = shard
         .tensor(&scale_name)
         .map_err(|_| Error::TensorMissing(scale_name.clone()))?;
     let scales = floats(&scale_name, scales.dtype(), scales.data())?;
-    let values = dequantize(name, view.dtype(), view.data(), &scales)?;
-    // Two 4-bit weights share a byte.
-    if let (Dtype::U8, Some(columns)) = (view.dtype(), shape.last_mut()) {
-        *columns *= 2;
-    }
-    Ok((shape, values))
+    Blocks::new(name, (view.dtype(), view.shape()), view.data(), &scales)
 }
 
 /// Little-endian floats of any width as f32.
@@ -193,20 +213,57 @@ impl<'a> Path<'a> {
             Stored::Vector(t) if t.dims() == shape => Ok(Param::from_tensor(t)),
             Stored::Vector(t) => Err(wrong_shape(name, &shape, &t.dims())),
             Stored::Matrix(t) => Err(wrong_shape(name, &shape, &t.dims())),
+            Stored::Blocks(blocks) => Err(wrong_shape(name, &shape, &blocks.shape)),
         }
     }
 
-    pub(crate) fn matrix(
-        &mut self,
-        name: &str,
-        shape: [usize; 2],
-    ) -> Result<Param<Tensor<2>>, Error> {
+    /// A matrix of floats, whatever it is stored as.
+    pub(crate) fn floats(&mut self, name: &str, shape: [usize; 2]) -> Result<Tensor<2>, Error> {
         let name = self.full(name);
         match self.take(&name)? {
-            Stored::Matrix(t) if t.dims() == shape => Ok(Param::from_tensor(t)),
+            Stored::Matrix(t) if t.dims() == shape => Ok(t),
             Stored::Matrix(t) => Err(wrong_shape(name, &shape, &t.dims())),
             Stored::Vector(t) => Err(wrong_shape(name, &shape, &t.dims())),
+            Stored::Blocks(blocks) if blocks.shape == shape => Ok(dequantized(&blocks)),
+            Stored::Blocks(blocks) => Err(wrong_shape(name, &shape, &blocks.shape)),
         }
+    }
+
+    /// A matrix that is only multiplied.
+    pub(crate) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Matrix, Error> {
+        let [whole] = self.matrices(name, [shape[0]], shape[1])?;
+        Ok(whole)
+    }
+
+    /// Matrices of one input that the checkpoint holds as the rows of one.
+    pub(crate) fn matrices<const N: usize>(
+        &mut self,
+        name: &str,
+        outs: [usize; N],
+        input: usize,
+    ) -> Result<[Matrix; N], Error> {
+        let shape = [outs.iter().sum(), input];
+        let mut start = 0;
+        let mut next = |out: usize| {
+            start += out;
+            start - out..start
+        };
+        #[cfg(feature = "flex")]
+        if let Some(Stored::Blocks(blocks)) = self.map.tensors.get(&self.full(name))
+            && blocks.shape == shape
+        {
+            let parts = outs.map(|out| match N {
+                1 => Matrix::quantized(blocks),
+                _ => Matrix::quantized(&blocks.part(next(out))),
+            });
+            self.take(&self.full(name))?;
+            return Ok(parts);
+        }
+        let whole = self.floats(name, shape)?;
+        Ok(outs.map(|out| {
+            let rows = next(out);
+            Matrix::floats(whole.clone().narrow(0, rows.start, rows.len()))
+        }))
     }
 
     /// Matrices of one shape, such as those of all experts, as one tensor `[count, rows, columns]`.
@@ -216,7 +273,7 @@ impl<'a> Path<'a> {
         name: impl Fn(usize) -> String,
         shape: [usize; 2],
     ) -> Result<Param<Tensor<3>>, Error> {
-        let each = (0..count).map(|i| self.matrix(&name(i), shape).map(|m| m.val().unsqueeze()));
+        let each = (0..count).map(|i| self.floats(&name(i), shape).map(Tensor::unsqueeze));
         let each: Vec<Tensor<3>> = each.collect::<Result<_, _>>()?;
         Ok(Param::from_tensor(Tensor::cat(each, 0)))
     }
@@ -235,6 +292,18 @@ impl<'a> Path<'a> {
             format!("{}.{name}", self.prefix)
         }
     }
+}
+
+/// Blocks are kept on the CPU only.
+#[cfg(feature = "flex")]
+fn dequantized(blocks: &Blocks) -> Tensor<2> {
+    let data = TensorData::new(blocks.dequantize(), blocks.shape);
+    Tensor::from_data(data, &Device::flex())
+}
+
+#[cfg(not(feature = "flex"))]
+fn dequantized(_: &Blocks) -> Tensor<2> {
+    unreachable!("blocks are kept on the CPU only")
 }
 
 fn wrong_shape(name: String, expected: &[usize], actual: &[usize]) -> Error {

@@ -7,6 +7,7 @@ only computes in f32. Run it from anywhere:
     python tests/goldens/gguf/models.py
 
     models/<golden>.gguf         the golden; without a vocabulary, for it has none
+    parts/                       one of them in three files
     models/tokenizer-gpt2.gguf   only a vocabulary: the byte-level BPE of tests/goldens/tokenizer
     models/tokenizer-llama.gguf  only a vocabulary: a SentencePiece BPE trained on TRAINING
     tokenizers.json              the ids that `tokenizers` and `sentencepiece` give for some texts;
@@ -32,6 +33,7 @@ from gguf import (
     ExpertGatingFuncType,
     GGUFReader,
     GGUFType,
+    GGUFValueType,
     GGUFWriter,
     LlamaFileType,
     Metadata,
@@ -46,6 +48,7 @@ from tokenizers import Regex, Tokenizer, pre_tokenizers
 HERE = Path(__file__).parent
 GOLDENS = HERE.parent
 OUT = HERE / "models"
+PARTS = HERE / "parts"
 # Routers and short convolutions are matrices that llama.cpp keeps in f32, and so are all norms.
 FLOAT32 = ("_norm.weight", ".ffn_gate_inp.weight", ".shortconv.conv.weight")
 
@@ -329,6 +332,22 @@ QWEN2 = (
 )
 
 
+def make_parts(golden):
+    """The same model in several files, as gguf-split cuts them."""
+    reader = GGUFReader(OUT / f"{golden}.gguf")
+    architecture = reader.fields["general.architecture"].contents()
+    PARTS.mkdir(exist_ok=True)
+    writer = GGUFWriter(PARTS / f"{golden}.gguf", architecture, split_max_tensors=8)
+    for name, field in reader.fields.items():
+        if not name.startswith("GGUF.") and name != "general.architecture":
+            sub_type = field.types[-1] if field.types[0] == GGUFValueType.ARRAY else None
+            writer.add_key_value(name, field.contents(), field.types[0], sub_type)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    finish(writer)
+    assert len(list(PARTS.glob("*.gguf"))) == 3
+
+
 def vocabulary(name, arch, model, pre):
     writer = GGUFWriter(OUT / f"{name}.gguf", arch)
     writer.add_type(GGUFType.MODEL)
@@ -425,6 +444,7 @@ def main():
     OUT.mkdir(exist_ok=True)
     for golden, (arch, convert) in MODELS.items():
         make_model(golden, arch, convert)
+    make_parts("llama-rope-llama3")
     ids = {"gpt2": make_gpt2(), "llama": make_llama()}
     lines = (
         f" {json.dumps(kind)}: {{\n"
@@ -434,7 +454,7 @@ def main():
     )
     (HERE / "tokenizers.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
     assert json.loads((HERE / "tokenizers.json").read_text()) == ids
-    for path in [*sorted(OUT.glob("*.gguf")), HERE / "tokenizers.json"]:
+    for path in [*sorted(OUT.glob("*.gguf")), *sorted(PARTS.glob("*.gguf")), HERE / "tokenizers.json"]:
         path.chmod(0o644)
         assert path.stat().st_size < 120_000, path
         print(f"{path.name:26} {path.stat().st_size:6} bytes")

@@ -10,7 +10,9 @@ Each model is a folder as people have it from Hugging Face, plus
 
     golden.json         token ids, the greedy continuation, and statistics of each of its steps;
                         of a mixture of experts also "experts": per layer that has them and per
-                        token of the sequence, the experts it was routed to, in ascending order
+                        token of the sequence, the experts it was routed to, in ascending order;
+                        of deepseek_v3-negative "zero_masked_experts" too, those that programs
+                        choose which mask the experts of the other groups with 0.0
     golden.safetensors  "sequence.logits" [24, vocab] and "single.logits" [1, vocab], float32
 
 text/ holds a tokenizer for all of them in which every id is one character.
@@ -41,13 +43,14 @@ from tokenizers.decoders import Fuse
 from tokenizers.models import BPE
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, Qwen2Config, Qwen3Config
 
+import edges
 import families
 
 HERE = Path(__file__).parent
 VOCAB = 256
 SPECIAL = (0, 1, 2)
 SEQUENCE, PROMPT, GREEDY = 24, 8, 64
-# The continuation of the models in families.py.
+# The continuation of the models in families.py and edges.py.
 FAMILY_GREEDY = 32
 # The distance of the two best logits at every greedy step. Backends differ by about 1e-5.
 MIN_LOGIT_MARGIN = 0.02
@@ -78,6 +81,8 @@ class Golden(NamedTuple):
     # Largest shard in bytes.
     max_shard: int | None
     greedy: int = GREEDY
+    # The mean of the routers' correction biases.
+    router_bias: float = 0.0
 
 
 # name -> (config, layout of config.json, storage type, largest shard in bytes or None)
@@ -175,12 +180,13 @@ MODELS = {
 
 def goldens():
     made = {name: Golden(*fields) for name, fields in MODELS.items()}
-    for layout, configs in (("v5", families.V5), ("classic", families.CLASSIC)):
+    for layout, configs in (("v5", families.V5 | edges.V5), ("classic", families.CLASSIC | edges.CLASSIC)):
         for name, keys in configs.items():
             # Some configs move keys about in the nested dicts they are given.
             config = CONFIG_MAPPING[keys["model_type"]].from_dict(copy.deepcopy(keys))
             layout_or_keys = keys if layout == "classic" else layout
-            made[name] = Golden(config, layout_or_keys, torch.float16, None, FAMILY_GREEDY)
+            bias = edges.ROUTER_BIAS.get(name, 0.0)
+            made[name] = Golden(config, layout_or_keys, torch.float16, None, FAMILY_GREEDY, bias)
     return made
 
 
@@ -188,7 +194,7 @@ def router_biases(model):
     return [buffer for name, buffer in model.named_buffers() if name.endswith("e_score_correction_bias")]
 
 
-def build(config, storage, seed):
+def build(config, storage, router_bias, seed):
     """A model whose every parameter is random; rounded to what `storage` can hold."""
     generator = torch.Generator().manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, **EAGER)
@@ -202,7 +208,7 @@ def build(config, storage, seed):
                 weight.normal_(0.0, 0.3, generator=generator)
             weight.copy_(weight.to(storage).to(torch.float32))
         for bias in router_biases(model):
-            bias.normal_(0.0, 0.2, generator=generator)
+            bias.normal_(router_bias, 0.2, generator=generator)
             bias.copy_(bias.to(storage).to(torch.float32))
     return model.eval()
 
@@ -215,7 +221,7 @@ def logits(model, ids):
     return model(torch.tensor([ids])).logits[0]
 
 
-def router_margin(router, router_logits):
+def router_margin(router, router_logits, negative):
     """The least distance between what a router chose and what it did not, over all tokens."""
     deepseek_v3 = hasattr(router, "e_score_correction_bias")
     if deepseek_v3:
@@ -234,25 +240,46 @@ def router_margin(router, router_logits):
     margins.append(ranked[:, router.top_k - 1] - ranked[:, router.top_k])
     if deepseek_v3:
         # Programs mask the experts of the other groups with -inf, as here, or with 0.0. Both choose
-        # the same ones as long as every chosen score is positive.
-        margins.append(ranked[:, router.top_k - 1])
+        # the same ones as long as every chosen score is positive; if it may be negative, it is clear
+        # at least which scores are.
+        chosen = ranked[:, : router.top_k]
+        margins.append((chosen.abs() if negative else chosen).min(-1).values)
     return torch.cat(margins).min().item()
 
 
-def routing(model, ids):
+def reroute(excluded):
+    """A hook that routes as DeepSeek-V3 does, with `excluded` for scores outside of the best groups."""
+
+    def hook(router, _, output):
+        router_logits, _, _ = output
+        scores = router_logits.sigmoid()
+        grouped = (scores + router.e_score_correction_bias).view(len(scores), router.num_group, -1)
+        best = grouped.topk(2).values.sum(-1).topk(router.topk_group).indices
+        masked = torch.ones(grouped.shape[:2], dtype=torch.bool).scatter(1, best, False)
+        chosen = grouped.masked_fill(masked[..., None], excluded).flatten(1).topk(router.top_k).indices
+        weights = scores.gather(1, chosen)
+        if router.norm_topk_prob:
+            weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
+        return router_logits, weights * router.routed_scaling_factor, chosen
+
+    return hook
+
+
+def routing(model, ids, negative=False, hook=None):
     """Per layer with experts and per token the chosen ones, and how clear the closest choice was."""
     experts, margins = [], [math.inf]
 
     def record(router, _, output):
         router_logits, _, chosen = output
         experts.append(chosen.sort().values.tolist())
-        margins.append(router_margin(router, router_logits))
+        margins.append(router_margin(router, router_logits, negative))
 
     routers = [module for module in model.modules() if type(module).__name__.lower().endswith("topkrouter")]
-    hooks = [router.register_forward_hook(record) for router in routers]
+    # A later hook sees what an earlier one made of the output.
+    handles = [router.register_forward_hook(each) for each in (hook, record) if each for router in routers]
     logits(model, ids)
-    for hook in hooks:
-        hook.remove()
+    for handle in handles:
+        handle.remove()
     return experts, min(margins)
 
 
@@ -335,19 +362,20 @@ def float32_error(model, ids):
     return (exact - logits(model, ids)).abs().max().item()
 
 
-def clear(model, sequence, text):
-    routed = min(routing(model, ids)[1] for ids in (sequence, text))
+def clear(model, sequence, text, negative):
+    routed = min(routing(model, ids, negative)[1] for ids in (sequence, text))
     return routed >= MIN_ROUTER_MARGIN and float32_error(model, sequence) <= MAX_FLOAT32_ERROR
 
 
-def make(name, config, layout, storage, max_shard, length):
+def make(name, config, layout, storage, max_shard, length, router_bias):
+    negative = router_bias < 0
     for seed in range(10_000):
-        model = build(config, storage, seed)
+        model = build(config, storage, router_bias, seed)
         ids = torch.randint(3, VOCAB, (SEQUENCE + PROMPT,), generator=torch.Generator().manual_seed(seed))
         sequence, prompt = ids[:SEQUENCE].tolist(), ids[SEQUENCE:].tolist()
         steps = greedy(model, prompt, length, MIN_LOGIT_MARGIN)
         tokens = [step["token"] for step in steps or []]
-        if len(set(tokens)) >= MIN_DISTINCT * length and clear(model, sequence, prompt + tokens):
+        if len(set(tokens)) >= MIN_DISTINCT * length and clear(model, sequence, prompt + tokens, negative):
             break
     else:
         raise SystemExit(f"{name}: no seed gives a clear greedy path")
@@ -382,6 +410,12 @@ def make(name, config, layout, storage, max_shard, length):
     experts, _ = routing(model, sequence)
     if experts:
         golden["experts"] = experts
+    if negative:
+        # Transformers masks with -inf, as DeepSeek's own code does; it once masked with 0.0.
+        assert routing(model, sequence, negative, reroute(-math.inf))[0] == experts, name
+        zero_masked, _ = routing(model, sequence, negative, reroute(0.0))
+        assert all(ours != others for ours, others in zip(experts, zero_masked, strict=True)), name
+        golden["zero_masked_experts"] = zero_masked
     (folder / "golden.json").write_text(lines(rounded(golden)))
     for file in folder.iterdir():
         file.chmod(0o644)

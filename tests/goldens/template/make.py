@@ -58,14 +58,14 @@ SAID = ["unknown role: robot", "The first message cannot be", "Messages must alt
 TEMPLATES = ["sprat", "lines", "headers", "turns", "methods", "whitespace", "broken"]
 
 
-def render(tokenizer, template, messages, prompt):
+def render(tokenizer, template, messages, prompt, tools=None, known=SAID):
     try:
         text = tokenizer.apply_chat_template(
-            messages, chat_template=template, add_generation_prompt=prompt, tokenize=False
+            messages, tools, chat_template=template, add_generation_prompt=prompt, tokenize=False
         )
         return {"expected": text}
     except jinja2.exceptions.TemplateError as error:
-        return {"error": next((said for said in SAID if said in str(error)), "")}
+        return {"error": next((said for said in known if said in str(error)), "")}
 
 
 def main():

@@ -16,7 +16,7 @@ use crate::folder::load_model;
 pub(crate) struct Args {
     /// The question
     question: String,
-    /// The pack that answers
+    /// The model that answers: a pack, a Hugging Face folder, a .gguf file, a model of the hub
     #[arg(long, default_value = "web/models/sprat-tiny", value_name = "DIR")]
     model: PathBuf,
     /// What the model runs on
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (tokens, seconds) = (generation.generated_tokens(), start.elapsed().as_secs_f64());
     eprintln!(
         "{} · {} prompt tokens · {tokens} tokens in {:.0} ms · {:.0} tokens/s",
-        model.manifest().name,
+        args.model.file_name().unwrap_or_default().to_string_lossy(),
         prompt.len(),
         seconds * 1e3,
         tokens as f64 / seconds

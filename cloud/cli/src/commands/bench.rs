@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use sprat_model::{Model, Options};
+use sprat_model::{KvCache, Model, Options};
 
 use crate::device::DeviceName;
 use crate::folder::load_model;
@@ -12,7 +12,7 @@ use crate::memory::peak_bytes;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The pack to measure
+    /// The model to measure: a pack, a Hugging Face folder, a .gguf file, a model of the hub
     #[arg(default_value = "web/models/sprat-tiny")]
     model: PathBuf,
     /// What the model runs on
@@ -61,6 +61,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         spread(&mut decode),
         args.tokens
     );
+    let cache = KvCache::new(model.config(), model.device());
+    println!("cache    {} bytes per token", cache.bytes_per_token());
     if let Some(peak) = peak_bytes() {
         println!("memory   {:.1} MB peak", peak as f64 / 1e6);
     }

@@ -4,7 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sprat_model::{ChatTemplate, Family, KvCache, Message, Tokenizer, open_checkpoint};
+use serde::Deserialize;
+use sprat_model::{
+    ChatTemplate, Extras, Family, KvCache, TemplateValue, Tokenizer, open_checkpoint,
+};
 
 use crate::device::DeviceName;
 use crate::folder;
@@ -56,20 +59,45 @@ pub(crate) struct RenderArgs {
     /// A Hugging Face folder, a .gguf file or a pack
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// A JSON file with messages: [{"role": "user", "content": "Hello"}]
+    /// A JSON file with messages, [{"role": "user", "content": "Hello"}], or with an object of
+    /// messages, tools and documents
     messages: PathBuf,
     /// Leave out what begins the assistant's next answer
     #[arg(long)]
     no_generation_prompt: bool,
 }
 
+/// Messages as templates get them: whatever fields they have.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Conversation {
+    Messages(Vec<TemplateValue>),
+    Whole(WholeConversation),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WholeConversation {
+    messages: Vec<TemplateValue>,
+    tools: Option<Vec<TemplateValue>>,
+    documents: Option<Vec<TemplateValue>>,
+}
+
 /// Prints the prompt that a model's chat template makes of messages.
 pub(crate) fn render(args: &RenderArgs) -> Result<()> {
     let path = &args.messages;
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let messages: Vec<Message> = serde_json::from_slice(&text)
+    let conversation: Conversation = serde_json::from_slice(&text)
         .with_context(|| format!("{} is no list of messages", path.display()))?;
-    let prompt = template(&args.model)?.render(&messages, !args.no_generation_prompt)?;
+    let (messages, extras) = match conversation {
+        Conversation::Messages(messages) => (messages, Extras::default()),
+        Conversation::Whole(whole) => {
+            let (tools, documents) = (whole.tools, whole.documents);
+            (whole.messages, Extras { tools, documents })
+        }
+    };
+    let template = template(&folder::resolve(&args.model)?)?;
+    let prompt = template.render_with(&messages, &extras, !args.no_generation_prompt)?;
     write!(std::io::stdout(), "{prompt}")?;
     Ok(())
 }
@@ -102,9 +130,14 @@ pub(crate) struct TokenizeArgs {
 
 /// Prints the token ids of a text as JSON.
 pub(crate) fn tokenize(args: &TokenizeArgs) -> Result<()> {
-    let json = match args.model.is_file() {
-        true => sprat_model::gguf_tokenizer(&args.model)?,
-        false => folder::read(&args.model, "tokenizer.json")?,
+    let path = match args.model.join("tokenizer.json").exists() {
+        // A tokenizer alone is enough here.
+        true => args.model.clone(),
+        false => folder::resolve(&args.model)?,
+    };
+    let json = match path.is_file() {
+        true => sprat_model::gguf_tokenizer(&path)?,
+        false => sprat_model::folder_tokenizer(&path)?,
     };
     let tokenizer = Tokenizer::from_json(&json)?;
     let ids = match args.special {

@@ -27,14 +27,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let recipe =
         Recipe::parse(&text).with_context(|| format!("cannot use {}", args.recipe.display()))?;
     let root = args.recipe.parent().unwrap_or(Path::new("."));
-    let locate = |name: &str| folder::resolve(&root.join(name));
+    // Beside the recipe, or a model of the hub.
+    let locate = |name: &str| {
+        let beside = root.join(name);
+        folder::resolve(if beside.exists() {
+            &beside
+        } else {
+            Path::new(name)
+        })
+    };
     let reference = locate(recipe.reference())?;
     // Every path is looked up before any tensor is read.
     for name in recipe.inputs() {
         locate(name)?;
     }
     let open = |name: &str| {
-        let path = folder::resolve(&root.join(name)).map_err(|e| e.to_string());
+        let path = locate(name).map_err(|e| e.to_string());
         let reader = path.and_then(|p| folder::open_weights(&p).map_err(|e| e.to_string()));
         reader
             .map(|r| Box::new(r) as Box<dyn TensorReader>)
@@ -100,7 +108,11 @@ fn write(
     std::fs::create_dir_all(&draft)
         .with_context(|| format!("cannot create {}", draft.display()))?;
     std::fs::copy(reference.join("config.json"), draft.join("config.json"))?;
-    for file in ["tokenizer.json", "chat_template.jinja"] {
+    for file in [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+    ] {
         let path = tokenizer.join(file);
         if path.exists() {
             std::fs::copy(path, draft.join(file))?;

@@ -18,7 +18,8 @@ use crate::memory::peak_bytes;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A folder with config.json, tokenizer.json and safetensors; a .gguf file; or a training run
+    /// A folder with config.json, tokenizer.json and safetensors; a .gguf file; a training run; or
+    /// the id of a model on Hugging Face's hub: OWNER/NAME, OWNER/NAME@REVISION or OWNER/NAME/FILE.gguf
     source: PathBuf,
     /// The pack to write; its folder's name is the model's id
     #[arg(long, value_name = "DIR")]
@@ -95,7 +96,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut source =
         open_checkpoint(&folder).with_context(|| format!("cannot pack {}", folder.display()))?;
     let tokenizer = source.tokenizer()?;
-    let chat = chat(args, source.as_mut(), &tokenizer)?;
+    let chat = chat(args, source.as_mut())?;
     let mut config = source.config().clone();
     config.add_eos_token_ids(&chat.eos_token_ids);
     let name = args.out.file_name();
@@ -155,15 +156,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Template and special tokens: those given, else the folder's own, else, for a model with Sprat's
-/// tokenizer (a training run), Sprat's.
-fn chat(args: &Args, source: &mut dyn Checkpoint, tokenizer: &[u8]) -> Result<ChatSettings> {
+/// Template and special tokens: those given, else the folder's own.
+fn chat(args: &Args, source: &mut dyn Checkpoint) -> Result<ChatSettings> {
     let mut chat = source.chat()?;
-    let ours = Tokenizer::from_json(tokenizer)?.id(END).is_some();
-    if chat.template.is_none() && chat.eos_token.is_empty() && ours {
-        chat.template = Some(sprat_lab::tokenizer::CHAT_TEMPLATE.to_owned());
-        (chat.bos_token, chat.eos_token) = (START.to_owned(), END.to_owned());
-    }
     if let Some(path) = &args.template {
         let template = std::fs::read_to_string(path);
         let template = template.with_context(|| format!("cannot read {}", path.display()));
@@ -197,16 +192,12 @@ fn compare(
     let mut ids = Tokenizer::from_json(tokenizer)?.encode(&words)?;
     ids.truncate(COMPARED_TOKENS);
     let device = DeviceName::Cpu.open()?;
-    let mut tensors = source.load_tensors(&device)?;
+    let mut tensors = source.load_tensors(&device, &mut |_| {})?;
     let original = Decoder::from_tensors(source.config(), &mut tensors)?;
     let (_, packed) = folder::load_decoder(pack, DeviceName::Cpu)?;
     let comparison = sprat_lab::eval::compare(&original, &packed, &ids, &device)?;
     comparison.with_context(|| format!("{} is too short to compare on", text.display()))
 }
-
-/// The tokens around a message in Sprat's own tokenizer.
-const START: &str = "<|start|>";
-const END: &str = "<|end|>";
 
 /// Loads the pack as written and stores what it answers, so that every device can be checked
 /// against it before the first question.

@@ -5,10 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sprat_service::{Device, ServeConfig};
+use sprat_service::{Device, ModelSource, ServeConfig};
 use tracing_subscriber::EnvFilter;
 
 use crate::device::DeviceName;
+use crate::folder;
+use crate::hub::HubId;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -21,10 +23,11 @@ pub(crate) struct Args {
     /// What the models run on
     #[arg(long, value_enum, default_value_t)]
     device: DeviceName,
-    /// A pack to serve, or a folder of packs; may be repeated
+    /// A model to serve: a pack, a Hugging Face folder, a .gguf file, a model of the hub, or a folder
+    /// of packs; NAME= before it is its id in the API; may be repeated
     /// [default: web/models and cloud/models]
-    #[arg(long = "model", alias = "models", value_name = "DIR")]
-    models: Vec<PathBuf>,
+    #[arg(long = "model", alias = "models", value_name = "[NAME=]DIR")]
+    models: Vec<String>,
     /// Folder of the chat page [default: web/dist, when it is there]
     #[arg(long, value_name = "DIR")]
     web: Option<PathBuf>,
@@ -59,22 +62,24 @@ pub(crate) fn run(args: Args) -> Result<()> {
         .with_ansi(colors);
     log.with_writer(std::io::stderr).init();
 
-    let roots = match args.models.is_empty() {
-        true => DEFAULT_MODELS
-            .iter()
-            .map(PathBuf::from)
-            .filter(|path| path.is_dir())
-            .collect(),
-        false => args.models,
+    let models = match args.models.is_empty() {
+        true => packs_in(
+            DEFAULT_MODELS
+                .iter()
+                .map(Path::new)
+                .filter(|path| path.is_dir()),
+        )?,
+        false => {
+            let named = args.models.iter().map(|named| models(named));
+            named.collect::<Result<Vec<_>>>()?.concat()
+        }
     };
-    let models = packs(&roots)?;
     if models.is_empty() {
         bail!(
-            "no pack found in {}; name a pack or a folder of packs with --models",
-            if roots.is_empty() {
-                DEFAULT_MODELS.join(" or ")
-            } else {
-                list(&roots)
+            "no pack found in {}; name a model with --model",
+            match args.models.is_empty() {
+                true => DEFAULT_MODELS.join(" or "),
+                false => args.models.join(", "),
             }
         );
     }
@@ -96,16 +101,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
     };
     config.limits.requests = args.max_requests;
     config.limits.max_tokens = args.max_tokens;
-    let names: Vec<_> = config
-        .models
-        .iter()
-        .filter_map(|path| path.file_name())
-        .collect();
-    let names = names
-        .iter()
-        .map(|name| name.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(", ");
+    let names = config.models.iter().map(|model| match &model.id {
+        Some(id) => id.clone(),
+        None => {
+            let name = model.path.file_name().unwrap_or_default();
+            name.to_string_lossy().into_owned()
+        }
+    });
+    let names = names.collect::<Vec<_>>().join(", ");
     let runtime = tokio::runtime::Runtime::new().context("cannot start the server's threads")?;
     runtime.block_on(sprat_service::serve(config, move |address| {
         let mut out = std::io::stdout();
@@ -119,31 +122,41 @@ pub(crate) fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Packs among the named folders and in them.
-fn packs(roots: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let is_pack = |path: &Path| path.join(sprat_model::MANIFEST).is_file();
-    let mut found = Vec::new();
-    for root in roots {
-        if is_pack(root) {
-            found.push(root.clone());
-            continue;
-        }
-        let entries = std::fs::read_dir(root)
-            .with_context(|| format!("cannot look for packs in {}", root.display()))?;
-        let mut inside: Vec<_> = entries
-            .filter_map(|e| Some(e.ok()?.path()))
-            .filter(|path| is_pack(path))
-            .collect();
-        inside.sort();
-        found.extend(inside);
+/// The models that one `--model` means.
+fn models(named: &str) -> Result<Vec<ModelSource>> {
+    let (id, place) = match named.split_once('=') {
+        Some((id, place)) if !id.is_empty() => (Some(id.to_owned()), place),
+        _ => (None, named),
+    };
+    let path = Path::new(place);
+    if id.is_none() && path.is_dir() && !is_model(path) {
+        return packs_in([path].into_iter());
     }
-    Ok(found)
+    // The hub's folders are called by their commits.
+    let hub = (!path.exists()).then(|| HubId::parse(place)).flatten();
+    let id = id.or_else(|| Some(hub?.name().to_owned()));
+    let path = folder::resolve(path)?;
+    Ok(vec![ModelSource { id, path }])
 }
 
-fn list(paths: &[PathBuf]) -> String {
-    paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
+fn is_pack(path: &Path) -> bool {
+    path.join(sprat_model::MANIFEST).is_file()
+}
+
+fn is_model(path: &Path) -> bool {
+    is_pack(path) || path.join("config.json").is_file()
+}
+
+/// The packs in some folders, by name.
+fn packs_in<'a>(roots: impl Iterator<Item = &'a Path>) -> Result<Vec<ModelSource>> {
+    let mut found = Vec::new();
+    for root in roots {
+        let entries = std::fs::read_dir(root)
+            .with_context(|| format!("cannot look for packs in {}", root.display()))?;
+        let inside = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let mut inside: Vec<PathBuf> = inside.filter(|path| is_pack(path)).collect();
+        inside.sort();
+        found.extend(inside.into_iter().map(ModelSource::from));
+    }
+    Ok(found)
 }

@@ -1,7 +1,7 @@
 //! What a run leaves on disk so that it can go on, and so that others can use the model.
 //!
-//! A checkpoint is a folder in Hugging Face's form (`config.json`, `tokenizer.json`,
-//! `model.safetensors`) plus `optimizer.safetensors` and `state.json`. It is written under another
+//! A checkpoint is a folder in Hugging Face's form (`config.json`, `tokenizer.json` with its config,
+//! chat template, `model.safetensors`) plus `optimizer.safetensors` and `state.json`. It is written under another
 //! name and renamed when it is whole, so a folder called `checkpoint-*` is never half a checkpoint.
 
 use std::collections::{BTreeMap, HashMap};
@@ -96,6 +96,9 @@ pub(crate) fn save(
     let tokenizer = run.join("tokenizer.json");
     let copy = draft.join("tokenizer.json");
     fs::copy(&tokenizer, copy).map_err(Error::io("copy", &tokenizer))?;
+    for (file, content) in crate::tokenizer::chat_files() {
+        write_whole(&draft.join(file), content.as_bytes())?;
+    }
     fs::rename(&draft, &folder).map_err(Error::io("finish the checkpoint", &folder))?;
     let all = list(run)?;
     for old in &all[..all.len().saturating_sub(KEEP)] {

@@ -8,19 +8,19 @@ mod device;
 mod slots;
 mod worker;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::UNIX_EPOCH;
 
 use sha2::{Digest, Sha256};
-use sprat_model::{MANIFEST, Manifest};
+use sprat_model::{MANIFEST, Manifest, open_checkpoint};
 use tokio::sync::oneshot;
 
 use crate::{
-    Device, Engine, EngineError, EngineInfo, EngineState, Job, JobHandle, JobSink, ServiceError,
-    channel,
+    Device, Engine, EngineError, EngineInfo, EngineState, Job, JobHandle, JobSink, ModelSource,
+    ServiceError, channel,
 };
 use worker::Worker;
 
@@ -48,24 +48,25 @@ struct Command {
     sink: JobSink,
 }
 
-/// A pack that is to be loaded.
+/// A model that is to be loaded.
 struct Pack {
-    folder: PathBuf,
+    path: PathBuf,
     info: SharedInfo,
 }
 
 impl Local {
-    /// Reads the packs' manifests and begins to load their weights on a thread of its own.
+    /// Reads what the models say of themselves and begins to load their weights on a thread of its
+    /// own.
     ///
     /// # Errors
-    /// [`ServiceError::Model`] if a manifest cannot be read. What is wrong with weights or with
+    /// [`ServiceError::Model`] if that cannot be read. What is wrong with weights or with
     /// the device, [`Local::loaded`] says.
     pub(crate) fn start(
-        folders: &[PathBuf],
+        models: &[ModelSource],
         device: Device,
         queue: usize,
     ) -> Result<Self, ServiceError> {
-        let packs = folders.iter().map(|folder| Pack::open(folder, device));
+        let packs = models.iter().map(|model| Pack::open(model, device));
         let packs = packs.collect::<Result<Vec<_>, _>>()?;
         let (sender, commands) = sync_channel(queue.max(1));
         let engines = packs.iter().enumerate().map(|(index, pack)| {
@@ -140,29 +141,37 @@ impl Engine for LocalEngine {
 }
 
 impl Pack {
-    fn open(folder: &Path, device: Device) -> Result<Self, ServiceError> {
+    fn open(source: &ModelSource, device: Device) -> Result<Self, ServiceError> {
         let failed = |reason: String| ServiceError::Model {
-            path: folder.to_path_buf(),
+            path: source.path.clone(),
             reason,
         };
-        let path = folder.join(MANIFEST);
-        let bytes = std::fs::read(&path)
-            .map_err(|error| failed(format!("{MANIFEST} cannot be read: {error}")))?;
-        let manifest = Manifest::from_json(&bytes).map_err(|error| failed(error.to_string()))?;
-        let modified = std::fs::metadata(&path)
+        let manifest = source.path.join(MANIFEST);
+        let (name, fingerprint, dated) = if manifest.exists() {
+            let bytes = std::fs::read(&manifest)
+                .map_err(|error| failed(format!("{MANIFEST} cannot be read: {error}")))?;
+            let read = Manifest::from_json(&bytes).map_err(|error| failed(error.to_string()))?;
+            (read.name, Some(fingerprint(&bytes)), &manifest)
+        } else {
+            // Nothing there holds the hash of the weights.
+            let opened =
+                open_checkpoint(&source.path).map_err(|error| failed(error.to_string()))?;
+            (opened.name(), None, &source.path)
+        };
+        let modified = std::fs::metadata(dated)
             .and_then(|file| file.modified())
             .ok();
         let created = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let info = EngineInfo {
-            id: manifest.name,
+            id: source.id.clone().unwrap_or(name),
             device: device.to_string(),
             context: None,
             created: created.unwrap_or_default().as_secs(),
-            fingerprint: Some(fingerprint(&bytes)),
+            fingerprint,
             state: EngineState::Loading,
         };
         Ok(Self {
-            folder: folder.to_path_buf(),
+            path: source.path.clone(),
             info: Arc::new(RwLock::new(info)),
         })
     }

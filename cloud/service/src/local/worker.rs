@@ -6,7 +6,7 @@ use std::sync::Once;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use sprat_model::{DirSource, Error, LoadStage, Model, Options};
+use sprat_model::{Error, LoadStage, Model, Options};
 use tokio::sync::oneshot;
 
 use super::slots::Slots;
@@ -71,16 +71,15 @@ impl Worker {
 impl Loaded {
     fn new(pack: Pack, opened: &device::Opened) -> Result<Self, ServiceError> {
         let began = Instant::now();
-        let source = DirSource(pack.folder.clone());
         let mut progress = |progress: sprat_model::LoadProgress| match progress.stage {
             LoadStage::Weights => {
                 let (done, total) = (progress.done, progress.total);
-                tracing::debug!(pack = %pack.folder.display(), done, total, "loading");
+                tracing::debug!(pack = %pack.path.display(), done, total, "loading");
             }
-            LoadStage::WarmUp => tracing::debug!(pack = %pack.folder.display(), "warming up"),
+            LoadStage::WarmUp => tracing::debug!(pack = %pack.path.display(), "warming up"),
         };
-        let model = pollster::block_on(Model::load(&source, &opened.device, &mut progress))
-            .map_err(|error| failed(&pack.folder, &error))?;
+        let model = pollster::block_on(Model::open(&pack.path, &opened.device, &mut progress))
+            .map_err(|error| failed(&pack.path, &error))?;
         pack.update(|info| {
             info.context = Some(model.context());
             info.device = opened.words.clone();

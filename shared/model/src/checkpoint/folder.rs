@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, Metadata};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ChatSettings, Checkpoint, finite, missing};
+use super::{ChatSettings, Checkpoint, finite, missing, tiktoken};
 use crate::weights::floats;
 use crate::{Error, MANIFEST, ModelConfig};
 
@@ -100,11 +100,31 @@ impl Checkpoint for ModelFolder {
     }
 
     fn tokenizer(&mut self) -> Result<Vec<u8>, Error> {
-        read(&self.path, "tokenizer.json")
+        folder_tokenizer(&self.path)
     }
 
     fn chat(&mut self) -> Result<ChatSettings, Error> {
         chat_settings(&self.path)
+    }
+}
+
+/// The bytes of a folder's `tokenizer.json`; in a folder without one, made of its ranks in tiktoken's
+/// form (`tokenizer.model`, as Llama 3 was released, or `*.tiktoken`).
+///
+/// # Errors
+/// [`Error::Missing`], [`Error::Tokenizer`].
+pub fn folder_tokenizer(folder: &Path) -> Result<Vec<u8>, Error> {
+    const FILE: &str = "tokenizer.json";
+    if folder.join(FILE).exists() {
+        return read(folder, FILE);
+    }
+    match tiktoken::find(folder) {
+        Some(ranks) => {
+            let model_type = optional_json(folder, "config.json")?;
+            let settings = optional_json(folder, "tokenizer_config.json")?;
+            tiktoken::to_json(&read(folder, &ranks)?, &settings, &model_type["model_type"])
+        }
+        None => read(folder, FILE),
     }
 }
 

@@ -1,16 +1,18 @@
 //! Models as people have them: Hugging Face folders and GGUF files, read tensor by tensor.
 
+mod bpe;
 mod folder;
 mod gguf;
+mod tiktoken;
 
 use std::path::Path;
 
 use burn::tensor::Device;
 
-use crate::{Error, ModelConfig, TensorMap};
+use crate::{Error, LoadProgress, LoadStage, ModelConfig, TensorMap};
 
-pub use folder::{ModelFolder, chat_settings};
-pub use gguf::{GgufModel, gguf_tokenizer};
+pub use folder::{ModelFolder, chat_settings, folder_tokenizer};
+pub use gguf::{GgufModel, gguf_parts, gguf_tokenizer};
 
 /// A model that is not a pack. Nothing vouches for its bytes; every tensor is checked for its shape
 /// and for NaN when it is read.
@@ -40,14 +42,28 @@ pub trait Checkpoint {
     /// [`Error::Json`] for a file that is there but does not parse, [`Error::Gguf`].
     fn chat(&mut self) -> Result<ChatSettings, Error>;
 
-    /// All tensors that the config names, on `device`.
+    /// All tensors that the config names, on `device`. Progress counts their bytes there.
     ///
     /// # Errors
     /// As [`Checkpoint::read_tensor`].
-    fn load_tensors(&mut self, device: &Device) -> Result<TensorMap, Error> {
+    fn load_tensors(
+        &mut self,
+        device: &Device,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<TensorMap, Error> {
+        let bytes = |shape: &[usize]| (shape.iter().product::<usize>() * size_of::<f32>()) as u64;
+        let tensors = self.config().tensors();
+        let total = tensors.iter().map(|(_, shape)| bytes(shape)).sum();
         let mut map = TensorMap::new();
-        for (name, shape) in self.config().tensors() {
+        let mut done = 0;
+        for (name, shape) in tensors {
             map.insert(&name, &shape, self.read_tensor(&name, &shape)?, device)?;
+            done += bytes(&shape);
+            progress(LoadProgress {
+                stage: LoadStage::Weights,
+                done,
+                total,
+            });
         }
         Ok(map)
     }

@@ -290,7 +290,12 @@ impl Reader<'_> {
         let width = match self.keys.flag("block_auto_adjust_ff_dim", true)? {
             false => width,
             true => {
-                let multiplier = self.keys.number("block_ffn_dim_multiplier", 1.0)?;
+                // Null would leave out the rounding too; transformers itself refuses it.
+                let key = "block_ffn_dim_multiplier";
+                if self.keys.is_null(key) {
+                    return Err(unsupported(key, &Value::Null, "a number"));
+                }
+                let multiplier = self.keys.number(key, 1.0)?;
                 let multiple = self.keys.size("block_multiple_of")?.unwrap_or(256);
                 let multiple = check_size("block_multiple_of", multiple)?;
                 let narrower = (2 * width / 3) as f64;

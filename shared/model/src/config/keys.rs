@@ -60,6 +60,11 @@ impl<'a> Keys<'a> {
         self.map.get(key).filter(|value| !value.is_null())
     }
 
+    /// Whether `key` is there and null.
+    pub(super) fn is_null(&self, key: &'static str) -> bool {
+        self.map.get(key).is_some_and(Value::is_null)
+    }
+
     pub(super) fn size(&self, key: &'static str) -> Result<Option<usize>, Error> {
         self.as_kind(key, "a whole number", |value| {
             value.as_u64().and_then(|n| usize::try_from(n).ok())

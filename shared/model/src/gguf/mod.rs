@@ -377,6 +377,17 @@ pub enum GgufError {
         /// The name.
         name: String,
     },
+    /// A model in several files, of which some are not beside the others.
+    #[error(
+        "the model is in {expected} files and {found} were found; put all of them, \
+         named NAME-00001-of-{expected:05}.gguf and so on, into one folder"
+    )]
+    Parts {
+        /// Files that the first one names.
+        expected: u64,
+        /// Files opened.
+        found: usize,
+    },
     /// A tensor does not fit into memory as f32.
     #[error("tensor {tensor:?} has {values} values, too many for this machine's memory")]
     Memory {

@@ -109,3 +109,77 @@ fn vocabularies_of_gguf_files_encode_as_the_originals() {
         }
     }
 }
+
+/// A model in three files, whichever is named; without one of them, an error that says so.
+#[test]
+fn a_model_in_parts_equals_itself_in_one_file() {
+    let name = "llama-rope-llama3";
+    let whole = goldens("gguf/models").join(format!("{name}.gguf"));
+    let mut whole = GgufModel::open(&whole).unwrap();
+    let part = |number| goldens("gguf/parts").join(format!("{name}-{number:05}-of-00003.gguf"));
+    for number in 1..=3 {
+        let mut parts = GgufModel::open(&part(number)).unwrap();
+        assert_eq!(parts.name(), name);
+        assert_eq!(parts.config(), whole.config());
+        for (tensor, shape) in whole.config().tensors() {
+            let expected = whole.read_tensor(&tensor, &shape).unwrap();
+            assert_eq!(
+                parts.read_tensor(&tensor, &shape).unwrap(),
+                expected,
+                "{tensor}"
+            );
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for number in 1..=2 {
+        let path = part(number);
+        std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let first = folder.path().join(part(1).file_name().unwrap());
+    let error = GgufModel::open(&first).unwrap_err();
+    assert!(error.to_string().contains("00003-of-00003"), "{error}");
+    // Under another name, nothing says where the others are.
+    let alone = folder.path().join("alone.gguf");
+    std::fs::copy(part(1), &alone).unwrap();
+    let error = GgufModel::open(&alone).unwrap_err();
+    assert!(error.to_string().contains("in 3 files"), "{error}");
+}
+
+/// Every way to cut text that we know by llama.cpp's name: the patterns compile, and no byte is lost.
+#[test]
+fn texts_survive_every_way_of_cutting() {
+    let source = goldens("gguf/models").join("tokenizer-gpt2.gguf");
+    let bytes = std::fs::read(source).unwrap();
+    // The key, its type, then the length of the value.
+    let key = b"tokenizer.ggml.pre";
+    let at = bytes.windows(key.len()).position(|w| w == key).unwrap() + key.len() + 4;
+    for kind in [
+        "gpt-2",
+        "llama-bpe",
+        "dbrx",
+        "qwen2",
+        "smollm",
+        "deepseek-llm",
+        "deepseek-coder",
+        "deepseek-v3",
+    ] {
+        let mut changed = bytes[..at].to_vec();
+        changed.extend((kind.len() as u64).to_le_bytes());
+        changed.extend(kind.as_bytes());
+        changed.extend(&bytes[at + 8 + "qwen2".len()..]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vocabulary.gguf");
+        std::fs::write(&path, changed).unwrap();
+        let json = sprat_model::gguf_tokenizer(&path).unwrap_or_else(|e| panic!("{kind}: {e}"));
+        let tokenizer = Tokenizer::from_json(&json).unwrap();
+        for text in [
+            "Hello, world! 12345",
+            "a\n\n b\t漢字かな 안녕 i'm",
+            "naïve 𝕏 ...   x",
+            "x=1;\r\n",
+        ] {
+            let ids = tokenizer.encode(text).unwrap();
+            assert_eq!(tokenizer.decode(&ids).unwrap(), text, "{kind}");
+        }
+    }
+}

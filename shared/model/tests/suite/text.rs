@@ -1,9 +1,14 @@
 //! Tokenizer, detokenizer and chat templates against transformers.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use crate::common::goldens;
 use proptest::prelude::*;
 use serde::Deserialize;
-use sprat_model::{ChatTemplate, Detokenizer, Error, Message, Tokenizer};
+use sprat_model::{
+    ChatTemplate, Detokenizer, Error, Extras, Message, TemplateValue, Tokenizer, folder_tokenizer,
+};
 
 fn tokenizer() -> Tokenizer {
     let path = goldens("tokenizer").join("tokenizer.json");
@@ -11,7 +16,11 @@ fn tokenizer() -> Tokenizer {
 }
 
 fn read<T: for<'a> Deserialize<'a>>(folder: &str) -> T {
-    serde_json::from_slice(&std::fs::read(goldens(folder).join("golden.json")).unwrap()).unwrap()
+    read_file(&goldens(folder).join("golden.json"))
+}
+
+fn read_file<T: for<'a> Deserialize<'a>>(path: &Path) -> T {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 #[derive(Deserialize)]
@@ -24,6 +33,8 @@ struct Tokens {
 struct Encoded {
     text: String,
     ids: Vec<u32>,
+    /// With the special tokens around a text, where there are any.
+    special_ids: Option<Vec<u32>>,
 }
 
 #[derive(Deserialize)]
@@ -32,25 +43,73 @@ struct Decoded {
     without_special: String,
 }
 
-#[test]
-fn ids_and_text_equal_transformers() {
-    let tokenizer = tokenizer();
-    let golden: Tokens = read("tokenizer");
+/// Ids and texts of a golden by a tokenizer.
+fn compare(tokenizer: &Tokenizer, golden: &Tokens, what: &str) {
     for case in &golden.encode {
-        assert_eq!(
-            tokenizer.encode(&case.text).unwrap(),
-            case.ids,
-            "{:?}",
-            case.text
-        );
+        let ids = tokenizer.encode(&case.text).unwrap();
+        assert_eq!(ids, case.ids, "{what}: {:?}", case.text);
+        let special = case.special_ids.as_ref().unwrap_or(&case.ids);
+        let ids = tokenizer.encode_plain(&case.text).unwrap();
+        assert_eq!(&ids, special, "{what}: {:?}", case.text);
     }
     for case in &golden.decode {
-        assert_eq!(
-            tokenizer.decode(&case.ids).unwrap(),
-            case.without_special,
-            "{:?}",
-            case.ids
-        );
+        let text = tokenizer.decode(&case.ids).unwrap();
+        assert_eq!(text, case.without_special, "{what}: {:?}", case.ids);
+    }
+}
+
+#[test]
+fn ids_and_text_equal_transformers() {
+    compare(&tokenizer(), &read("tokenizer"), "byte-level BPE");
+}
+
+#[test]
+fn every_kind_of_tokenizer_equals_the_original() {
+    for kind in ["unigram", "wordpiece", "bpe-fallback"] {
+        let folder = goldens("tokenizer").join(kind);
+        let json = std::fs::read(folder.join("tokenizer.json")).unwrap();
+        let tokenizer = Tokenizer::from_json(&json).unwrap();
+        let golden: Tokens = read_file(&folder.join("golden.json"));
+        assert!(golden.encode.len() > 20 && !golden.decode.is_empty());
+        compare(&tokenizer, &golden, kind);
+    }
+}
+
+/// A rank file and its special tokens, without any tokenizer.json.
+#[test]
+fn rank_files_equal_tiktoken() {
+    #[derive(Deserialize)]
+    struct Ranks {
+        special: std::collections::BTreeMap<String, u32>,
+        encode: Vec<Encoded>,
+        decode: Vec<Bytes>,
+    }
+    #[derive(Deserialize)]
+    struct Bytes {
+        ids: Vec<u32>,
+        text: String,
+    }
+    let golden: Ranks = read("tokenizer/tiktoken");
+    let folder = tempfile::tempdir().unwrap();
+    let ranks = goldens("tokenizer/tiktoken").join("ranks.tiktoken");
+    std::fs::copy(ranks, folder.path().join("ranks.tiktoken")).unwrap();
+    let special = golden.special.iter();
+    let special =
+        special.map(|(token, id)| (id.to_string(), serde_json::json!({"content": token})));
+    let special: serde_json::Map<_, _> = special.collect();
+    let settings = serde_json::json!({"added_tokens_decoder": special}).to_string();
+    std::fs::write(folder.path().join("tokenizer_config.json"), settings).unwrap();
+    let tokenizer = Tokenizer::from_json(&folder_tokenizer(folder.path()).unwrap()).unwrap();
+    for case in golden.encode {
+        let ids = tokenizer.encode(&case.text).unwrap();
+        assert_eq!(ids, case.ids, "{:?}", case.text);
+    }
+    // tiktoken writes special tokens out, in the middle of characters too.
+    let special: Vec<u32> = golden.special.into_values().collect();
+    let plain = |case: &Bytes| case.ids.iter().all(|id| !special.contains(id));
+    for case in golden.decode.into_iter().filter(plain) {
+        let text = tokenizer.decode(&case.ids).unwrap();
+        assert_eq!(text, case.text, "{:?}", case.ids);
     }
 }
 
@@ -147,6 +206,115 @@ fn templates_render_as_in_transformers() {
             }
         }
     }
+}
+
+#[derive(Deserialize)]
+struct ToolTemplates {
+    bos_token: String,
+    eos_token: String,
+    cases: Vec<ToolCase>,
+}
+
+#[derive(Deserialize)]
+struct ToolCase {
+    template: String,
+    messages: Vec<TemplateValue>,
+    tools: Option<Vec<TemplateValue>>,
+    add_generation_prompt: bool,
+    expected: Option<String>,
+    error: Option<String>,
+}
+
+/// Tools, calls of them and their results.
+#[test]
+fn tools_render_as_in_transformers() {
+    let golden: ToolTemplates = read_file(&goldens("template").join("tools.json"));
+    assert!(golden.cases.len() > 4);
+    for case in golden.cases {
+        let path = goldens("template").join(format!("{}.jinja", case.template));
+        let source = std::fs::read_to_string(path).unwrap();
+        let template = ChatTemplate::new(&source, &golden.bos_token, &golden.eos_token).unwrap();
+        let extras = Extras {
+            tools: case.tools,
+            documents: None,
+        };
+        let rendered = template.render_with(&case.messages, &extras, case.add_generation_prompt);
+        match case.expected {
+            Some(expected) => assert_eq!(rendered.unwrap(), expected),
+            None => {
+                let said = rendered.unwrap_err().to_string();
+                assert!(said.contains(&case.error.unwrap_or_default()), "{said}");
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Published {
+    bos_token: String,
+    eos_token: String,
+    tools: Vec<TemplateValue>,
+    conversations: BTreeMap<String, Vec<TemplateValue>>,
+    /// SHA-256 of the templates by file name.
+    templates: BTreeMap<String, String>,
+    cases: Vec<PublishedCase>,
+}
+
+#[derive(Deserialize)]
+struct PublishedCase {
+    template: String,
+    conversation: String,
+    #[serde(default)]
+    tools: bool,
+    add_generation_prompt: bool,
+    /// None where transformers fails.
+    sha256: Option<String>,
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    hex::encode(sha2::Sha256::digest(bytes))
+}
+
+/// Templates of published models, which are not ours to copy: from the folders that
+/// `SPRAT_TEMPLATES` lists, as PATH does. Where transformers fails, ours may render.
+#[test]
+fn published_templates_render_as_in_transformers() {
+    let golden: Published = read_file(&goldens("template").join("published.json"));
+    let Some(folders) = std::env::var_os("SPRAT_TEMPLATES") else {
+        eprintln!("SPRAT_TEMPLATES names no folder with templates: nothing was compared");
+        return;
+    };
+    let folders: Vec<_> = std::env::split_paths(&folders).collect();
+    let mut compared = 0;
+    for (file, hash) in &golden.templates {
+        let mut paths = folders.iter().map(|folder| folder.join(file));
+        let Some(path) = paths.find(|path| path.exists()) else {
+            continue;
+        };
+        let source = std::fs::read(path).unwrap();
+        assert_eq!(&sha256(&source), hash, "{file} is another version");
+        let source = String::from_utf8(source).unwrap();
+        let template = ChatTemplate::new(&source, &golden.bos_token, &golden.eos_token);
+        let template = template.unwrap_or_else(|e| panic!("{file}: {e}"));
+        for case in golden.cases.iter().filter(|case| case.template == *file) {
+            let Some(expected) = &case.sha256 else {
+                continue;
+            };
+            let extras = Extras {
+                tools: case.tools.then(|| golden.tools.clone()),
+                documents: None,
+            };
+            let messages = &golden.conversations[&case.conversation];
+            let rendered = template.render_with(messages, &extras, case.add_generation_prompt);
+            let what = format!("{file} with {}", case.conversation);
+            let rendered = rendered.unwrap_or_else(|e| panic!("{what}: {e}"));
+            assert_eq!(&sha256(rendered.as_bytes()), expected, "{what}: {rendered}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 0, "SPRAT_TEMPLATES has none of the templates");
+    println!("{compared} renderings compared");
 }
 
 #[test]

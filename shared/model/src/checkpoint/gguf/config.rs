@@ -1,12 +1,11 @@
 //! `config.json` of a GGUF file's metadata.
 
-use std::io::{Read, Seek};
-
 use serde_json::{Map, Value, json};
 
 use super::architecture;
+use super::parts::Parts;
 use crate::config::unsupported;
-use crate::gguf::{Gguf, GgufError, Metadata};
+use crate::gguf::{GgufError, Metadata};
 use crate::{Error, Family, ModelConfig};
 
 /// Metadata of one architecture: keys without its prefix.
@@ -49,7 +48,7 @@ impl Keys<'_> {
     }
 }
 
-pub(super) fn read<R: Read + Seek>(file: &mut Gguf<R>) -> Result<ModelConfig, Error> {
+pub(super) fn read(file: &mut Parts) -> Result<ModelConfig, Error> {
     let factors = Factors::read(file)?;
     let json = to_json(file, &factors)?;
     ModelConfig::from_json(Value::Object(json).to_string().as_bytes())
@@ -62,7 +61,7 @@ struct Factors {
 }
 
 impl Factors {
-    fn read<R: Read + Seek>(file: &mut Gguf<R>) -> Result<Self, Error> {
+    fn read(file: &mut Parts) -> Result<Self, Error> {
         let mut read = |name: &str| match file.tensor(name) {
             Some(_) => file.read_f32(name).map(Some),
             None => Ok(None),
@@ -75,7 +74,7 @@ impl Factors {
     }
 }
 
-fn to_json<R: Read + Seek>(file: &Gguf<R>, factors: &Factors) -> Result<Map<String, Value>, Error> {
+fn to_json(file: &Parts, factors: &Factors) -> Result<Map<String, Value>, Error> {
     const SUPPORTED: &str = "llama, qwen2, qwen3, gemma3, lfm2, phi3, olmo2, qwen3moe, deepseek2";
     let metadata = file.metadata();
     let name = metadata.str("general.architecture")?;

@@ -1,37 +1,38 @@
 //! GGUF files as models: llama.cpp's names, layouts and metadata, turned back into Hugging Face's.
 
 mod config;
+mod parts;
 mod tensors;
 mod tokenizer;
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{ChatSettings, Checkpoint, finite, missing};
-use crate::gguf::{Gguf, Metadata};
+use super::{ChatSettings, Checkpoint, finite};
+use crate::gguf::Metadata;
 use crate::{Error, Family, ModelConfig};
+use parts::Parts;
+pub use parts::gguf_parts;
 
-/// A GGUF file. Opening reads its header only.
+/// A GGUF file, or several that are one model. Opening reads headers only.
 #[derive(Debug)]
 pub struct GgufModel {
-    path: PathBuf,
-    file: Gguf<File>,
+    name: String,
+    file: Parts,
     config: ModelConfig,
 }
 
 impl GgufModel {
-    /// Opens a file and makes a config of its metadata.
+    /// Opens a file and makes a config of its metadata. Of a model in several files
+    /// (`NAME-00001-of-00003.gguf`) any may be named.
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::Gguf`], [`Error::Unsupported`] for an architecture or option
     /// that we don't run, [`Error::Config`].
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let file = File::open(path).map_err(missing(&name))?;
-        let mut file = Gguf::open(file)?;
+        let mut file = Parts::open(path)?;
         let config = config::read(&mut file)?;
         Ok(Self {
-            path: path.to_owned(),
+            name: parts::name(path),
             file,
             config,
         })
@@ -43,15 +44,12 @@ impl GgufModel {
 /// # Errors
 /// [`Error::Missing`], [`Error::Gguf`], [`Error::Unsupported`], [`Error::Tokenizer`].
 pub fn gguf_tokenizer(path: &Path) -> Result<Vec<u8>, Error> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let file = Gguf::open(File::open(path).map_err(missing(&name))?)?;
-    tokenizer::to_json(file.metadata())
+    tokenizer::to_json(Parts::open(path)?.metadata())
 }
 
 impl Checkpoint for GgufModel {
     fn name(&self) -> String {
-        let name = self.path.file_stem().unwrap_or_default();
-        name.to_string_lossy().into_owned()
+        self.name.clone()
     }
 
     fn config(&self) -> &ModelConfig {

@@ -1,9 +1,7 @@
 //! Where a tensor of Hugging Face's name lies in a GGUF file, and how to turn it back.
 
-use std::io::{Read, Seek};
-
+use super::parts::Parts;
 use crate::config::{LatentConfig, MixerConfig, Names};
-use crate::gguf::Gguf;
 use crate::{Error, Family, ModelConfig};
 
 /// Where a tensor comes from.
@@ -22,8 +20,8 @@ enum Source {
 }
 
 /// Reads the tensor that Hugging Face calls `name`.
-pub(super) fn read<R: Read + Seek>(
-    file: &mut Gguf<R>,
+pub(super) fn read(
+    file: &mut Parts,
     config: &ModelConfig,
     name: &str,
     shape: &[usize],
@@ -55,11 +53,7 @@ pub(super) fn read<R: Read + Seek>(
     }
 }
 
-fn plain<R: Read + Seek>(
-    file: &mut Gguf<R>,
-    name: &str,
-    shape: &[usize],
-) -> Result<Vec<f32>, Error> {
+fn plain(file: &mut Parts, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
     let tensor = file.tensor(name);
     let tensor = tensor.ok_or_else(|| Error::TensorMissing(name.to_owned()))?;
     // Dimensions of one come and go in llama.cpp's hands.
@@ -96,8 +90,8 @@ fn half_apart(values: &[f32], heads: usize, shape: &[usize]) -> Vec<f32> {
 
 /// `kv_b_proj` `[heads * (nope + value), rank]`, of keys `[heads, rank, nope]` and values
 /// `[heads, value, rank]`; or as it is, in files from before llama.cpp split it.
-fn expansion<R: Read + Seek>(
-    file: &mut Gguf<R>,
+fn expansion(
+    file: &mut Parts,
     config: &LatentConfig,
     keys: &str,
     values: &str,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
+use super::super::bpe::{pre_tokenizer, splits};
 use crate::Error;
 use crate::config::unsupported;
 use crate::gguf::{GgufError, Metadata};
@@ -110,15 +111,7 @@ impl Vocabulary<'_> {
             )));
         }
         let ids = self.ids();
-        let mut merges = Vec::new();
-        for (id, piece) in self.tokens.iter().enumerate() {
-            let splits = piece.char_indices().skip(1);
-            let mut splits: Vec<(usize, usize)> = splits
-                .filter_map(|(at, _)| Some((*ids.get(&piece[..at])?, *ids.get(&piece[at..])?)))
-                .collect();
-            splits.sort_unstable();
-            merges.extend(splits.into_iter().map(|split| (id, split)));
-        }
+        let mut merges = splits(&self.tokens, &ids)?;
         merges.sort_by(|(a, _), (b, _)| scores[*b].total_cmp(&scores[*a]));
         let merge = |(_, (left, right)): (usize, (usize, usize))| {
             json!([self.tokens[left], self.tokens[right]])
@@ -154,35 +147,5 @@ impl Vocabulary<'_> {
                 "vocab": ids, "merges": merges,
             },
         }))
-    }
-}
-
-/// How text is cut before BPE, by llama.cpp's name for it: normalizer, pre-tokenizer, and whether a
-/// whole word that is a token needs no merges. The patterns are those of the models' own
-/// `tokenizer.json`.
-fn pre_tokenizer(kind: &str) -> Result<(Value, Value, bool), Error> {
-    const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-    const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-    let bytes = |regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex});
-    let split = |pattern: &str| {
-        json!({"type": "Sequence", "pretokenizers": [
-            {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false},
-            bytes(false),
-        ]})
-    };
-    match kind {
-        "default" | "gpt-2" => Ok((Value::Null, bytes(true), false)),
-        "llama-bpe" | "llama3" | "llama-v3" | "lfm2" => Ok((Value::Null, split(LLAMA3), true)),
-        "dbrx" | "smaug-bpe" | "olmo" => Ok((Value::Null, split(LLAMA3), false)),
-        "qwen2" => Ok((json!({"type": "NFC"}), split(QWEN2), false)),
-        "smollm" => {
-            let digits = json!({"type": "Digits", "individual_digits": true});
-            let both = json!({"type": "Sequence", "pretokenizers": [digits, bytes(true)]});
-            Ok((Value::Null, both, false))
-        }
-        other => {
-            let supported = "default, gpt-2, llama-bpe, lfm2, dbrx, olmo, qwen2, smollm";
-            Err(unsupported("tokenizer.ggml.pre", &other.into(), supported))
-        }
     }
 }

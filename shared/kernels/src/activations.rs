@@ -1,0 +1,77 @@
+//! Activations in 8 bits.
+
+use crate::BLOCK;
+
+/// Rows of activations as 8-bit integers in blocks of [`BLOCK`], with a scale each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Activations {
+    pub(crate) quants: Vec<i8>,
+    pub(crate) scales: Vec<f32>,
+    /// The sum of each block's integers: what an offset in the weights adds, to be taken off again.
+    pub(crate) sums: Vec<i32>,
+    columns: usize,
+}
+
+impl Activations {
+    /// Quantizes `x` `[tokens, columns]`. A block of zeros has a scale of 0; NaN and infinity reach
+    /// the product through the scale.
+    ///
+    /// # Panics
+    /// When `columns` is no multiple of [`BLOCK`], or `x` is not whole rows.
+    pub fn new(x: &[f32], columns: usize) -> Self {
+        assert!(
+            columns.is_multiple_of(BLOCK) && x.len().is_multiple_of(columns.max(1)),
+            "whole blocks"
+        );
+        let blocks = x.len() / BLOCK;
+        let mut all = Self {
+            quants: vec![0; x.len()],
+            scales: Vec::with_capacity(blocks),
+            sums: Vec::with_capacity(blocks),
+            columns,
+        };
+        for (block, quants) in x
+            .chunks_exact(BLOCK)
+            .zip(all.quants.chunks_exact_mut(BLOCK))
+        {
+            let (scale, sum) = quantize(block, quants);
+            all.scales.push(scale);
+            all.sums.push(sum);
+        }
+        all
+    }
+
+    /// Rows.
+    pub fn tokens(&self) -> usize {
+        self.quants.len() / self.columns.max(1)
+    }
+
+    /// Values in a row.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+}
+
+/// One block; returns its scale and the sum of its integers.
+#[inline(always)]
+fn quantize(block: &[f32], quants: &mut [i8]) -> (f32, i32) {
+    // A maximum by bits: it needs no order of NaN, and loops over it vectorize.
+    let magnitude = block
+        .iter()
+        .fold(0u32, |max, v| max.max(v.to_bits() & 0x7fff_ffff));
+    let magnitude = f32::from_bits(magnitude);
+    if magnitude == 0.0 || !magnitude.is_finite() {
+        quants.fill(i8::from(magnitude != 0.0));
+        let sum = i32::from(magnitude != 0.0) * BLOCK as i32;
+        return (magnitude, sum);
+    }
+    let inverse = 127.0 / magnitude;
+    let mut sum = 0;
+    for (value, quant) in block.iter().zip(quants) {
+        // To nearest: adding 1.5 * 2^23 rounds in f32 itself, which vectorizes where `round` does not.
+        let rounded = (value * inverse + 12_582_912.0).to_bits() as i32 - 0x4b40_0000;
+        *quant = rounded as i8;
+        sum += rounded;
+    }
+    (magnitude / 127.0, sum)
+}

@@ -1,0 +1,226 @@
+//! Kernels against the definition, and against each other.
+
+use half::f16;
+use proptest::prelude::*;
+
+use super::*;
+
+/// A random matrix and activations: odd numbers of rows, zero scales, extreme values.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) rows: usize,
+    columns: usize,
+    bits: Bits,
+    quants: Vec<i8>,
+    scales: Vec<f16>,
+    x: Vec<f32>,
+    words: Vec<u32>,
+    tiled: Vec<u16>,
+}
+
+impl Case {
+    pub(crate) fn any() -> impl Strategy<Value = Self> {
+        let shape = (1usize..40, 1usize..6, 1usize..7, any::<bool>());
+        shape.prop_flat_map(|(rows, blocks, tokens, eight)| {
+            let columns = blocks * BLOCK;
+            let bits = if eight { Bits::Eight } else { Bits::Four };
+            let most = if eight { 127i8 } else { 7 };
+            let least = if eight { -127 } else { -8 };
+            let scale =
+                prop_oneof![8 => -0.1f32..0.1, 1 => Just(0.0), 1 => Just(6e-8), 1 => Just(1e3)];
+            let value =
+                prop_oneof![12 => -4f32..4.0, 2 => Just(0.0), 1 => -1e4f32..1e4, 1 => Just(1e-30)];
+            (
+                proptest::collection::vec(least..=most, rows * columns),
+                proptest::collection::vec(scale.prop_map(f16::from_f32), rows * blocks),
+                proptest::collection::vec(value, tokens * columns),
+            )
+                .prop_map(move |(quants, scales, x)| Self::new(rows, bits, quants, scales, x))
+        })
+    }
+
+    fn new(rows: usize, bits: Bits, quants: Vec<i8>, scales: Vec<f16>, x: Vec<f32>) -> Self {
+        let columns = quants.len() / rows;
+        let (words, tiled) = match bits {
+            Bits::Eight => tile_q8(&quants, &scales, rows, columns),
+            Bits::Four => {
+                let packed = quants.chunks_exact(BLOCK).flat_map(|block| {
+                    let half = |i: usize| (block[i] + 8) as u8;
+                    (0..BLOCK / 2).map(move |i| half(i) | half(i + BLOCK / 2) << 4)
+                });
+                tile_q4(&packed.collect::<Vec<_>>(), &scales, rows, columns)
+            }
+        };
+        Self {
+            rows,
+            columns,
+            bits,
+            quants,
+            scales,
+            x,
+            words,
+            tiled,
+        }
+    }
+
+    pub(crate) fn quantized(&self) -> Quantized<'_> {
+        Quantized::new(
+            &self.words,
+            &self.tiled,
+            [self.rows, self.columns],
+            self.bits,
+        )
+    }
+
+    pub(crate) fn activations(&self) -> Activations {
+        Activations::new(&self.x, self.columns)
+    }
+
+    fn weight(&self, row: usize, column: usize) -> f64 {
+        let at = row * self.columns + column;
+        f64::from(self.quants[at]) * f64::from(self.scales[at / BLOCK].to_f32())
+    }
+
+    /// The product by its definition, with what `x` gives for a token and a column; and the sum of
+    /// the terms' sizes, which bounds rounding.
+    fn product(&self, x: impl Fn(usize, usize) -> f64) -> Vec<(f64, f64)> {
+        let tokens = self.x.len() / self.columns;
+        let places = (0..tokens).flat_map(|token| (0..self.rows).map(move |row| (token, row)));
+        let sum = |(token, row)| {
+            let terms = (0..self.columns).map(|column| self.weight(row, column) * x(token, column));
+            terms.fold((0.0, 0.0), |(sum, size), term| {
+                (sum + term, size + term.abs())
+            })
+        };
+        places.map(sum).collect()
+    }
+}
+
+/// Equal but for the order of additions.
+pub(crate) fn close(actual: &[f32], expected: &[f32]) {
+    let size = expected.iter().fold(1e-6f32, |max, v| max.max(v.abs()));
+    for (a, e) in actual.iter().zip(expected) {
+        assert!((a - e).abs() <= 1e-4 * size, "{actual:?} {expected:?}");
+    }
+}
+
+fn check(actual: &[f32], expected: &[(f64, f64)]) {
+    assert_eq!(actual.len(), expected.len());
+    for (a, (sum, size)) in actual.iter().zip(expected) {
+        assert!(
+            (f64::from(*a) - sum).abs() <= 1e-5 * size + 1e-12,
+            "{a} is not {sum}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn products_are_what_they_are_defined_to_be(case in Case::any()) {
+        let tokens = case.x.len() / case.columns;
+        let mut out = vec![f32::NAN; tokens * case.rows];
+        matmul_f32(&case.quantized(), &case.x, &mut out);
+        check(&out, &case.product(|token, column| f64::from(case.x[token * case.columns + column])));
+
+        let x = case.activations();
+        let mut out = vec![f32::NAN; tokens * case.rows];
+        matmul(&case.quantized(), &x, &mut out);
+        check(&out, &case.product(|token, column| {
+            let at = token * case.columns + column;
+            f64::from(x.quants[at]) * f64::from(x.scales[at / BLOCK])
+        }));
+    }
+
+    /// What runs on this processor, and the twin.
+    #[test]
+    fn kernels_equal_their_twins(case in Case::any()) {
+        let (w, x) = (case.quantized(), case.activations());
+        for tile in 0..case.rows.div_ceil(TILE) {
+            let count = x.tokens().min(TOKENS);
+            let (mut sums, mut expected) = ([[f32::NAN; TILE]; TOKENS], [[0.0; TILE]; TOKENS]);
+            integer_tile(&w, tile, &x, 0, count, &mut sums);
+            plain::integer_tile(&w, tile, &x, 0, count, &mut expected);
+            for (sums, expected) in sums[..count].iter().zip(&expected) {
+                close(sums, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_found_again(case in Case::any()) {
+        let mut out = vec![0.0; case.columns];
+        for at in 0..case.rows {
+            row(&case.quantized(), at, &mut out);
+            for (column, value) in out.iter().enumerate() {
+                prop_assert_eq!(f64::from(*value), case.weight(at, column));
+            }
+        }
+    }
+
+    /// Half a step of the largest value in a block, at most.
+    #[test]
+    fn activations_are_rounded_to_nearest(x in proptest::collection::vec(-1e3f32..1e3, BLOCK)) {
+        let quantized = Activations::new(&x, BLOCK);
+        let step = quantized.scales[0];
+        for (value, quant) in x.iter().zip(&quantized.quants) {
+            prop_assert!((value - f32::from(*quant) * step).abs() <= 0.5001 * step);
+        }
+        let sum: i32 = quantized.quants.iter().map(|q| i32::from(*q)).sum();
+        prop_assert_eq!(quantized.sums[0], sum);
+    }
+}
+
+/// A number that is none must not become a plausible one.
+#[test]
+fn nan_and_infinity_reach_the_product() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut x = vec![1.0; 2 * BLOCK];
+        x[BLOCK + 3] = bad;
+        let quants = vec![1i8; 2 * BLOCK];
+        let case = Case::new(1, Bits::Eight, quants, vec![f16::ONE; 2], x);
+        let mut out = [0.0];
+        matmul(&case.quantized(), &case.activations(), &mut out);
+        assert!(!out[0].is_finite(), "{bad} became {}", out[0]);
+    }
+}
+
+/// The classic slips of such kernels, put in on purpose: the comparison must see each of them.
+#[test]
+fn slips_are_seen() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let case = loop {
+        let case = Case::any().new_tree(&mut runner).unwrap().current();
+        if case.rows > TILE && case.rows % TILE != 0 && case.columns > BLOCK {
+            break case;
+        }
+    };
+    let right = |case: &Case| {
+        let mut out = vec![0.0; case.x.len() / case.columns * case.rows];
+        matmul_f32(&case.quantized(), &case.x, &mut out);
+        out
+    };
+    let expected = case.product(|token, column| f64::from(case.x[token * case.columns + column]));
+    let wrong = |out: Vec<f32>| std::panic::catch_unwind(|| check(&out, &expected)).is_err();
+    assert!(!wrong(right(&case)));
+
+    let mut swapped = case.clone();
+    swapped.tiled.swap(0, TILE);
+    assert!(wrong(right(&swapped)), "the scales of two blocks swapped");
+    let mut shifted = case.clone();
+    shifted.words.rotate_right(1);
+    assert!(wrong(right(&shifted)), "every word in its neighbour's lane");
+    let mut halves = case.clone();
+    for word in &mut halves.words {
+        *word = word.rotate_left(16);
+    }
+    assert!(
+        wrong(right(&halves)),
+        "two weights of a group swapped with two others"
+    );
+    let mut tail = right(&case);
+    let last = tail.len() - 1;
+    tail[last] = tail[last - 1];
+    assert!(wrong(tail), "the last row a copy of the one before");
+}
+
+use proptest::strategy::ValueTree;
