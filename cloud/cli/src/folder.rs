@@ -5,39 +5,64 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use sprat_merge::ModelFolder;
-use sprat_model::{Decoder, LoadProgress, MANIFEST, Model, ModelConfig, open_checkpoint};
+use sprat_model::{
+    Checkpoint, Decoder, LoadProgress, MANIFEST, Model, ModelConfig, RandomModel, Storage,
+    open_checkpoint,
+};
 
 use crate::device::DeviceName;
 use crate::hub::{self, HubId};
+use crate::quant::Quant;
 
 /// Loads a pack, a Hugging Face folder, a GGUF file, or a model of the hub, as it is.
-pub(crate) fn load_model(path: &Path, device: DeviceName) -> Result<Model> {
-    let path = resolve(path)?;
+pub(crate) fn load_model(path: &Path, quant: Quant, device: DeviceName) -> Result<Model> {
     let bar = progress_bar("Loading")?;
     let mut progress = |progress: LoadProgress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
-    let model = pollster::block_on(Model::open(&path, &device.open()?, &mut progress));
+    let (storage, device) = (quant.into(), device.open()?);
+    let model = match random(path) {
+        Some(shape) => {
+            let mut source = RandomModel::new(shape)?;
+            Model::from_checkpoint(&mut source, storage, &device, &mut progress)
+        }
+        None => {
+            let path = resolve(path)?;
+            pollster::block_on(Model::open(&path, storage, &device, &mut progress))
+        }
+    };
     bar.finish_and_clear();
     model.with_context(|| format!("cannot load the model {}", path.display()))
 }
 
 /// The config and decoder of the same; a folder needs no tokenizer for it.
 pub(crate) fn load_decoder(path: &Path, device: DeviceName) -> Result<(ModelConfig, Decoder)> {
-    let path = resolve(path)?;
     if path.join(MANIFEST).exists() {
-        let model = load_model(&path, device)?;
+        let model = load_model(path, Quant::F32, device)?;
         return Ok((model.config().clone(), model.decoder().clone()));
     }
     let load = || {
-        let mut source = open_checkpoint(&path)?;
+        let mut source = open(path)?;
         let config = source.config().clone();
-        let mut tensors = source.load_tensors(&device.open()?, &mut |_| {})?;
+        let mut tensors = source.load_tensors(Storage::F32, &device.open()?, &mut |_| {})?;
         let decoder = Decoder::from_tensors(&config, &mut tensors)?;
         anyhow::Ok((config, decoder))
     };
     load().with_context(|| format!("cannot load the model {}", path.display()))
+}
+
+/// Opens what is no pack: a folder, a file, a model of the hub, or random weights.
+pub(crate) fn open(path: &Path) -> Result<Box<dyn Checkpoint>> {
+    match random(path) {
+        Some(shape) => Ok(Box::new(RandomModel::new(shape)?)),
+        None => Ok(open_checkpoint(&resolve(path)?)?),
+    }
+}
+
+/// The shape in `random:SHAPE`.
+fn random(path: &Path) -> Option<&str> {
+    path.to_str()?.strip_prefix("random:")
 }
 
 /// A bar of bytes that shows up when work takes longer than a moment.

@@ -6,6 +6,7 @@ mod device;
 mod folder;
 mod hub;
 mod memory;
+mod quant;
 
 use std::process::ExitCode;
 

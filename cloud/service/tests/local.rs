@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use common::{Wire, events};
 use serde_json::{Value, json};
 use sprat_model::{FORMAT, Manifest, ModelConfig, PackFile, Storage};
-use sprat_service::{ServeConfig, ServiceError, serve_until};
+use sprat_service::{ModelSource, ServeConfig, ServiceError, serve_until};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -91,12 +91,14 @@ struct Running {
 
 impl Running {
     async fn start(packs: &[&TempDir]) -> Result<Self, ServiceError> {
+        let models = packs.iter().map(|pack| pack.path().to_path_buf().into());
+        Self::start_with(models.collect()).await
+    }
+
+    async fn start_with(models: Vec<ModelSource>) -> Result<Self, ServiceError> {
         let config = ServeConfig {
             address: "127.0.0.1:0".parse().unwrap(),
-            models: packs
-                .iter()
-                .map(|pack| pack.path().to_path_buf().into())
-                .collect(),
+            models,
             ..ServeConfig::default()
         };
         let (stop, stopped) = oneshot::channel::<()>();
@@ -340,7 +342,30 @@ async fn damaged_packs_stop_the_server_and_are_named() {
     );
 
     let empty = tempfile::tempdir().unwrap();
-    assert!(refusal(&empty).await.contains("sprat.json"));
+    assert!(refusal(&empty).await.contains("config.json"));
+}
+
+/// A folder as Hugging Face has it, under a name of the operator's.
+#[tokio::test]
+async fn a_folder_that_is_no_pack_is_served_as_it_is() {
+    let folder = pack("llama-gqa-tied", "unused", |_| {});
+    std::fs::remove_file(folder.path().join("sprat.json")).unwrap();
+    let settings = json!({"bos_token": character(1), "eos_token": character(2)});
+    let path = folder.path().join("tokenizer_config.json");
+    std::fs::write(path, settings.to_string()).unwrap();
+    let source = ModelSource {
+        id: Some("mine".into()),
+        path: folder.path().to_path_buf(),
+    };
+    let server = Running::start_with(vec![source]).await.unwrap();
+    let golden = golden("llama-gqa-tied");
+    let prompt = text(&golden["prompt"]);
+    let (head, body) = server
+        .chat(ask("mine", &prompt, json!({"max_tokens": 8})))
+        .await;
+    assert!(head.contains("200"), "{head} {body}");
+    assert_eq!(body["usage"]["completion_tokens"], 8);
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! Activations in 8 bits.
 
-use crate::BLOCK;
+use crate::{BLOCK, multiversion};
 
 /// Rows of activations as 8-bit integers in blocks of [`BLOCK`], with a scale each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Activations {
-    pub(crate) quants: Vec<i8>,
+    /// Four neighbours in a word, the first in its lowest byte.
+    pub(crate) quants: Vec<[i32; BLOCK / 4]>,
     pub(crate) scales: Vec<f32>,
     /// The sum of each block's integers: what an offset in the weights adds, to be taken off again.
     pub(crate) sums: Vec<i32>,
@@ -25,25 +26,24 @@ impl Activations {
         );
         let blocks = x.len() / BLOCK;
         let mut all = Self {
-            quants: vec![0; x.len()],
+            quants: vec![[0; BLOCK / 4]; blocks],
             scales: Vec::with_capacity(blocks),
             sums: Vec::with_capacity(blocks),
             columns,
         };
-        for (block, quants) in x
-            .chunks_exact(BLOCK)
-            .zip(all.quants.chunks_exact_mut(BLOCK))
-        {
-            let (scale, sum) = quantize(block, quants);
-            all.scales.push(scale);
-            all.sums.push(sum);
-        }
+        quantize_all(x, &mut all);
         all
     }
 
     /// Rows.
     pub fn tokens(&self) -> usize {
-        self.quants.len() / self.columns.max(1)
+        self.quants.len() * BLOCK / self.columns.max(1)
+    }
+
+    /// The integers of a block.
+    pub(crate) fn integers(&self, block: usize) -> [i8; BLOCK] {
+        let bytes = self.quants[block].map(i32::to_le_bytes);
+        std::array::from_fn(|i| bytes[i / 4][i % 4] as i8)
     }
 
     /// Values in a row.
@@ -52,9 +52,24 @@ impl Activations {
     }
 }
 
+multiversion! {
+    fn quantize_all(x: &[f32], all: &mut Activations) {
+        let (blocks, _) = x.as_chunks::<BLOCK>();
+        for (block, words) in blocks.iter().zip(&mut all.quants) {
+            let mut quants = [0i8; BLOCK];
+            let (scale, sum) = quantize(block, &mut quants);
+            for (word, four) in words.iter_mut().zip(quants.as_chunks::<4>().0) {
+                *word = i32::from_le_bytes(four.map(|quant| quant as u8));
+            }
+            all.scales.push(scale);
+            all.sums.push(sum);
+        }
+    }
+}
+
 /// One block; returns its scale and the sum of its integers.
 #[inline(always)]
-fn quantize(block: &[f32], quants: &mut [i8]) -> (f32, i32) {
+fn quantize(block: &[f32; BLOCK], quants: &mut [i8; BLOCK]) -> (f32, i32) {
     // A maximum by bits: it needs no order of NaN, and loops over it vectorize.
     let magnitude = block
         .iter()

@@ -11,7 +11,9 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `layout` | from rows in a file to tiles, and one row back |
+//! | `quantize` | weights to blocks |
 //! | `activations` | f32 to 8-bit integers in blocks |
+//! | [`vector`] | what a decoder does between products: norms, gates, rotations, attention |
 //! | `plain` | the twin of every kernel in portable Rust: what the others are tested against |
 //! | `x86`, `wasm` | AVX2 and AVX-512 VNNI, chosen when run; SIMD128, chosen when compiled |
 //!
@@ -21,7 +23,10 @@
 
 mod activations;
 mod layout;
+mod multiversion;
 mod plain;
+mod quantize;
+pub mod vector;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
 #[cfg(target_arch = "x86_64")]
@@ -29,6 +34,8 @@ mod x86;
 
 pub use activations::Activations;
 pub use layout::{Bits, Quantized, row, tile_q4, tile_q8};
+use multiversion::multiversion;
+pub use quantize::{quantize_q4, quantize_q8};
 
 /// Columns that share a scale.
 pub const BLOCK: usize = 32;
@@ -36,7 +43,7 @@ pub const BLOCK: usize = 32;
 pub const TILE: usize = 16;
 
 /// Tokens that a kernel takes at once: as many as its sums fit into registers.
-const TOKENS: usize = 4;
+const TOKENS: usize = if cfg!(target_arch = "x86_64") { 8 } else { 4 };
 /// Weights below which threads cost more than they bring.
 #[cfg(feature = "threads")]
 const WORTH_THREADS: usize = 1 << 20;

@@ -18,7 +18,7 @@ pub(crate) fn integer_tile(
         let at = (first + token) * blocks;
         *sums = [0.0; TILE];
         for (block, (words, scales)) in blocks_of(w, tile).enumerate() {
-            let quants = &x.quants[(at + block) * BLOCK..][..BLOCK];
+            let quants = &x.integers(at + block);
             let scale = x.scales[at + block];
             let mut dots = [0i32; TILE];
             for (group, words) in words.chunks_exact(TILE).enumerate() {

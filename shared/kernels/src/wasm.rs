@@ -46,7 +46,7 @@ fn run<const BITS: usize, const T: usize>(
         let at: [usize; T] = std::array::from_fn(|token| (first + token) * blocks + block);
         let mut dots = [[i32x4_splat(0); VECTORS]; T];
         for (word, words) in words.chunks_exact(TILE).enumerate() {
-            let groups = at.map(|at| &x.quants[at * BLOCK..][..BLOCK]);
+            let groups = at.map(|at| &x.quants[at]);
             match BITS {
                 8 => eight(words, groups.map(|x| group(x, word)), &mut dots),
                 _ => {
@@ -66,10 +66,8 @@ fn run<const BITS: usize, const T: usize>(
 
 /// Four activations, twice, in 16 bits.
 #[inline(always)]
-fn group(x: &[i8], group: usize) -> v128 {
-    let at = 4 * group;
-    let four = i32::from_le_bytes([x[at], x[at + 1], x[at + 2], x[at + 3]].map(|q| q as u8));
-    i16x8_extend_low_i8x16(i32x4_splat(four))
+fn group(x: &[i32; BLOCK / 4], group: usize) -> v128 {
+    i16x8_extend_low_i8x16(i32x4_splat(x[group]))
 }
 
 #[inline(always)]

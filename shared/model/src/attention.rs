@@ -111,9 +111,16 @@ impl Attention {
         } = self.config;
         let groups = heads / kv;
         let rope = self.config.rope.map(|rope| &pass.ropes[rope]);
-        let q = self.rotated(self.q_proj.forward(x.clone()), heads, &self.q_norm, rope);
-        let k = self.rotated(self.k_proj.forward(x.clone()), kv, &self.k_norm, rope);
-        let v = self.split_heads(self.v_proj.forward(x), kv);
+        let qkv = Linear::forward_all([&self.q_proj, &self.k_proj, &self.v_proj], x);
+        #[cfg(feature = "flex")]
+        let (qkv, cache) = match self.on_cpu(qkv, pass, cache) {
+            Ok(context) => return self.o_proj.forward(context),
+            Err(unused) => unused,
+        };
+        let [q, k, v] = qkv;
+        let q = self.rotated(q, heads, &self.q_norm, rope);
+        let k = self.rotated(k, kv, &self.k_norm, rope);
+        let v = self.split_heads(v, kv);
         // Query heads of one group lie side by side: stacking them along time lets one product
         // serve the group, without repeating keys and values.
         let q = q.reshape([batch, kv, groups * time, d]);
@@ -134,6 +141,38 @@ impl Attention {
         }
         let context = softmax(scores, 3).matmul(v);
         self.o_proj.forward(self.join_heads(context, time))
+    }
+
+    /// All between the projections in one pass, where that is possible; gives back what it got where
+    /// it is not.
+    #[cfg(feature = "flex")]
+    fn on_cpu<'c>(
+        &self,
+        qkv: [Tensor<3>; 3],
+        pass: &Pass,
+        cache: Option<&'c mut Rows>,
+    ) -> Result<Tensor<3>, ([Tensor<3>; 3], Option<&'c mut Rows>)> {
+        let config = &self.config;
+        let rope = config.rope.map(|rope| &pass.ropes[rope]);
+        let plain = rope.is_none_or(|rope| rope.is_plain(config.head_dim));
+        let fits = plain && config.qk_norm != QkNorm::Full && qkv[0].dims()[0] == 1;
+        let Some(cache) = cache else {
+            return Err((qkv, None));
+        };
+        if !fits || !crate::cpu::usable(&qkv[0]) {
+            return Err((qkv, Some(cache)));
+        }
+        let heads = crate::cpu::Heads {
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            width: config.head_dim,
+            scale: config.scale as f32,
+            window: config.window,
+        };
+        let norms = [&self.q_norm, &self.k_norm].map(|norm| norm.as_ref().map(RmsNorm::parts));
+        Ok(crate::cpu::attention(
+            qkv, &heads, norms, rope, pass.start, cache,
+        ))
     }
 
     /// `[batch, time, heads * d]` to `[batch, heads, time, d]`, normed and turned.

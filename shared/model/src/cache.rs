@@ -188,6 +188,11 @@ impl LayerCache {
 }
 
 impl Rows {
+    #[cfg(feature = "flex")]
+    pub(crate) fn tensors_mut(&mut self) -> (&mut Tensor<4>, &mut Tensor<4>) {
+        (&mut self.keys, &mut self.values)
+    }
+
     /// Writes `k` and `v` `[1, heads, time, ..]` at position `start`, in place, and returns the
     /// rows from `first` up to their end.
     pub(crate) fn append(

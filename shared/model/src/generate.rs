@@ -197,7 +197,7 @@ impl Generation<'_> {
     async fn step(&mut self) -> Result<Token, Error> {
         let logits = self.logits().await?;
         let id = self.sampler.next(&logits, &self.seen);
-        let (logprobs, stats) = confidence(&logits, id);
+        let (normalizer, stats) = confidence(&logits, id);
         self.seen.push(id);
         let end = self.model.end_ids.contains(&id);
         let text = self.text_of(id, end)?;
@@ -208,7 +208,7 @@ impl Generation<'_> {
             logprob: stats.logprob,
             margin: stats.margin,
             entropy: stats.entropy,
-            top: self.top(&logprobs),
+            top: self.top(&logits, normalizer),
         })
     }
 
@@ -269,13 +269,13 @@ impl Generation<'_> {
         Ok(text)
     }
 
-    fn top(&self, logprobs: &[f32]) -> Vec<(u32, String, f32)> {
-        let wanted = self.options.top_logprobs.min(logprobs.len());
+    fn top(&self, logits: &[f32], normalizer: f32) -> Vec<(u32, String, f32)> {
+        let wanted = self.options.top_logprobs.min(logits.len());
         if wanted == 0 {
             return vec![];
         }
-        let mut ids: Vec<u32> = (0..logprobs.len() as u32).collect();
-        let likelier = |a: &u32, b: &u32| logprobs[*b as usize].total_cmp(&logprobs[*a as usize]);
+        let mut ids: Vec<u32> = (0..logits.len() as u32).collect();
+        let likelier = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]);
         ids.select_nth_unstable_by(wanted - 1, likelier);
         ids.truncate(wanted);
         ids.sort_by(|a, b| likelier(a, b).then(a.cmp(b)));
@@ -285,7 +285,7 @@ impl Generation<'_> {
             _ => tokenizer.token(id),
         };
         ids.into_iter()
-            .map(|id| (id, text(id), logprobs[id as usize]))
+            .map(|id| (id, text(id), logits[id as usize] - normalizer))
             .collect()
     }
 }

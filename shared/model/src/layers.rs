@@ -78,6 +78,19 @@ impl Linear {
         }
     }
 
+    /// Several maps of one input, `[.., in]` to `[.., out]` each.
+    pub(crate) fn forward_all<const D: usize, const N: usize>(
+        maps: [&Self; N],
+        x: Tensor<D>,
+    ) -> [Tensor<D>; N] {
+        let products = Matrix::project_all(maps.map(|map| &map.weight), x);
+        let mut biases = maps.iter().map(|map| map.bias.as_ref());
+        products.map(|y| match biases.next().flatten() {
+            Some(bias) => y + bias.val().unsqueeze(),
+            None => y,
+        })
+    }
+
     /// `W`, `[out, in]`.
     pub(crate) fn weight(&self) -> Tensor<2> {
         self.weight.to_floats()
@@ -147,11 +160,26 @@ impl RmsNorm {
             .transpose()
     }
 
-    pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let weight = match self.plus_one {
+    /// What the normed values are multiplied with.
+    fn factor(&self) -> Tensor<1> {
+        match self.plus_one {
             true => self.weight.val() + 1.0,
             false => self.weight.val(),
-        };
+        }
+    }
+
+    /// Factor and eps, for a norm that is part of something else.
+    #[cfg(feature = "flex")]
+    pub(crate) fn parts(&self) -> (Tensor<1>, f32) {
+        (self.factor(), self.eps as f32)
+    }
+
+    pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let weight = self.factor();
+        #[cfg(feature = "flex")]
+        if crate::cpu::usable(&x) {
+            return crate::cpu::rms_norm(x, weight, self.eps as f32);
+        }
         #[cfg(all(feature = "train", feature = "flex"))]
         if crate::fused::usable(&x) {
             return crate::fused::rms_norm(x, weight, self.eps as f32);

@@ -18,6 +18,7 @@
 //! | [`gguf`] | the GGUF format: metadata, quantized blocks to f32 |
 //! | `pack`, `write` | `sprat.json`: files, hashes, where they come from; writing packs |
 //! | `tokenizer`, `template`, `python_json` | text to ids and back, conversations to prompts |
+//! | `cpu`, `matrix` | the CPU's own passes; products with quantized matrices |
 //! | `loss`, `fused` | cross entropy; training operations in one pass each, for the CPU |
 //! | `sampler`, `generate` | logits to tokens, with the model's confidence in each |
 //!
@@ -30,6 +31,8 @@ mod cache;
 #[cfg(not(target_arch = "wasm32"))]
 mod checkpoint;
 mod config;
+#[cfg(feature = "flex")]
+mod cpu;
 mod decoder;
 mod error;
 mod experts;
@@ -63,8 +66,8 @@ pub use burn::tensor::DeviceKind;
 pub use cache::KvCache;
 #[cfg(not(target_arch = "wasm32"))]
 pub use checkpoint::{
-    ChatSettings, Checkpoint, GgufModel, ModelFolder, chat_settings, folder_tokenizer, gguf_parts,
-    gguf_tokenizer, open_checkpoint,
+    ChatSettings, Checkpoint, GgufModel, ModelFolder, RandomModel, chat_settings, folder_tokenizer,
+    gguf_parts, gguf_tokenizer, open_checkpoint,
 };
 pub use config::{
     Activation, AttentionConfig, ExpertsConfig, Family, FeedForwardConfig, GroupsConfig,
@@ -84,6 +87,8 @@ pub use pack::{
 };
 pub use rope::{Beyond, BeyondRule, RopeConfig};
 pub use sampler::{Confidence, Sampling};
+#[cfg(not(target_arch = "wasm32"))]
+pub use storage::bytes_per_token;
 pub use storage::{BLOCK, Storage};
 pub use template::{ChatTemplate, Extras, Message};
 pub use tokenizer::{Detokenizer, Tokenizer};

@@ -51,6 +51,22 @@ impl Matrix {
         }
     }
 
+    /// Products of several matrices with one `x`: where they are quantized, it is quantized once.
+    pub(crate) fn project_all<const D: usize, const N: usize>(
+        matrices: [&Self; N],
+        x: Tensor<D>,
+    ) -> [Tensor<D>; N] {
+        #[cfg(feature = "flex")]
+        {
+            let quantized = matrices.map(|matrix| matrix.quantized.as_ref());
+            if quantized.iter().all(Option::is_some) {
+                let quantized = quantized.map(|q| q.expect("all of them are"));
+                return Quantized::project_all(quantized, x);
+            }
+        }
+        matrices.map(|matrix| matrix.project(x.clone()))
+    }
+
     /// Rows by their numbers `[n]`: `[n, in]`.
     pub(crate) fn rows(&self, numbers: Tensor<1, Int>) -> Tensor<2> {
         match (&self.floats, &self.quantized) {
@@ -112,12 +128,10 @@ impl Quantized {
 mod cpu {
     use std::sync::Arc;
 
-    use burn::backend::Flex;
-    use burn::backend::flex::FlexTensor;
-    use burn::tensor::{Device, TensorData};
     use sprat_kernels::{Activations, Bits, matmul, row};
 
     use super::*;
+    use crate::cpu::{lower, raise};
 
     /// Blocks of 32 weights in tiles of 16 rows; see `sprat_kernels`. Copies share the weights.
     #[derive(Debug, Clone)]
@@ -152,15 +166,24 @@ mod cpu {
         }
 
         pub(super) fn project<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-            let [out, input] = self.0.shape;
-            let mut shape = x.dims();
-            let tokens: usize = shape[..D - 1].iter().product();
-            shape[D - 1] = out;
-            let x = contiguous(x);
-            let activations = Activations::new(x.storage::<f32>(), input);
-            let mut sums = vec![0.0; tokens * out];
-            matmul(&self.view(), &activations, &mut sums);
-            tensor(sums, shape)
+            let [product] = Self::project_all([self], x);
+            product
+        }
+
+        pub(super) fn project_all<const D: usize, const N: usize>(
+            matrices: [&Self; N],
+            x: Tensor<D>,
+        ) -> [Tensor<D>; N] {
+            let shape = x.dims();
+            let x = lower(x);
+            let activations = Activations::new(x.storage(), shape[D - 1]);
+            matrices.map(|matrix| {
+                let mut shape = shape;
+                shape[D - 1] = matrix.out();
+                let mut sums = vec![0.0; activations.tokens() * matrix.out()];
+                matmul(&matrix.view(), &activations, &mut sums);
+                raise(sums, shape)
+            })
         }
 
         pub(super) fn rows(&self, numbers: Tensor<1, Int>) -> Tensor<2> {
@@ -180,22 +203,7 @@ mod cpu {
             for (number, values) in numbers.zip(values.chunks_exact_mut(width)) {
                 row(&view, number, values);
             }
-            tensor(values, [count, width])
+            raise(values, [count, width])
         }
-    }
-
-    /// The tensor's values as one buffer, copied only if they are none.
-    fn contiguous<const D: usize>(x: Tensor<D>) -> FlexTensor {
-        let x = x.try_into_primitive::<Flex>();
-        let x = x.expect("quantized matrices are made for the CPU only");
-        let whole = x.layout().num_elements() * size_of::<f32>() == x.bytes().len();
-        match whole && x.is_contiguous() && x.layout().start_offset() == 0 {
-            true => x,
-            false => x.to_contiguous(),
-        }
-    }
-
-    fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
-        Tensor::from_data(TensorData::new(values, shape), &Device::flex())
     }
 }

@@ -77,8 +77,11 @@ impl Mlp {
 
     /// `[.., hidden]` to `[.., hidden]`.
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let gate = self.gate_proj.forward(x.clone());
-        let up = self.up_proj.forward(x);
+        let [gate, up] = Linear::forward_all([&self.gate_proj, &self.up_proj], x);
+        #[cfg(feature = "flex")]
+        if self.config.activation == Activation::Silu && crate::cpu::usable(&gate) {
+            return self.down_proj.forward(crate::cpu::swiglu(gate, up));
+        }
         #[cfg(all(feature = "train", feature = "flex"))]
         if self.config.activation == Activation::Silu && crate::fused::usable(&gate) {
             return self.down_proj.forward(crate::fused::swiglu(gate, up));

@@ -5,6 +5,7 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use sprat_kernels::vector::exp_sums;
 
 use crate::Error;
 
@@ -108,8 +109,10 @@ impl Sampler {
     /// The next token after `seen`, given its `logits` (finite, one per token).
     pub(crate) fn next(&mut self, logits: &[f32], seen: &[u32]) -> u32 {
         if self.sampling.temperature == 0.0 {
-            let penalized = penalize(logits, seen, self.sampling.repetition_penalty);
-            return argmax(&penalized);
+            return match self.sampling.repetition_penalty {
+                1.0 => argmax(logits),
+                penalty => argmax(&penalize(logits, seen, penalty)),
+            };
         }
         let probabilities = distribution(logits, seen, &self.sampling);
         // Inverse of the cumulative sum, in order of ids.
@@ -216,36 +219,27 @@ fn softmax(logits: &[f64]) -> Vec<f64> {
     p
 }
 
-/// Log-probabilities of all tokens, and the confidence in `token`.
-pub(crate) fn confidence(logits: &[f32], token: u32) -> (Vec<f32>, Confidence) {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|&l| f64::from(l - max).exp()).sum();
-    let log_sum = sum.ln();
-    let (mut first, mut second, mut entropy) = (0f64, 0f64, 0f64);
-    let logprobs: Vec<f32> = logits
-        .iter()
-        .map(|&l| {
-            let logprob = f64::from(l - max) - log_sum;
-            let p = logprob.exp();
-            entropy -= p * logprob;
-            if p > first {
-                (first, second) = (p, first);
-            } else if p > second {
-                second = p;
-            }
-            logprob as f32
-        })
-        .collect();
-    let logprob = logprobs
-        .get(token as usize)
-        .copied()
-        .unwrap_or(f32::NEG_INFINITY);
+/// What `logits` say of a token, and their normalizer: a logit less it is the token's log-probability.
+pub(crate) fn confidence(logits: &[f32], token: u32) -> (f32, Confidence) {
+    let (mut first, mut second) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
+    for &logit in logits {
+        if logit > first {
+            (first, second) = (logit, first);
+        } else if logit > second {
+            second = logit;
+        }
+    }
+    let [mut sum, mut weighted] = [0.0; 2];
+    exp_sums(logits, first, &mut sum, &mut weighted);
+    let normalizer = first + sum.ln() as f32;
+    let logprob = logits.get(token as usize).map(|logit| logit - normalizer);
+    let probability = |logit: f32| f64::from(logit - first).exp() / sum;
     let stats = Confidence {
-        logprob,
-        margin: (first - second) as f32,
-        entropy: entropy.max(0.0) as f32,
+        logprob: logprob.unwrap_or(f32::NEG_INFINITY),
+        margin: (probability(first) - probability(second)) as f32,
+        entropy: (sum.ln() - weighted / sum).max(0.0) as f32,
     };
-    (logprobs, stats)
+    (normalizer, stats)
 }
 
 #[cfg(test)]

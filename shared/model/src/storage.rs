@@ -87,6 +87,26 @@ impl Blocks {
         })
     }
 
+    /// The blocks of a tensor in a pack of this storage; none where it stays floats.
+    ///
+    /// # Errors
+    /// [`Error::WeightNotFinite`] when a weight is too large for a scale of 16 bits.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn quantize(
+        name: &str,
+        shape: &[usize],
+        values: &[f32],
+        storage: Storage,
+    ) -> Result<Option<Self>, Error> {
+        let parts = parts(name, shape, storage);
+        if parts.len() < 2 || shape.iter().product::<usize>() != values.len() {
+            return Ok(None);
+        }
+        let bytes = encode(name, shape, values, storage);
+        let scales = crate::weights::floats(name, Dtype::F16, &bytes[1])?;
+        Self::new(name, (parts[0].dtype, &parts[0].shape), &bytes[0], &scales).map(Some)
+    }
+
     /// The weights, row by row.
     pub(crate) fn dequantize(&self) -> Vec<f32> {
         let mut values = Vec::with_capacity(self.scales.len() * BLOCK);
@@ -135,6 +155,32 @@ impl Blocks {
             Bits::Four => sprat_kernels::tile_q4(&self.quants, &self.scales, rows, columns),
         }
     }
+}
+
+/// Bytes of weights that a token reads, of a model stored so: all but the embedding table, of which it
+/// reads a row (unless the table is the head), and the experts that it isn't sent to.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn bytes_per_token(config: &crate::ModelConfig, storage: Storage) -> u64 {
+    let experts = |name: &str| {
+        let layer = name.strip_prefix("model.layers.")?.split_once('.')?.0;
+        let layer = config.layers.get(layer.parse::<usize>().ok()?)?;
+        match layer.feed_forward {
+            crate::FeedForwardConfig::Experts(e) if name.contains(".experts.") => {
+                Some((e.per_token as f64, e.experts as f64))
+            }
+            _ => None,
+        }
+    };
+    let read = |(name, shape): (String, Vec<usize>)| {
+        let parts = parts(&name, &shape, storage);
+        let bytes = parts.iter().map(Part::bytes).sum::<usize>() as f64;
+        match experts(&name) {
+            _ if name.contains("embed_tokens") && !config.tie_word_embeddings => 0.0,
+            Some((chosen, all)) => bytes * chosen / all,
+            None => bytes,
+        }
+    };
+    config.tensors().into_iter().map(read).sum::<f64>() as u64
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -199,22 +245,13 @@ mod encode {
             let bytes = values.flat_map(|v| f16::from_f32(v).to_le_bytes());
             bytes.collect::<Vec<u8>>()
         };
-        let blocks = values.chunks_exact(BLOCK);
+        let quantized = |(scales, quants): (Vec<f16>, Vec<u8>)| {
+            let scales = scales.iter().flat_map(|scale| scale.to_le_bytes());
+            vec![quants, scales.collect()]
+        };
         match format(name, shape, storage) {
-            Storage::Q8 => {
-                let scales: Vec<f32> = blocks.clone().map(scale8).collect();
-                let quants = blocks
-                    .zip(&scales)
-                    .flat_map(|(block, scale)| quants8(block, *scale));
-                vec![quants.collect(), halves(&mut scales.iter().copied())]
-            }
-            Storage::Q4 => {
-                let scales: Vec<f32> = blocks.clone().map(scale4).collect();
-                let quants = blocks
-                    .zip(&scales)
-                    .flat_map(|(block, scale)| packed4(block, *scale));
-                vec![quants.collect(), halves(&mut scales.iter().copied())]
-            }
+            Storage::Q8 => quantized(sprat_kernels::quantize_q8(values)),
+            Storage::Q4 => quantized(sprat_kernels::quantize_q4(values)),
             Storage::F16 => vec![halves(&mut values.iter().copied())],
             _ => vec![values.iter().flat_map(|v| v.to_le_bytes()).collect()],
         }
@@ -236,115 +273,12 @@ mod encode {
         }
     }
 
-    /// Rounded to f16 before it divides, so that what is stored is what was used.
-    fn rounded(scale: f32) -> f32 {
-        f16::from_f32(scale).to_f32()
-    }
-
-    fn inverse(scale: f32) -> f32 {
-        if scale == 0.0 { 0.0 } else { 1.0 / scale }
-    }
-
-    /// Symmetric: `max|w| / 127`.
-    fn scale8(block: &[f32]) -> f32 {
-        rounded(block.iter().fold(0f32, |m, v| m.max(v.abs())) / 127.0)
-    }
-
-    fn quants8(block: &[f32], scale: f32) -> impl Iterator<Item = u8> {
-        let inverse = inverse(scale);
-        let quant = move |v: &f32| (v * inverse).round().clamp(-127.0, 127.0) as i8 as u8;
-        block.iter().map(quant)
-    }
-
-    /// A 4-bit number: -8 to 7.
-    fn quant4(value: f32, inverse: f32) -> f32 {
-        (value * inverse).round().clamp(-8.0, 7.0)
-    }
-
-    fn error4(block: &[f32], scale: f32) -> f32 {
-        let inverse = inverse(scale);
-        let errors = block.iter().map(|v| v - quant4(*v, inverse) * scale);
-        errors.map(|e| e * e).sum()
-    }
-
-    /// The scale of least squared error: 16 levels are few, so where they lie matters. The largest
-    /// weight is put at -8, which gives its side one level more, or a little inside or outside of
-    /// it; the best of these is then fitted to its own rounding by least squares.
-    fn scale4(block: &[f32]) -> f32 {
-        let largest = block
-            .iter()
-            .fold(0f32, |m, v| if v.abs() > m.abs() { *v } else { m });
-        let mut best = rounded(largest / -8.0);
-        let mut least = error4(block, best);
-        let mut try_scale = |scale: f32| {
-            let scale = rounded(scale);
-            let error = error4(block, scale);
-            if error < least {
-                (best, least) = (scale, error);
-            }
-            best
-        };
-        for step in 0..=12 {
-            try_scale(largest / -(6.8 + 0.2 * step as f32));
-        }
-        let inverse = inverse(try_scale(0.0));
-        let quants = block.iter().map(|v| quant4(*v, inverse));
-        let (mut along, mut square) = (0.0, 0.0);
-        for (value, quant) in block.iter().zip(quants) {
-            along += value * quant;
-            square += quant * quant;
-        }
-        match square > 0.0 {
-            true => try_scale(along / square),
-            false => best,
-        }
-    }
-
-    /// 16 bytes: weight `i` in the low half of byte `i`, weight `i + 16` in the high half.
-    fn packed4(block: &[f32], scale: f32) -> impl Iterator<Item = u8> {
-        let inverse = inverse(scale);
-        let nibble = move |v: f32| (quant4(v, inverse) + 8.0) as u8;
-        let (low, high) = block.split_at(BLOCK / 2);
-        let pairs = low.iter().zip(high);
-        pairs.map(move |(low, high)| nibble(*low) | nibble(*high) << 4)
-    }
-
     #[cfg(test)]
     mod tests {
         use super::*;
         use proptest::prelude::*;
 
-        fn read_back(values: &[f32], storage: Storage) -> Vec<f32> {
-            let name = "w";
-            let shape = [values.len() / BLOCK, BLOCK];
-            let part = &parts(name, &shape, storage)[0];
-            let bytes = encode(name, &shape, values, storage);
-            let scales = crate::weights::floats("s", Dtype::F16, &bytes[1]).unwrap();
-            let blocks = Blocks::new(name, (part.dtype, &part.shape), &bytes[0], &scales);
-            blocks.unwrap().dequantize()
-        }
-
         proptest! {
-            /// 8 bits are off by at most half a step, 4 bits by less than the plain way.
-            #[test]
-            fn quantized_weights_stay_near(values in proptest::collection::vec(-2f32..2.0, BLOCK * 3)) {
-                let eight = read_back(&values, Storage::Q8);
-                let four = read_back(&values, Storage::Q4);
-                for ((block, eight), four) in values
-                    .chunks(BLOCK)
-                    .zip(eight.chunks(BLOCK))
-                    .zip(four.chunks(BLOCK))
-                {
-                    let largest = block.iter().fold(0f32, |m, v| m.max(v.abs()));
-                    for (a, b) in block.iter().zip(eight) {
-                        prop_assert!((a - b).abs() <= largest / 127.0 * 0.52);
-                    }
-                    let error: f32 = block.iter().zip(four).map(|(a, b)| (a - b).powi(2)).sum();
-                    let plain = error4(block, rounded(largest / 7.0));
-                    prop_assert!(error <= plain * 1.001 + 1e-6, "{error} {plain}");
-                }
-            }
-
             #[test]
             fn parts_and_bytes_agree(rows in 1usize..5, columns in 1usize..100) {
                 let values = vec![0.5; rows * columns];
@@ -359,13 +293,6 @@ mod encode {
                         }
                     }
                 }
-            }
-        }
-
-        #[test]
-        fn blocks_of_zeros_stay_zero() {
-            for storage in [Storage::Q8, Storage::Q4] {
-                assert!(read_back(&[0.0; BLOCK], storage).iter().all(|v| *v == 0.0));
             }
         }
     }

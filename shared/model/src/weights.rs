@@ -8,6 +8,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+#[cfg(not(target_arch = "wasm32"))]
+use crate::Storage;
 use crate::matrix::Matrix;
 use crate::storage::{Blocks, SCALE_SUFFIX};
 use crate::{Error, ModelConfig};
@@ -118,6 +120,30 @@ impl TensorMap {
         };
         self.tensors.insert(name.to_owned(), stored);
         Ok(())
+    }
+
+    /// Adds one tensor, with its weights rounded as a pack of this storage has them: quantized where it
+    /// quantizes this tensor. Nothing is rounded to 16 bits.
+    ///
+    /// # Errors
+    /// As [`TensorMap::insert`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn insert_as(
+        &mut self,
+        storage: Storage,
+        name: &str,
+        shape: &[usize],
+        values: Vec<f32>,
+        device: &Device,
+    ) -> Result<(), Error> {
+        let Some(blocks) = Blocks::quantize(name, shape, &values, storage)? else {
+            return self.insert(name, shape, values, device);
+        };
+        if self.keeps_blocks_on(device) {
+            self.tensors.insert(name.to_owned(), Stored::Blocks(blocks));
+            return Ok(());
+        }
+        self.insert(name, shape, blocks.dequantize(), device)
     }
 
     /// Fresh weights for `config`, drawn on the host from `seed`.

@@ -143,12 +143,10 @@ fn template(bytes: &[u8]) {
                 {"type": "function", "function": {"name": "f", "arguments": {"x": [1, 2.5]}}}
             ]},
         ]);
-        let messages: Vec<_> = messages.as_array().into_iter().flatten().collect();
-        let messages: Vec<_> = messages
-            .iter()
-            .filter_map(|m| m.as_object().cloned())
-            .collect();
-        let tools = Some(vec![serde_json::json!({"name": "f", "parameters": {}})]);
+        let messages = messages.as_array().into_iter().flatten();
+        let messages: Vec<_> = messages.map(TemplateValue::from_serialize).collect();
+        let tool = serde_json::json!({"name": "f", "parameters": {}});
+        let tools = Some(vec![TemplateValue::from_serialize(tool)]);
         let extras = Extras {
             tools,
             documents: None,

@@ -11,6 +11,7 @@ use sprat_route::signals::{Signals, TokenSignal};
 
 use crate::device::DeviceName;
 use crate::folder::load_model;
+use crate::quant::Quant;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -19,6 +20,9 @@ pub(crate) struct Args {
     /// The model that answers: a pack, a Hugging Face folder, a .gguf file, a model of the hub
     #[arg(long, default_value = "web/models/sprat-tiny", value_name = "DIR")]
     model: PathBuf,
+    /// Quantize what is no pack, to save memory
+    #[arg(long, value_enum, default_value_t = Quant::F32)]
+    quant: Quant,
     /// What the model runs on
     #[arg(long, value_enum, default_value_t)]
     device: DeviceName,
@@ -37,7 +41,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let model = load_model(&args.model, args.device)?;
+    let model = load_model(&args.model, args.quant, args.device)?;
     let message = Message {
         role: "user".to_owned(),
         content: args.question.clone(),

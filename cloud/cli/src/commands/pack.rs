@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::HumanBytes;
 use sprat_lab::eval::Comparison;
 use sprat_model::{
     ChatSettings, Checkpoint, Decoder, DirSource, Manifest, Message, Model, PackContents, Storage,
-    Tokenizer, open_checkpoint, write_pack,
+    Tokenizer, write_pack,
 };
 
 use crate::device::DeviceName;
 use crate::folder;
 use crate::memory::peak_bytes;
+use crate::quant::Quant;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -59,32 +59,6 @@ pub(crate) struct Args {
     no_check: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Quant {
-    /// 32-bit floats
-    F32,
-    /// 16-bit floats
-    F16,
-    /// 8-bit integers in blocks of 32
-    Q8,
-    /// 4-bit integers in blocks of 32
-    Q4,
-    /// 4 bits, but 8 for the embedding table and the head
-    Mixed,
-}
-
-impl From<Quant> for Storage {
-    fn from(quant: Quant) -> Self {
-        match quant {
-            Quant::F32 => Self::F32,
-            Quant::F16 => Self::F16,
-            Quant::Q8 => Self::Q8,
-            Quant::Q4 => Self::Q4,
-            Quant::Mixed => Self::Mixed,
-        }
-    }
-}
-
 /// Tokens of a text that a pack is compared with its source on.
 const COMPARED_TOKENS: usize = 4096;
 /// Tokens in the pack's known value: enough to run the prompt and the step after it.
@@ -92,9 +66,8 @@ const CHECK_TOKENS: usize = 8;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
-    let folder = folder::resolve(&args.source)?;
-    let mut source =
-        open_checkpoint(&folder).with_context(|| format!("cannot pack {}", folder.display()))?;
+    let mut source = folder::open(&args.source)
+        .with_context(|| format!("cannot pack {}", args.source.display()))?;
     let tokenizer = source.tokenizer()?;
     let chat = chat(args, source.as_mut())?;
     let mut config = source.config().clone();
@@ -127,9 +100,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         template: &chat.template.unwrap_or_default(),
         extra: card.map(|card| ("README.md", card)).into_iter().collect(),
     };
-    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
-        "{bar:30} {bytes} of {total_bytes}, {eta} left",
-    )?);
+    let bar = folder::progress_bar("Packing")?;
     let mut progress = |done, total| {
         bar.set_length(total);
         bar.set_position(done);
@@ -192,7 +163,7 @@ fn compare(
     let mut ids = Tokenizer::from_json(tokenizer)?.encode(&words)?;
     ids.truncate(COMPARED_TOKENS);
     let device = DeviceName::Cpu.open()?;
-    let mut tensors = source.load_tensors(&device, &mut |_| {})?;
+    let mut tensors = source.load_tensors(Storage::F32, &device, &mut |_| {})?;
     let original = Decoder::from_tensors(source.config(), &mut tensors)?;
     let (_, packed) = folder::load_decoder(pack, DeviceName::Cpu)?;
     let comparison = sprat_lab::eval::compare(&original, &packed, &ids, &device)?;

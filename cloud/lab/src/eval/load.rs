@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use sprat_model::{Device, MANIFEST, Manifest, Model, ModelConfig};
+use sprat_model::{Device, MANIFEST, Manifest, Model, ModelConfig, Storage};
 
 use crate::{Error, Result};
 
@@ -17,7 +17,7 @@ pub(super) struct Card {
 /// Loads a pack, verified, or a checkpoint of a run.
 pub(super) fn model(folder: &Path, device: &Device) -> Result<Model> {
     let mut ignore = |_| {};
-    let model = Model::open(folder, device, &mut ignore);
+    let model = Model::open(folder, Storage::F32, device, &mut ignore);
     pollster::block_on(model).map_err(Error::model(format!("load {}", folder.display())))
 }
 

@@ -6,7 +6,7 @@ use std::sync::Once;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use sprat_model::{Error, LoadStage, Model, Options};
+use sprat_model::{Error, LoadStage, Model, Options, Storage};
 use tokio::sync::oneshot;
 
 use super::slots::Slots;
@@ -78,8 +78,8 @@ impl Loaded {
             }
             LoadStage::WarmUp => tracing::debug!(pack = %pack.path.display(), "warming up"),
         };
-        let model = pollster::block_on(Model::open(&pack.path, &opened.device, &mut progress))
-            .map_err(|error| failed(&pack.path, &error))?;
+        let opening = Model::open(&pack.path, Storage::F32, &opened.device, &mut progress);
+        let model = pollster::block_on(opening).map_err(|error| failed(&pack.path, &error))?;
         pack.update(|info| {
             info.context = Some(model.context());
             info.device = opened.words.clone();

@@ -3,16 +3,18 @@
 mod bpe;
 mod folder;
 mod gguf;
+mod random;
 mod tiktoken;
 
 use std::path::Path;
 
 use burn::tensor::Device;
 
-use crate::{Error, LoadProgress, LoadStage, ModelConfig, TensorMap};
+use crate::{Error, LoadProgress, LoadStage, ModelConfig, Storage, TensorMap};
 
 pub use folder::{ModelFolder, chat_settings, folder_tokenizer};
 pub use gguf::{GgufModel, gguf_parts, gguf_tokenizer};
+pub use random::RandomModel;
 
 /// A model that is not a pack. Nothing vouches for its bytes; every tensor is checked for its shape
 /// and for NaN when it is read.
@@ -42,22 +44,25 @@ pub trait Checkpoint {
     /// [`Error::Json`] for a file that is there but does not parse, [`Error::Gguf`].
     fn chat(&mut self) -> Result<ChatSettings, Error>;
 
-    /// All tensors that the config names, on `device`. Progress counts their bytes there.
+    /// All tensors that the config names, on `device`, with matrices as a pack of that `storage` has
+    /// them; [`Storage::F32`] leaves them as they are. Progress counts their bytes as f32.
     ///
     /// # Errors
     /// As [`Checkpoint::read_tensor`].
     fn load_tensors(
         &mut self,
+        storage: Storage,
         device: &Device,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<TensorMap, Error> {
         let bytes = |shape: &[usize]| (shape.iter().product::<usize>() * size_of::<f32>()) as u64;
         let tensors = self.config().tensors();
         let total = tensors.iter().map(|(_, shape)| bytes(shape)).sum();
-        let mut map = TensorMap::new();
+        let mut map = TensorMap::keeping_blocks();
         let mut done = 0;
         for (name, shape) in tensors {
-            map.insert(&name, &shape, self.read_tensor(&name, &shape)?, device)?;
+            let values = self.read_tensor(&name, &shape)?;
+            map.insert_as(storage, &name, &shape, values, device)?;
             done += bytes(&shape);
             progress(LoadProgress {
                 stage: LoadStage::Weights,

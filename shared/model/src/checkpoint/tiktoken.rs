@@ -31,7 +31,16 @@ pub(super) fn to_json(
     settings: &Value,
     model_type: &Value,
 ) -> Result<Vec<u8>, Error> {
-    let tokens = parse(ranks)?;
+    of_tokens(&parse(ranks)?, settings, model_type)
+}
+
+/// The smallest of them: a byte is a token.
+pub(super) fn of_bytes() -> Result<Vec<u8>, Error> {
+    let tokens: Vec<Vec<u8>> = (0..=u8::MAX).map(|byte| vec![byte]).collect();
+    of_tokens(&tokens, &Value::Null, &Value::Null)
+}
+
+fn of_tokens(tokens: &[Vec<u8>], settings: &Value, model_type: &Value) -> Result<Vec<u8>, Error> {
     let texts: Vec<String> = tokens.iter().map(|bytes| printable(bytes)).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let ids: HashMap<&str, usize> = texts.iter().enumerate().map(|(id, t)| (*t, id)).collect();

@@ -1,50 +1,11 @@
 //! The arithmetic of the fused training operations, on plain slices.
 //!
-//! Written so that the compiler turns the loops into SIMD on any target: sums run in [`LANES`]
-//! independent accumulators, and [`exp`] has neither a branch nor a call.
+//! Written so that the compiler turns the loops into SIMD on any target; see
+//! [`sprat_kernels::vector`].
+
+use sprat_kernels::vector::{dot, exp, max, sum};
 
 const LANES: usize = 16;
-
-/// e^x to within 2 units in the last place (the polynomial of Cephes' `expf`); NaN stays NaN,
-/// results below 1e-38 or above 2e38 stop there.
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    // Adding and taking away 1.5 * 2^23 rounds to an integer, which is then in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    let x = x.clamp(-87.0, 88.0);
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
-    let p = 1.987_569_1e-4 * r + 1.398_2e-3;
-    let p = p * r + 8.333_452e-3;
-    let p = p * r + 4.166_579_6e-2;
-    let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 0.5;
-    let p = p * r * r + r + 1.0;
-    p * f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000))
-}
-
-fn sum(values: &[f32]) -> f32 {
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    let mut lanes = [0f32; LANES];
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += value;
-        }
-    }
-    lanes.iter().sum::<f32>() + rest.iter().sum::<f32>()
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut lanes = [0f32; LANES];
-    for (a, b) in a.iter().zip(b) {
-        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += a * b;
-        }
-    }
-    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
-}
 
 fn dot3(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
     let (a, a_rest) = a.as_chunks::<LANES>();
@@ -62,20 +23,6 @@ fn dot3(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
         .zip(c_rest)
         .map(|((a, b), c)| a * b * c);
     lanes.iter().sum::<f32>() + rest.sum::<f32>()
-}
-
-fn max(values: &[f32]) -> f32 {
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = if *value > *lane { *value } else { *lane };
-        }
-    }
-    lanes
-        .iter()
-        .chain(rest)
-        .fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a })
 }
 
 /// Rows of `time` scores become attention weights: row `r` belongs to query `r % time`, which may
@@ -265,30 +212,9 @@ pub(super) fn cross_entropy(logits: &mut [f32], vocab: usize, targets: &[usize])
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn exp_is_exp(x in -86f32..87.0) {
-            let (ours, exact) = (f64::from(exp(x)), f64::from(x).exp());
-            prop_assert!((ours / exact - 1.0).abs() < 3e-7, "{x}: {ours} is not {exact}");
-        }
-
-        #[test]
-        fn lanes_and_rest_are_all_counted(values in proptest::collection::vec(-4f32..4.0, 0..70)) {
-            let exact: f32 = values.iter().sum();
-            prop_assert!((sum(&values) - exact).abs() < 1e-3);
-            let squares: f32 = values.iter().map(|v| v * v).sum();
-            prop_assert!((dot(&values, &values) - squares).abs() < 1e-2);
-            let top = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            prop_assert_eq!(max(&values), top);
-        }
-    }
 
     #[test]
     fn what_is_not_a_number_stays_so() {
-        assert!(exp(f32::NAN).is_nan());
-        assert!(exp(f32::NEG_INFINITY) < 1e-37 && exp(f32::INFINITY) > 1e38);
         let mut row = [1.0, f32::NAN, 2.0];
         assert!(cross_entropy(&mut row, 3, &[0]).is_nan());
         let mut scores = [f32::NAN; 4];

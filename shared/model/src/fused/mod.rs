@@ -21,6 +21,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::{DType, Device, GradientCheckpointingStrategy, Int, Tensor, TensorData};
 
+use crate::cpu::contiguous;
 use kernels::Heads;
 
 type Float = FloatTensor<Autodiff<Flex>>;
@@ -40,16 +41,6 @@ fn lower<const D: usize>(x: Tensor<D>) -> Float {
 
 fn raise<const D: usize>(x: Float) -> Tensor<D> {
     Tensor::from_primitive::<Autodiff<Flex>>(x)
-}
-
-/// The tensor as one contiguous buffer, copied only if it is none.
-fn contiguous(x: FlexTensor) -> FlexTensor {
-    let whole = x.layout().num_elements() * size_of::<f32>() == x.bytes().len();
-    if whole && x.is_contiguous() && x.layout().start_offset() == 0 {
-        x
-    } else {
-        x.to_contiguous()
-    }
 }
 
 fn flex(values: Vec<f32>, shape: impl Into<burn::tensor::Shape>) -> FlexTensor {

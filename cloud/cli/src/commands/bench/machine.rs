@@ -1,0 +1,64 @@
+//! What the figures were measured on.
+
+use std::time::Instant;
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+/// A machine, and how fast its memory is.
+#[derive(Debug, Serialize)]
+pub(super) struct Machine {
+    processor: String,
+    cores: usize,
+    pub(super) threads: usize,
+    /// Bytes per second that all threads together read from memory.
+    pub(super) bandwidth: f64,
+}
+
+/// Larger than any cache that two cores have to themselves.
+const BUFFER: usize = 256 << 20;
+
+impl Machine {
+    pub(super) fn read(threads: usize) -> Self {
+        let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let name = cpuinfo
+            .lines()
+            .find_map(|line| line.strip_prefix("model name"));
+        let name = name.and_then(|rest| Some(rest.split_once(':')?.1.trim().to_owned()));
+        Self {
+            processor: name.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            threads,
+            bandwidth: bandwidth(threads),
+        }
+    }
+}
+
+/// The best of some reads of a large buffer.
+fn bandwidth(threads: usize) -> f64 {
+    let words = vec![1u64; BUFFER / size_of::<u64>()];
+    let piece = words.len().div_ceil(threads.max(1));
+    let read = || {
+        let start = Instant::now();
+        let sum: u64 = words
+            .par_chunks(piece)
+            .map(|part| part.iter().sum::<u64>())
+            .sum();
+        std::hint::black_box(sum);
+        BUFFER as f64 / start.elapsed().as_secs_f64()
+    };
+    (0..8).map(|_| read()).fold(0.0, f64::max)
+}
+
+impl std::fmt::Display for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}, {} cores, {} threads used, {:.1} GB/s read from memory",
+            self.processor,
+            self.cores,
+            self.threads,
+            self.bandwidth / 1e9
+        )
+    }
+}

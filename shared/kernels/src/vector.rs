@@ -1,0 +1,291 @@
+//! What a decoder does between its matrix products, on plain slices of f32.
+//!
+//! Written so that the compiler turns the loops into SIMD on any target: sums run in [`LANES`]
+//! independent accumulators, and [`exp`] has neither a branch nor a call. On x86-64 the functions that
+//! decoders call are compiled for AVX-512 and AVX2 as well, and one is chosen when run.
+
+use crate::multiversion;
+
+const LANES: usize = 16;
+
+/// e^x to within 2 units in the last place (the polynomial of Cephes' `expf`); NaN stays NaN,
+/// results below 1e-38 or above 2e38 stop there.
+#[inline(always)]
+pub fn exp(x: f32) -> f32 {
+    // Adding and taking away 1.5 * 2^23 rounds to an integer, which is then in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    let x = x.clamp(-87.0, 88.0);
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
+    let p = 1.987_569_1e-4 * r + 1.398_2e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 1.666_666_5e-1;
+    let p = p * r + 0.5;
+    let p = p * r * r + r + 1.0;
+    p * f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000))
+}
+
+/// The sum of all values.
+#[inline(always)]
+pub fn sum(values: &[f32]) -> f32 {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [0f32; LANES];
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += value;
+        }
+    }
+    lanes.iter().sum::<f32>() + rest.iter().sum::<f32>()
+}
+
+/// The sum of products.
+#[inline(always)]
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut lanes = [0f32; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a * b;
+        }
+    }
+    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+}
+
+/// The largest value; -inf of none. NaN is passed over.
+#[inline(always)]
+pub fn max(values: &[f32]) -> f32 {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = if *value > *lane { *value } else { *lane };
+        }
+    }
+    lanes
+        .iter()
+        .chain(rest)
+        .fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a })
+}
+
+multiversion! {
+    /// Sums of `e^(x - top)` and of `(x - top) e^(x - top)`: what a softmax and its entropy are made of.
+    pub fn exp_sums(values: &[f32], top: f32, sum_out: &mut f64, weighted_out: &mut f64) {
+        // Short sums in f32, their sum in f64: neither slow nor coarse.
+        for part in values.chunks(64 * LANES) {
+            let (mut sums, mut weighted) = ([0f32; LANES], [0f32; LANES]);
+            let (chunks, rest) = part.as_chunks::<LANES>();
+            let mut add = |lane: usize, value: f32| {
+                let below = value - top;
+                let e = exp(below);
+                sums[lane] += e;
+                weighted[lane] += e * below;
+            };
+            for chunk in chunks {
+                for (lane, value) in chunk.iter().enumerate() {
+                    add(lane, *value);
+                }
+            }
+            for (lane, value) in rest.iter().enumerate() {
+                add(lane, *value);
+            }
+            *sum_out += f64::from(sum(&sums));
+            *weighted_out += f64::from(sum(&weighted));
+        }
+    }
+}
+
+multiversion! {
+    /// `x / sqrt(mean(x²) + eps) * weight` per row as wide as `weight` (RMSNorm, arXiv 1910.07467),
+    /// into `out`.
+    pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+        let width = weight.len();
+        for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            let scale = 1.0 / (dot(row, row) / width as f32 + eps).sqrt();
+            for ((out, x), weight) in out.iter_mut().zip(row).zip(weight) {
+                *out = x * scale * weight;
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// `silu(gate) * up` (SwiGLU, arXiv 2002.05202), into `gate`.
+    pub fn swiglu(gate: &mut [f32], up: &[f32]) {
+        for (gate, up) in gate.iter_mut().zip(up) {
+            *gate *= up / (1.0 + exp(-*gate));
+        }
+    }
+}
+
+multiversion! {
+    /// Turns heads as wide as twice `cos` by a position's angles, in place; the two of a pair are half a
+    /// head apart (rotate-half).
+    pub fn rotate(heads: &mut [f32], cos: &[f32], sin: &[f32]) {
+        let half = cos.len();
+        for head in heads.chunks_exact_mut(2 * half) {
+            let (a, b) = head.split_at_mut(half);
+            for (((a, b), cos), sin) in a.iter_mut().zip(b).zip(cos).zip(sin) {
+                (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// Attention of the query heads that share one key head, for one position: softmax of `scale *
+    /// query · key`, then the values' mean by it. `queries` and `out` are `[heads, width]`, `keys` and
+    /// `values` `[positions, width]`; `scores` is room for `heads * positions` numbers.
+    pub fn attend(
+        queries: &[f32],
+        keys: &[f32],
+        values: &[f32],
+        width: usize,
+        scale: f32,
+        scores: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let positions = keys.len() / width;
+        let heads = queries.len() / width;
+        // A key is read once for all heads.
+        for (position, key) in keys.chunks_exact(width).enumerate() {
+            for (head, query) in queries.chunks_exact(width).enumerate() {
+                scores[head * positions + position] = scale * dot(query, key);
+            }
+        }
+        for scores in scores[..heads * positions].chunks_exact_mut(positions) {
+            let top = max(scores);
+            for score in scores.iter_mut() {
+                *score = exp(*score - top);
+            }
+            let inverse = 1.0 / sum(scores);
+            for score in scores.iter_mut() {
+                *score *= inverse;
+            }
+        }
+        out.fill(0.0);
+        for (position, value) in values.chunks_exact(width).enumerate() {
+            for (head, out) in out.chunks_exact_mut(width).enumerate() {
+                let weight = scores[head * positions + position];
+                for (out, value) in out.iter_mut().zip(value) {
+                    *out += weight * value;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn numbers(
+        count: impl Into<proptest::collection::SizeRange>,
+    ) -> impl Strategy<Value = Vec<f32>> {
+        proptest::collection::vec(-4f32..4.0, count)
+    }
+
+    proptest! {
+        #[test]
+        fn exp_is_exp(x in -86f32..87.0) {
+            let (ours, exact) = (f64::from(exp(x)), f64::from(x).exp());
+            prop_assert!((ours / exact - 1.0).abs() < 3e-7, "{x}: {ours} is not {exact}");
+        }
+
+        #[test]
+        fn sums_of_powers_are_exact_enough(values in numbers(1..3000)) {
+            let top = max(&values);
+            let (mut sum, mut weighted) = (0.0, 0.0);
+            exp_sums(&values, top, &mut sum, &mut weighted);
+            let below = values.iter().map(|v| f64::from(v - top));
+            let exact: f64 = below.clone().map(f64::exp).sum();
+            prop_assert!((sum / exact - 1.0).abs() < 1e-6);
+            let exact: f64 = below.map(|v| v * v.exp()).sum();
+            prop_assert!((weighted - exact).abs() <= 1e-6 * exact.abs().max(1e-3));
+        }
+
+        #[test]
+        fn lanes_and_rest_are_all_counted(values in numbers(0..70)) {
+            let exact: f32 = values.iter().sum();
+            prop_assert!((sum(&values) - exact).abs() < 1e-3);
+            let squares: f32 = values.iter().map(|v| v * v).sum();
+            prop_assert!((dot(&values, &values) - squares).abs() < 1e-2);
+            let top = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            prop_assert_eq!(max(&values), top);
+        }
+
+        #[test]
+        fn norms_gates_and_turns_are_their_formulas(
+            width in 1usize..40, x in numbers(160), weight in numbers(40), angle in -4f32..4.0,
+        ) {
+            let x = &x[..4 * width];
+            let mut out = vec![0.0; x.len()];
+            rms_norm(x, &weight[..width], 1e-5, &mut out);
+            for (row, out) in x.chunks(width).zip(out.chunks(width)) {
+                let square = row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / width as f64;
+                for ((x, out), weight) in row.iter().zip(out).zip(&weight) {
+                    let exact = f64::from(*x) / (square + 1e-5).sqrt() * f64::from(*weight);
+                    prop_assert!((f64::from(*out) - exact).abs() < 1e-4);
+                }
+            }
+            let mut gate = x.to_vec();
+            swiglu(&mut gate, x);
+            for (gate, x) in gate.iter().zip(x) {
+                let x = f64::from(*x);
+                prop_assert!((f64::from(*gate) - x * x / (1.0 + (-x).exp())).abs() < 1e-4);
+            }
+            let mut heads = x.to_vec();
+            let (cos, sin) = (vec![angle.cos(); width], vec![angle.sin(); width]);
+            rotate(&mut heads, &cos, &sin);
+            for (before, after) in x.chunks(2 * width).zip(heads.chunks(2 * width)) {
+                let (a, b) = (before[0], before[width]);
+                prop_assert!((after[0] - (a * angle.cos() - b * angle.sin())).abs() < 1e-4);
+                prop_assert!((after[width] - (b * angle.cos() + a * angle.sin())).abs() < 1e-4);
+            }
+        }
+
+        #[test]
+        fn attention_is_a_weighted_mean(
+            width in 1usize..40, heads in 1usize..4, positions in 1usize..30, all in numbers(2600),
+        ) {
+            let queries = &all[..heads * width];
+            let keys = &all[200..200 + positions * width];
+            let values = &all[1400..1400 + positions * width];
+            let mut scores = vec![0.0; heads * positions];
+            let mut out = vec![0.0; heads * width];
+            attend(queries, keys, values, width, 0.3, &mut scores, &mut out);
+            for (query, out) in queries.chunks(width).zip(out.chunks(width)) {
+                let score = |key: &[f32]| {
+                    let dot = key.iter().zip(query).map(|(k, q)| f64::from(k * q)).sum::<f64>();
+                    (0.3 * dot).exp()
+                };
+                let weights: Vec<f64> = keys.chunks(width).map(score).collect();
+                let total: f64 = weights.iter().sum();
+                for (i, out) in out.iter().enumerate() {
+                    let column = values.chunks(width).map(|value| f64::from(value[i]));
+                    let mean = column.zip(&weights).map(|(v, w)| v * w).sum::<f64>() / total;
+                    prop_assert!((f64::from(*out) - mean).abs() < 1e-3, "{out} {mean}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_so() {
+        assert!(exp(f32::NAN).is_nan());
+        assert!(exp(f32::NEG_INFINITY) < 1e-37 && exp(f32::INFINITY) > 1e38);
+        let (mut scores, mut out) = ([0.0; 2], [0.0; 1]);
+        attend(
+            &[1.0],
+            &[f32::NAN, 1.0],
+            &[1.0, 1.0],
+            1,
+            1.0,
+            &mut scores,
+            &mut out,
+        );
+        assert!(out[0].is_nan());
+    }
+}

@@ -1,0 +1,143 @@
+//! Quantized weights multiplied as they are, against the same weights as floats.
+
+use std::path::PathBuf;
+
+use burn::tensor::{Int, Tensor, TensorData};
+use pollster::block_on;
+use sprat_model::{
+    Checkpoint, Decoder, Device, DirSource, KvCache, Message, Model, ModelConfig, Options,
+    RandomModel, Storage, TensorMap,
+};
+
+fn shipped() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../web/models/sprat-tiny")
+}
+
+/// The shipped pack's decoder with all weights as floats.
+fn as_floats(device: &Device) -> (ModelConfig, Decoder) {
+    let read = |name: &str| std::fs::read(shipped().join(name)).unwrap();
+    let config = ModelConfig::from_json(&read("config.json")).unwrap();
+    let mut tensors = TensorMap::new();
+    let shard = "model.safetensors";
+    tensors.add_shard(shard, &read(shard), device).unwrap();
+    let decoder = Decoder::from_tensors(&config, &mut tensors).unwrap();
+    (config, decoder)
+}
+
+/// Logits at every position of `tokens`, row by row.
+fn logits(decoder: &Decoder, tokens: &[u32], device: &Device) -> Vec<f32> {
+    let ids: Vec<i32> = tokens.iter().map(|&id| id as i32).collect();
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, tokens.len()]), device);
+    decoder.forward(ids).into_data().try_to_vec().unwrap()
+}
+
+fn argmax(row: &[f32]) -> usize {
+    (0..row.len())
+        .max_by(|a, b| row[*a].total_cmp(&row[*b]))
+        .unwrap()
+}
+
+/// Besides the pack's own examples: what it was made for, and what it was not.
+const QUESTIONS: [&str; 14] = [
+    "Hello! How are you today?",
+    "What is your name?",
+    "Tell me a joke.",
+    "What is the capital of Japan?",
+    "Which countries border Spain?",
+    "What is 48 plus 95?",
+    "What is 12 * 12?",
+    "Ana has 7 apples and buys 5 more. How many apples does she have?",
+    "Dim the bedroom lights to 20 percent.",
+    "Open the garage door, please.",
+    "How many days are there in March?",
+    "Convert 3 kilometers to meters.",
+    "Who wrote the tragedy of Hamlet, and why does he hesitate?",
+    "Explain how a rainbow forms.",
+];
+
+/// Under forced decoding of what the model says, the same token is likeliest nearly always.
+#[test]
+fn the_shipped_model_says_the_same_in_8_bits() {
+    let device = Device::flex();
+    let source = DirSource(shipped());
+    let model = block_on(Model::load(&source, &device, &mut |_| {})).unwrap();
+    let (config, floats) = as_floats(&device);
+    let (mut same, mut all) = (0, 0);
+    let more = QUESTIONS.map(str::to_owned);
+    for question in model.manifest().examples.iter().chain(&more) {
+        let message = Message {
+            role: "user".to_owned(),
+            content: question.clone(),
+        };
+        let mut tokens = model.prompt(&[message]).unwrap();
+        let options = Options {
+            max_tokens: 48,
+            ..Options::default()
+        };
+        let mut session = model.session();
+        let mut generation = session.generate(&model, &tokens.clone(), options).unwrap();
+        while let Some(token) = block_on(generation.next()) {
+            tokens.push(token.unwrap().id);
+        }
+        let expected = logits(&floats, &tokens, &device);
+        let actual = logits(model.decoder(), &tokens, &device);
+        let rows = expected
+            .chunks(config.vocab_size)
+            .zip(actual.chunks(config.vocab_size));
+        for (expected, actual) in rows {
+            same += usize::from(argmax(expected) == argmax(actual));
+            all += 1;
+        }
+    }
+    println!("{same} of {all} positions");
+    assert!(all > 300, "{all} positions");
+    assert!(same as f64 >= 0.99 * all as f64, "{same} of {all}");
+}
+
+/// 8-bit activations move logits a little, and by no more; a slip in a kernel or in the order of rows
+/// moves them by as much as they are.
+#[test]
+fn quantized_products_are_near_those_of_floats() {
+    let device = Device::flex();
+    for storage in [Storage::Q8, Storage::Q4, Storage::Mixed] {
+        let mut source = RandomModel::new("llama-15m").unwrap();
+        let config = source.config().clone();
+        let mut kept = source.load_tensors(storage, &device, &mut |_| {}).unwrap();
+        let kept = Decoder::from_tensors(&config, &mut kept).unwrap();
+        // The same rounded weights, multiplied as floats.
+        let mut tensors = TensorMap::new();
+        for (name, values) in kept.named_weights() {
+            let (shape, values) = (values.shape().to_vec(), values.try_to_vec().unwrap());
+            tensors.insert(&name, &shape, values, &device).unwrap();
+        }
+        let floats = Decoder::from_tensors(&config, &mut tensors).unwrap();
+        let tokens: Vec<u32> = (0..40).map(|i| (i * 7919) % 32000).collect();
+        let expected = logits(&floats, &tokens, &device);
+        let actual = logits(&kept, &tokens, &device);
+        let size = expected.iter().map(|v| v * v).sum::<f32>().sqrt();
+        let off = expected
+            .iter()
+            .zip(&actual)
+            .map(|(a, b)| (a - b).powi(2))
+            .sum::<f32>();
+        assert!(
+            off.sqrt() < 0.05 * size,
+            "{storage:?}: {} of {size}",
+            off.sqrt()
+        );
+
+        // At once and token by token: the cache, and kernels for one and for many tokens.
+        let mut cache = KvCache::new(&config, &device);
+        let last = kept.last_logits(&tokens, &mut cache, &device).unwrap();
+        let mut cache = KvCache::new(&config, &device);
+        let mut single = Vec::new();
+        for token in &tokens {
+            single = kept.last_logits(&[*token], &mut cache, &device).unwrap();
+        }
+        let whole = &actual[actual.len() - config.vocab_size..];
+        for other in [&last, &single] {
+            let off = whole.iter().zip(other).map(|(a, b)| (a - b).abs());
+            assert!(off.fold(0.0, f32::max) < 1e-3 * size, "{storage:?}");
+        }
+    }
+}
