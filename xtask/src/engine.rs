@@ -137,11 +137,14 @@ fn module(profile: Profile, kind: &str, wasm: &tools::WasmCompiler, bindgen: &Pa
 }
 
 /// What the modules are made of, besides the compiler: the crates, what they lock, the profiles.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 11] = [
     ".cargo/config.toml",
     "edge/src",
     "edge/Cargo.toml",
-    "shared/model",
+    "shared/kernels/src",
+    "shared/kernels/Cargo.toml",
+    "shared/model/src",
+    "shared/model/Cargo.toml",
     "shared/route",
     "shared/wire",
     "Cargo.toml",

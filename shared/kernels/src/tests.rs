@@ -199,7 +199,7 @@ fn slips_are_seen() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let case = loop {
         let case = Case::any().new_tree(&mut runner).unwrap().current();
-        if case.rows > TILE && case.rows % TILE != 0 && case.columns > BLOCK {
+        if case.rows > TILE && !case.rows.is_multiple_of(TILE) && case.columns > BLOCK {
             break case;
         }
     };

@@ -113,10 +113,13 @@ impl Attention {
         let rope = self.config.rope.map(|rope| &pass.ropes[rope]);
         let qkv = Linear::forward_all([&self.q_proj, &self.k_proj, &self.v_proj], x);
         #[cfg(feature = "flex")]
-        let (qkv, cache) = match self.on_cpu(qkv, pass, cache) {
-            Ok(context) => return self.o_proj.forward(context),
-            Err(unused) => unused,
-        };
+        let mut cache = cache;
+        #[cfg(feature = "flex")]
+        if let Some(rows) = cache.as_deref_mut()
+            && self.fits_cpu(&qkv[0], rope)
+        {
+            return self.o_proj.forward(self.on_cpu(qkv, pass, rope, rows));
+        }
         let [q, k, v] = qkv;
         let q = self.rotated(q, heads, &self.q_norm, rope);
         let k = self.rotated(k, kv, &self.k_norm, rope);
@@ -143,36 +146,34 @@ impl Attention {
         self.o_proj.forward(self.join_heads(context, time))
     }
 
-    /// All between the projections in one pass, where that is possible; gives back what it got where
-    /// it is not.
+    /// Whether [`Attention::on_cpu`] does what this layer wants.
     #[cfg(feature = "flex")]
-    fn on_cpu<'c>(
+    fn fits_cpu(&self, q: &Tensor<3>, rope: Option<&Rope>) -> bool {
+        let config = &self.config;
+        rope.is_none_or(|rope| rope.is_plain(config.head_dim))
+            && config.qk_norm != QkNorm::Full
+            && q.dims()[0] == 1
+            && crate::cpu::usable(q)
+    }
+
+    /// All between the projections in one pass.
+    #[cfg(feature = "flex")]
+    fn on_cpu(
         &self,
         qkv: [Tensor<3>; 3],
         pass: &Pass,
-        cache: Option<&'c mut Rows>,
-    ) -> Result<Tensor<3>, ([Tensor<3>; 3], Option<&'c mut Rows>)> {
-        let config = &self.config;
-        let rope = config.rope.map(|rope| &pass.ropes[rope]);
-        let plain = rope.is_none_or(|rope| rope.is_plain(config.head_dim));
-        let fits = plain && config.qk_norm != QkNorm::Full && qkv[0].dims()[0] == 1;
-        let Some(cache) = cache else {
-            return Err((qkv, None));
-        };
-        if !fits || !crate::cpu::usable(&qkv[0]) {
-            return Err((qkv, Some(cache)));
-        }
+        rope: Option<&Rope>,
+        cache: &mut Rows,
+    ) -> Tensor<3> {
         let heads = crate::cpu::Heads {
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            width: config.head_dim,
-            scale: config.scale as f32,
-            window: config.window,
+            heads: self.config.heads,
+            kv_heads: self.config.kv_heads,
+            width: self.config.head_dim,
+            scale: self.config.scale as f32,
+            window: self.config.window,
         };
         let norms = [&self.q_norm, &self.k_norm].map(|norm| norm.as_ref().map(RmsNorm::parts));
-        Ok(crate::cpu::attention(
-            qkv, &heads, norms, rope, pass.start, cache,
-        ))
+        crate::cpu::attention(qkv, &heads, norms, rope, pass.start, cache)
     }
 
     /// `[batch, time, heads * d]` to `[batch, heads, time, d]`, normed and turned.

@@ -338,7 +338,7 @@ impl Rope {
     }
 
     /// Whether every element of a head of this width is turned, half a head apart.
-    #[cfg(all(feature = "train", feature = "flex"))]
+    #[cfg(feature = "flex")]
     pub(crate) fn is_plain(&self, head_dim: usize) -> bool {
         !self.interleaved && 2 * self.cos.dims()[3] == head_dim
     }

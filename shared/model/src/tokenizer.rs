@@ -124,8 +124,8 @@ fn check_precompiled(normalizer: &Value) -> Result<(), serde_json::Error> {
         // From text, as `tokenizers` does it.
         serde_json::from_str::<Precompiled>(&normalizer.to_string())?;
     }
-    let inner = normalizer["normalizers"].as_array().into_iter().flatten();
-    inner.map(check_precompiled).collect()
+    let mut inner = normalizer["normalizers"].as_array().into_iter().flatten();
+    inner.try_for_each(check_precompiled)
 }
 
 fn failed(error: tokenizers::Error) -> Error {
