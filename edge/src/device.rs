@@ -47,6 +47,16 @@ impl Engine {
             )),
             #[cfg(feature = "webgpu")]
             "webgpu" => {
+                let adapter = words.to_lowercase();
+                let plays = |program: &&str| adapter.contains(program);
+                let software = [
+                    "swiftshader",
+                    "llvmpipe",
+                    "lavapipe",
+                    "software",
+                    "basic render",
+                ];
+                sprat_model::gpu_is_software(software.iter().any(plays));
                 let (device, setup) = Device::wgpu_options()
                     .init_with_setup_async()
                     .await

@@ -78,6 +78,8 @@ pub use decoder::Decoder;
 pub use error::Error;
 pub use generate::{Finish, Generation, Options, Session, Token};
 pub use loss::cross_entropy;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub use matrix::gpu_is_software;
 pub use minijinja::Value as TemplateValue;
 pub use model::{LoadProgress, LoadStage, Model};
 #[cfg(not(target_arch = "wasm32"))]

@@ -25,7 +25,7 @@ pub struct TensorMap {
 enum Stored {
     Vector(Tensor<1>),
     Matrix(Tensor<2>),
-    Blocks(Blocks),
+    Blocks(Blocks, Device),
 }
 
 impl TensorMap {
@@ -35,8 +35,8 @@ impl TensorMap {
         Self::default()
     }
 
-    /// An empty map that keeps matrices of 8-bit and 4-bit blocks as they are where the device can
-    /// multiply them so: on the CPU.
+    /// An empty map that keeps matrices of 8-bit and 4-bit blocks as they are; the device must be one
+    /// without gradients.
     pub fn keeping_blocks() -> Self {
         Self {
             keep_blocks: true,
@@ -61,8 +61,9 @@ impl TensorMap {
             let (shape, values) = match view.dtype() {
                 Dtype::I8 | Dtype::U8 => {
                     let blocks = blocks(name, &view, &shard)?;
-                    if self.keeps_blocks_on(device) {
-                        self.tensors.insert(name.to_owned(), Stored::Blocks(blocks));
+                    if self.keep_blocks {
+                        self.tensors
+                            .insert(name.to_owned(), Stored::Blocks(blocks, device.clone()));
                         continue;
                     }
                     (blocks.shape.to_vec(), blocks.dequantize())
@@ -78,16 +79,6 @@ impl TensorMap {
             self.insert(name, &shape, values, device)?;
         }
         Ok(())
-    }
-
-    #[cfg(feature = "flex")]
-    fn keeps_blocks_on(&self, device: &Device) -> bool {
-        self.keep_blocks && *device == Device::flex()
-    }
-
-    #[cfg(not(feature = "flex"))]
-    fn keeps_blocks_on(&self, _: &Device) -> bool {
-        false
     }
 
     /// Adds one tensor from its values in row-major order: a vector, a matrix, or the filters of a
@@ -139,8 +130,9 @@ impl TensorMap {
         let Some(blocks) = Blocks::quantize(name, shape, &values, storage)? else {
             return self.insert(name, shape, values, device);
         };
-        if self.keeps_blocks_on(device) {
-            self.tensors.insert(name.to_owned(), Stored::Blocks(blocks));
+        if self.keep_blocks {
+            let stored = Stored::Blocks(blocks, device.clone());
+            self.tensors.insert(name.to_owned(), stored);
             return Ok(());
         }
         self.insert(name, shape, blocks.dequantize(), device)
@@ -239,7 +231,7 @@ impl<'a> Path<'a> {
             Stored::Vector(t) if t.dims() == shape => Ok(Param::from_tensor(t)),
             Stored::Vector(t) => Err(wrong_shape(name, &shape, &t.dims())),
             Stored::Matrix(t) => Err(wrong_shape(name, &shape, &t.dims())),
-            Stored::Blocks(blocks) => Err(wrong_shape(name, &shape, &blocks.shape)),
+            Stored::Blocks(blocks, _) => Err(wrong_shape(name, &shape, &blocks.shape)),
         }
     }
 
@@ -250,8 +242,11 @@ impl<'a> Path<'a> {
             Stored::Matrix(t) if t.dims() == shape => Ok(t),
             Stored::Matrix(t) => Err(wrong_shape(name, &shape, &t.dims())),
             Stored::Vector(t) => Err(wrong_shape(name, &shape, &t.dims())),
-            Stored::Blocks(blocks) if blocks.shape == shape => Ok(dequantized(&blocks)),
-            Stored::Blocks(blocks) => Err(wrong_shape(name, &shape, &blocks.shape)),
+            Stored::Blocks(blocks, device) if blocks.shape == shape => {
+                let data = TensorData::new(blocks.dequantize(), shape);
+                Ok(Tensor::from_data(data, &device))
+            }
+            Stored::Blocks(blocks, _) => Err(wrong_shape(name, &shape, &blocks.shape)),
         }
     }
 
@@ -274,16 +269,14 @@ impl<'a> Path<'a> {
             start += out;
             start - out..start
         };
-        #[cfg(feature = "flex")]
-        if let Some(Stored::Blocks(blocks)) = self.map.tensors.get(&self.full(name))
+        if let Some(Stored::Blocks(blocks, _)) = self.map.tensors.get(&self.full(name))
             && blocks.shape == shape
+            && let Stored::Blocks(blocks, device) = self.take(&self.full(name))?
         {
-            let parts = outs.map(|out| match N {
-                1 => Matrix::quantized(blocks),
-                _ => Matrix::quantized(&blocks.part(next(out))),
-            });
-            self.take(&self.full(name))?;
-            return Ok(parts);
+            return Ok(outs.map(|out| match N {
+                1 => Matrix::quantized(&blocks, &device),
+                _ => Matrix::quantized(&blocks.part(next(out)), &device),
+            }));
         }
         let whole = self.floats(name, shape)?;
         Ok(outs.map(|out| {
@@ -318,18 +311,6 @@ impl<'a> Path<'a> {
             format!("{}.{name}", self.prefix)
         }
     }
-}
-
-/// Blocks are kept on the CPU only.
-#[cfg(feature = "flex")]
-fn dequantized(blocks: &Blocks) -> Tensor<2> {
-    let data = TensorData::new(blocks.dequantize(), blocks.shape);
-    Tensor::from_data(data, &Device::flex())
-}
-
-#[cfg(not(feature = "flex"))]
-fn dequantized(_: &Blocks) -> Tensor<2> {
-    unreachable!("blocks are kept on the CPU only")
 }
 
 fn wrong_shape(name: String, expected: &[usize], actual: &[usize]) -> Error {

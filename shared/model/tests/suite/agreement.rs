@@ -97,47 +97,67 @@ fn the_shipped_model_says_the_same_in_8_bits() {
 /// 8-bit activations move logits a little, and by no more; a slip in a kernel or in the order of rows
 /// moves them by as much as they are.
 #[test]
-fn quantized_products_are_near_those_of_floats() {
-    let device = Device::flex();
+fn quantized_products_are_near_those_of_floats_on_the_cpu() {
     for storage in [Storage::Q8, Storage::Q4, Storage::Mixed] {
-        let mut source = RandomModel::new("llama-15m").unwrap();
-        let config = source.config().clone();
-        let mut kept = source.load_tensors(storage, &device, &mut |_| {}).unwrap();
-        let kept = Decoder::from_tensors(&config, &mut kept).unwrap();
-        // The same rounded weights, multiplied as floats.
-        let mut tensors = TensorMap::new();
-        for (name, values) in kept.named_weights() {
-            let (shape, values) = (values.shape().to_vec(), values.try_to_vec().unwrap());
-            tensors.insert(&name, &shape, values, &device).unwrap();
-        }
-        let floats = Decoder::from_tensors(&config, &mut tensors).unwrap();
-        let tokens: Vec<u32> = (0..40).map(|i| (i * 7919) % 32000).collect();
-        let expected = logits(&floats, &tokens, &device);
-        let actual = logits(&kept, &tokens, &device);
-        let size = expected.iter().map(|v| v * v).sum::<f32>().sqrt();
-        let off = expected
-            .iter()
-            .zip(&actual)
-            .map(|(a, b)| (a - b).powi(2))
-            .sum::<f32>();
-        assert!(
-            off.sqrt() < 0.05 * size,
-            "{storage:?}: {} of {size}",
-            off.sqrt()
-        );
+        quantized_products_are_near_those_of_floats(&Device::flex(), storage, 0.05);
+    }
+}
 
-        // At once and token by token: the cache, and kernels for one and for many tokens.
-        let mut cache = KvCache::new(&config, &device);
-        let last = kept.last_logits(&tokens, &mut cache, &device).unwrap();
-        let mut cache = KvCache::new(&config, &device);
-        let mut single = Vec::new();
-        for token in &tokens {
-            single = kept.last_logits(&[*token], &mut cache, &device).unwrap();
+/// A GPU takes activations as they are. Both of its kernels: for hardware, and for software.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+#[test]
+fn quantized_products_are_those_of_floats_on_a_gpu() {
+    for (_, device) in crate::common::devices().into_iter().skip(1) {
+        for software in [true, false] {
+            sprat_model::gpu_is_software(software);
+            for storage in [Storage::Q8, Storage::Q4] {
+                quantized_products_are_near_those_of_floats(&device, storage, 1e-4);
+            }
         }
-        let whole = &actual[actual.len() - config.vocab_size..];
-        for other in [&last, &single] {
-            let off = whole.iter().zip(other).map(|(a, b)| (a - b).abs());
-            assert!(off.fold(0.0, f32::max) < 1e-3 * size, "{storage:?}");
-        }
+    }
+}
+
+/// `tolerance` relative to the size of the logits.
+fn quantized_products_are_near_those_of_floats(device: &Device, storage: Storage, tolerance: f32) {
+    let mut source = RandomModel::new("llama-15m").unwrap();
+    let config = source.config().clone();
+    let mut kept = source.load_tensors(storage, device, &mut |_| {}).unwrap();
+    let kept = Decoder::from_tensors(&config, &mut kept).unwrap();
+    // The same rounded weights, multiplied as floats.
+    let mut tensors = TensorMap::new();
+    let cpu = Device::flex();
+    for (name, values) in kept.named_weights() {
+        let (shape, values) = (values.shape().to_vec(), values.try_to_vec().unwrap());
+        tensors.insert(&name, &shape, values, &cpu).unwrap();
+    }
+    let floats = Decoder::from_tensors(&config, &mut tensors).unwrap();
+    let tokens: Vec<u32> = (0..21).map(|i| (i * 7919) % 32000).collect();
+    let expected = logits(&floats, &tokens, &cpu);
+    let actual = logits(&kept, &tokens, device);
+    let size = expected.iter().map(|v| v * v).sum::<f32>().sqrt();
+    let off = expected.iter().zip(&actual).map(|(a, b)| (a - b).powi(2));
+    let off = off.sum::<f32>().sqrt();
+    assert!(
+        off < tolerance * size,
+        "{device:?}, {storage:?}: {off} of {size}"
+    );
+
+    // At once and token by token: the cache, and kernels for one and for many tokens.
+    let mut cache = KvCache::new(&config, device);
+    let last = kept.last_logits(&tokens, &mut cache, device).unwrap();
+    let mut cache = KvCache::new(&config, device);
+    let mut single = Vec::new();
+    for token in &tokens {
+        single = kept.last_logits(&[*token], &mut cache, device).unwrap();
+    }
+    let whole = &actual[actual.len() - config.vocab_size..];
+    let size = whole.iter().fold(0f32, |max, v| max.max(v.abs()));
+    for other in [&last, &single] {
+        let off = whole.iter().zip(other).map(|(a, b)| (a - b).abs());
+        let off = off.fold(0.0, f32::max);
+        assert!(
+            off < 0.02 * size,
+            "{device:?}, {storage:?}: {off} of {size}"
+        );
     }
 }
