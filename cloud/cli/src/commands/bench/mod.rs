@@ -3,6 +3,7 @@
 mod kernels;
 mod machine;
 mod model;
+mod page;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -25,6 +26,8 @@ enum What {
     Prefill(model::Args),
     /// Time and memory until a model can answer
     Load(model::Args),
+    /// A pack in a page of headless Chromium
+    Page(page::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -33,6 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Decode(args) => model::decode(args),
         What::Prefill(args) => model::prefill(args),
         What::Load(args) => model::load(args),
+        What::Page(args) => page::run(args),
     }
 }
 

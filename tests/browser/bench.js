@@ -1,0 +1,101 @@
+// How fast a pack answers in a page: `node bench.js PACK [--device cpu] [--prompt 128] [--tokens 64] [--repeat 5] [--json]`.
+// `sprat bench page` runs this. Two answers a round, to a prompt that no cache knows: of one token, and of many. The
+// first is the prompt's time, the difference the other tokens'.
+
+import { readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { Bench } from "./lib/bench.js";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    device: { type: "string", default: "cpu" },
+    prompt: { type: "string", default: "128" },
+    tokens: { type: "string", default: "64" },
+    repeat: { type: "string", default: "5" },
+    json: { type: "boolean", default: false },
+  },
+});
+const [folder] = positionals;
+if (!folder) throw new Error("usage: node bench.js PACK [--device cpu] [--prompt N] [--tokens N] [--repeat N] [--json]");
+const [prompt, tokens, repeat] = [values.prompt, values.tokens, values.repeat].map(Number);
+
+/** Runs in the page. */
+async function measure({ device, prompt, tokens, repeat }) {
+  const { Sprat } = await import("/sprat/sprat.js");
+  const started = performance.now();
+  const sprat = await Sprat.load({ model: "/bench-pack/", cloud: null, device });
+  const load = performance.now() - started;
+  const ask = async (content, maxTokens) => {
+    for await (const event of sprat.chat([{ role: "user", content }], { mode: "device", temperature: 0, maxTokens })) {
+      if (event.type === "end") return event.receipt;
+    }
+  };
+  const rounds = [];
+  for (let round = 0; round <= repeat; round += 1) {
+    const text = (salt) => `${round}${salt} `.padEnd(prompt, "the fish swim in the sea ");
+    const first = await ask(text("a"), 1);
+    const whole = await ask(text("b"), tokens + 1);
+    if (whole.completion_tokens !== tokens + 1) throw new Error("the model ended its answer early");
+    const prefill = (first.prompt_tokens - first.cached_tokens) / first.device_ms;
+    const decode = tokens / (whole.device_ms - first.device_ms);
+    if (round > 0) rounds.push({ prefill: prefill * 1e3, decode: decode * 1e3, prompt: first.prompt_tokens });
+  }
+  return { load, rounds, device: sprat.device.words };
+}
+
+/** The most memory that any of the browser's page processes had. */
+function peakBytes() {
+  let most = 0;
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (!readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("--type=renderer")) continue;
+      const peak = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
+      most = Math.max(most, Number(peak?.[1] ?? 0) * 1024);
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  return most;
+}
+
+function spread(numbers) {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return { median: sorted[Math.floor(sorted.length / 2)], min: sorted[0], max: sorted.at(-1) };
+}
+
+const bench = await Bench.start();
+try {
+  for (const file of readdirSync(folder)) {
+    bench.recorder.offer(`/bench-pack/${file}`, "application/octet-stream", readFileSync(path.join(folder, file)));
+  }
+  bench.recorder.offer("/blank.html", "text/html", "<!doctype html><title>Bench</title>");
+  const page = await (await bench.browser.newContext()).newPage();
+  page.setDefaultTimeout(600_000);
+  await page.goto(`${bench.server.origin}/blank.html`);
+  const { load, rounds, device } = await page.evaluate(measure, { device: values.device, prompt, tokens, repeat });
+  const result = {
+    browser: `Chromium ${bench.browser.version()}`,
+    device,
+    pack: path.basename(folder),
+    prompt_tokens: rounds[0].prompt,
+    tokens,
+    load_ms: load,
+    prefill_tokens_per_second: spread(rounds.map((round) => round.prefill)),
+    decode_tokens_per_second: spread(rounds.map((round) => round.decode)),
+    peak_bytes: peakBytes(),
+  };
+  if (values.json) {
+    console.log(JSON.stringify(result, null, 2));
+  } else {
+    const show = ({ median, min, max }) => `${median.toFixed(1)} [${min.toFixed(1)} to ${max.toFixed(1)}]`;
+    console.log(`${result.browser}, ${device}, ${result.pack}`);
+    console.log(`load     ${load.toFixed(0)} ms, from an empty store`);
+    console.log(`prefill  ${show(result.prefill_tokens_per_second)} tokens/s (${result.prompt_tokens} tokens)`);
+    console.log(`decode   ${show(result.decode_tokens_per_second)} tokens/s (${tokens} tokens)`);
+    console.log(`memory   ${(result.peak_bytes / 1e6).toFixed(0)} MB peak of the page's process`);
+  }
+} finally {
+  await bench.stop();
+}
