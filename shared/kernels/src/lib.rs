@@ -32,6 +32,8 @@ mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use std::marker::PhantomData;
+
 pub use activations::Activations;
 pub use layout::{Bits, Quantized, row, tile_q4, tile_q8};
 use multiversion::multiversion;
@@ -46,16 +48,27 @@ pub const TILE: usize = 16;
 const TOKENS: usize = if cfg!(target_arch = "x86_64") { 8 } else { 4 };
 /// Weights below which threads cost more than they bring.
 #[cfg(feature = "threads")]
-const WORTH_THREADS: usize = 1 << 20;
+const WORTH_THREADS: usize = 3 << 18;
 
 /// `out [tokens, rows] = x [tokens, columns] · wᵀ`, activations in 8 bits.
 ///
 /// # Panics
 /// When the lengths of `x`, `out` and `w` do not fit each other.
 pub fn matmul(w: &Quantized<'_>, x: &Activations, out: &mut [f32]) {
-    assert_eq!(x.columns(), w.columns, "activations as wide as the matrix");
-    assert_eq!(out.len(), x.tokens() * w.rows, "one sum per token and row");
-    each_tile(w, x.tokens(), out, |tile, first, sums| {
+    matmul_all([(*w, out)], x);
+}
+
+/// Products of several matrices with the same activations: [`matmul`] of each, but their rows are shared
+/// out among threads together.
+///
+/// # Panics
+/// When the lengths of `x`, an `out` and its matrix do not fit each other.
+pub fn matmul_all<const N: usize>(products: [(Quantized<'_>, &mut [f32]); N], x: &Activations) {
+    let products = products.map(|(w, out)| {
+        assert_eq!(x.columns(), w.columns, "activations as wide as the matrix");
+        Product::new(w, x.tokens(), out)
+    });
+    each_tile(&products, x.tokens(), |w, tile, first, sums| {
         let count = sums.len();
         integer_tile(w, tile, x, first, count, sums);
     });
@@ -72,8 +85,8 @@ pub fn matmul_f32(w: &Quantized<'_>, x: &[f32], out: &mut [f32]) {
         tokens * w.columns,
         "activations as wide as the matrix"
     );
-    assert_eq!(out.len(), tokens * w.rows, "one sum per token and row");
-    each_tile(w, tokens, out, |tile, first, sums| {
+    let product = Product::new(*w, tokens, out);
+    each_tile(&[product], tokens, |w, tile, first, sums| {
         for (token, sums) in sums.iter_mut().enumerate() {
             let x = &x[(first + token) * w.columns..][..w.columns];
             float_tile(w, tile, x, sums);
@@ -84,59 +97,82 @@ pub fn matmul_f32(w: &Quantized<'_>, x: &[f32], out: &mut [f32]) {
 /// The sums of one tile's rows.
 type Sums = [f32; TILE];
 
-/// Runs `kernel(tile, first token, sums)` over all tiles and all tokens, [`TOKENS`] at a time, and
-/// writes the sums to their places in `out [tokens, rows]`.
+/// Runs `kernel(matrix, tile, first token, sums)` over all tiles and all tokens, [`TOKENS`] at a time, and
+/// writes the sums to their places.
 fn each_tile(
-    w: &Quantized<'_>,
+    products: &[Product<'_>],
     tokens: usize,
-    out: &mut [f32],
-    kernel: impl Fn(usize, usize, &mut [Sums]) + Sync,
+    kernel: impl Fn(&Quantized<'_>, usize, usize, &mut [Sums]) + Sync,
 ) {
-    let out = Out {
-        start: out.as_mut_ptr(),
-        rows: w.rows,
-    };
-    let run = |tile: usize| {
+    let run = |product: &Product<'_>, tile: usize| {
         let first_row = tile * TILE;
-        let rows = TILE.min(w.rows - first_row);
+        let rows = TILE.min(product.w.rows - first_row);
         let mut sums = [[0.0; TILE]; TOKENS];
         for first in (0..tokens).step_by(TOKENS) {
             let sums = &mut sums[..TOKENS.min(tokens - first)];
-            kernel(tile, first, sums);
+            kernel(&product.w, tile, first, sums);
             for (token, sums) in sums.iter().enumerate() {
-                out.write(first + token, first_row, &sums[..rows]);
+                product.write(first + token, first_row, &sums[..rows]);
             }
         }
     };
-    let tiles = w.rows.div_ceil(TILE);
     #[cfg(feature = "threads")]
-    if w.rows * w.columns * tokens >= WORTH_THREADS && rayon::current_num_threads() > 1 {
+    {
         use rayon::prelude::*;
-        // Few large pieces: a piece costs a wake-up.
-        let piece = tiles.div_ceil(4 * rayon::current_num_threads()).max(1);
-        return (0..tiles).into_par_iter().with_min_len(piece).for_each(run);
+        let size = |product: &Product<'_>| product.w.rows * product.w.columns * tokens;
+        let threads = rayon::current_num_threads();
+        if threads > 1 && products.iter().map(size).sum::<usize>() >= WORTH_THREADS {
+            let tiles: usize = products.iter().map(Product::tiles).sum();
+            // Few large pieces: a piece costs a wake-up.
+            let piece = tiles.div_ceil(4 * threads).max(1);
+            let tiles = (0..tiles).into_par_iter().with_min_len(piece);
+            return tiles.for_each(|mut tile| {
+                for product in products {
+                    match tile.checked_sub(product.tiles()) {
+                        Some(rest) => tile = rest,
+                        None => return run(product, tile),
+                    }
+                }
+            });
+        }
     }
-    (0..tiles).for_each(run);
+    for product in products {
+        (0..product.tiles()).for_each(|tile| run(product, tile));
+    }
 }
 
-/// `out [tokens, rows]`, of which every tile writes its own rows.
-struct Out {
+/// A matrix and `out [tokens, rows]`, of which every tile writes its own rows.
+struct Product<'a> {
+    w: Quantized<'a>,
     start: *mut f32,
-    rows: usize,
+    _out: PhantomData<&'a mut [f32]>,
 }
 
 // SAFETY: `write` is called with places that no two tiles share.
 #[allow(unsafe_code)]
-unsafe impl Sync for Out {}
+unsafe impl Sync for Product<'_> {}
 
-impl Out {
+impl<'a> Product<'a> {
+    fn new(w: Quantized<'a>, tokens: usize, out: &'a mut [f32]) -> Self {
+        assert_eq!(out.len(), tokens * w.rows, "one sum per token and row");
+        Self {
+            w,
+            start: out.as_mut_ptr(),
+            _out: PhantomData,
+        }
+    }
+
+    fn tiles(&self) -> usize {
+        self.w.rows.div_ceil(TILE)
+    }
+
     fn write(&self, token: usize, row: usize, sums: &[f32]) {
-        debug_assert!(row + sums.len() <= self.rows);
-        // SAFETY: `matmul` checked that there is a place for every token and row; the rows of this
-        // tile are its alone, and nothing reads `out` before all tiles are done.
+        debug_assert!(row + sums.len() <= self.w.rows);
+        // SAFETY: `new` checked that there is a place for every token and row; the rows of a tile are
+        // its alone, and nothing reads `out` before all tiles are done.
         #[allow(unsafe_code)]
         unsafe {
-            let place = self.start.add(token * self.rows + row);
+            let place = self.start.add(token * self.w.rows + row);
             std::ptr::copy_nonoverlapping(sums.as_ptr(), place, sums.len());
         }
     }

@@ -140,6 +140,19 @@ proptest! {
         check(&out, &case.integer_product());
     }
 
+    /// Several products at once are the single ones.
+    #[test]
+    fn products_together_are_products_alone(case in Case::any()) {
+        let (w, x) = (case.quantized(), case.activations());
+        let tokens = x.tokens();
+        let mut alone = vec![0.0; tokens * case.rows];
+        matmul(&w, &x, &mut alone);
+        let [mut a, mut b] = [(); 2].map(|()| vec![f32::NAN; tokens * case.rows]);
+        matmul_all([(w, &mut a), (w, &mut b)], &x);
+        prop_assert_eq!(&a, &alone);
+        prop_assert_eq!(&b, &alone);
+    }
+
     /// What runs on this processor, and the twin.
     #[test]
     fn kernels_and_their_twins_agree(case in Case::any()) {

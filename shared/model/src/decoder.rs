@@ -44,6 +44,8 @@ struct DecoderLayer {
 
 /// The half of a layer that looks at other positions.
 #[derive(Module, Debug)]
+// There is one per layer, and none is ever moved; sizes depend on the backend.
+#[allow(clippy::large_enum_variant)]
 enum Mixer {
     Attention(Attention),
     Latent(LatentAttention),

@@ -43,7 +43,7 @@ impl Linear {
         let bias = bias.transpose()?;
         let mut start = 0;
         Ok(weights.map(|weight| {
-            let out = weight.out();
+            let [out, _] = weight.shape();
             start += out;
             let part = |bias: &Param<Tensor<1>>| bias.val().narrow(0, start - out, out);
             Self {

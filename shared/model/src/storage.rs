@@ -132,18 +132,6 @@ impl Blocks {
         }
     }
 
-    /// Some of the rows.
-    pub(crate) fn part(&self, rows: std::ops::Range<usize>) -> Self {
-        let blocks = self.shape[1] / BLOCK;
-        let bytes = blocks * self.block_bytes();
-        Self {
-            bits: self.bits,
-            shape: [rows.len(), self.shape[1]],
-            quants: self.quants[rows.start * bytes..rows.end * bytes].to_vec(),
-            scales: self.scales[rows.start * blocks..rows.end * blocks].to_vec(),
-        }
-    }
-
     /// Words and scales as kernels want them.
     pub(crate) fn tiled(&self) -> (Vec<u32>, Vec<u16>) {
         let [rows, columns] = self.shape;

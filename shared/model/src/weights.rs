@@ -25,7 +25,7 @@ pub struct TensorMap {
 enum Stored {
     Vector(Tensor<1>),
     Matrix(Tensor<2>),
-    Blocks(Blocks, Device),
+    Quantized(Matrix),
 }
 
 impl TensorMap {
@@ -62,8 +62,7 @@ impl TensorMap {
                 Dtype::I8 | Dtype::U8 => {
                     let blocks = blocks(name, &view, &shard)?;
                     if self.keep_blocks {
-                        self.tensors
-                            .insert(name.to_owned(), Stored::Blocks(blocks, device.clone()));
+                        self.keep(name, &blocks, device);
                         continue;
                     }
                     (blocks.shape.to_vec(), blocks.dequantize())
@@ -79,6 +78,12 @@ impl TensorMap {
             self.insert(name, &shape, values, device)?;
         }
         Ok(())
+    }
+
+    fn keep(&mut self, name: &str, blocks: &Blocks, device: &Device) {
+        let matrix = Matrix::quantized(blocks, device);
+        self.tensors
+            .insert(name.to_owned(), Stored::Quantized(matrix));
     }
 
     /// Adds one tensor from its values in row-major order: a vector, a matrix, or the filters of a
@@ -131,8 +136,7 @@ impl TensorMap {
             return self.insert(name, shape, values, device);
         };
         if self.keep_blocks {
-            let stored = Stored::Blocks(blocks, device.clone());
-            self.tensors.insert(name.to_owned(), stored);
+            self.keep(name, &blocks, device);
             return Ok(());
         }
         self.insert(name, shape, blocks.dequantize(), device)
@@ -231,7 +235,7 @@ impl<'a> Path<'a> {
             Stored::Vector(t) if t.dims() == shape => Ok(Param::from_tensor(t)),
             Stored::Vector(t) => Err(wrong_shape(name, &shape, &t.dims())),
             Stored::Matrix(t) => Err(wrong_shape(name, &shape, &t.dims())),
-            Stored::Blocks(blocks, _) => Err(wrong_shape(name, &shape, &blocks.shape)),
+            Stored::Quantized(matrix) => Err(wrong_shape(name, &shape, &matrix.shape())),
         }
     }
 
@@ -242,11 +246,8 @@ impl<'a> Path<'a> {
             Stored::Matrix(t) if t.dims() == shape => Ok(t),
             Stored::Matrix(t) => Err(wrong_shape(name, &shape, &t.dims())),
             Stored::Vector(t) => Err(wrong_shape(name, &shape, &t.dims())),
-            Stored::Blocks(blocks, device) if blocks.shape == shape => {
-                let data = TensorData::new(blocks.dequantize(), shape);
-                Ok(Tensor::from_data(data, &device))
-            }
-            Stored::Blocks(blocks, _) => Err(wrong_shape(name, &shape, &blocks.shape)),
+            Stored::Quantized(matrix) if matrix.shape() == shape => Ok(matrix.to_floats()),
+            Stored::Quantized(matrix) => Err(wrong_shape(name, &shape, &matrix.shape())),
         }
     }
 
@@ -269,13 +270,16 @@ impl<'a> Path<'a> {
             start += out;
             start - out..start
         };
-        if let Some(Stored::Blocks(blocks, _)) = self.map.tensors.get(&self.full(name))
-            && blocks.shape == shape
-            && let Stored::Blocks(blocks, device) = self.take(&self.full(name))?
+        let name_here = self.full(name);
+        if let Some(Stored::Quantized(matrix)) = self.map.tensors.get(&name_here)
+            && matrix.shape() == shape
+            // Whole tiles, or one matrix of all rows.
+            && (N == 1 || outs.iter().all(|out| matrix.can_be_cut_at(*out)))
+            && let Stored::Quantized(matrix) = self.take(&name_here)?
         {
             return Ok(outs.map(|out| match N {
-                1 => Matrix::quantized(&blocks, &device),
-                _ => Matrix::quantized(&blocks.part(next(out)), &device),
+                1 => matrix.clone(),
+                _ => matrix.part(next(out)),
             }));
         }
         let whole = self.floats(name, shape)?;

@@ -1,9 +1,10 @@
 //! Quantized matrices on the CPU: `sprat-kernels` on the tensors' own memory.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor};
-use sprat_kernels::{Activations, Bits, matmul, row};
+use sprat_kernels::{Activations, BLOCK, Bits, matmul_all, row};
 
 use crate::cpu::{lower, raise};
 use crate::storage::Blocks;
@@ -40,6 +41,19 @@ impl Quantized {
         self.0.shape
     }
 
+    /// Whole tiles of rows.
+    pub(super) fn part(&self, rows: Range<usize>) -> Self {
+        let all = &*self.0;
+        let blocks = all.shape[1] / BLOCK;
+        let words = blocks * all.bits.words();
+        Self(Arc::new(Tiles {
+            words: all.words[rows.start * words..rows.end * words].to_vec(),
+            scales: all.scales[rows.start * blocks..rows.end * blocks].to_vec(),
+            shape: [rows.len(), all.shape[1]],
+            bits: all.bits,
+        }))
+    }
+
     pub(super) fn project<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let [product] = Self::project_all([self], x);
         product
@@ -52,11 +66,18 @@ impl Quantized {
         let shape = x.dims();
         let x = lower(x);
         let activations = Activations::new(x.storage(), shape[D - 1]);
-        matrices.map(|matrix| {
+        let mut sums = matrices.map(|matrix| vec![0.0; activations.tokens() * matrix.shape()[0]]);
+        {
+            let mut places = sums.each_mut().into_iter();
+            let products = matrices.map(|matrix| {
+                let place = places.next().expect("there is one for each matrix");
+                (matrix.view(), place.as_mut_slice())
+            });
+            matmul_all(products, &activations);
+        }
+        sums.map(|sums| {
             let mut shape = shape;
-            shape[D - 1] = matrix.shape()[0];
-            let mut sums = vec![0.0; activations.tokens() * matrix.shape()[0]];
-            matmul(&matrix.view(), &activations, &mut sums);
+            shape[D - 1] = sums.len() / activations.tokens().max(1);
             raise(sums, shape)
         })
     }

@@ -2,6 +2,7 @@
 //! `sprat-kernels`, whose products are what these are tested against: 16 neighbouring units read 16
 //! neighbouring words, and every unit sums one row of its own.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::{DType, Device, Int, Shape, Tensor, TensorData};
@@ -58,6 +59,20 @@ impl Quantized {
 
     pub(super) fn shape(&self) -> [usize; 2] {
         self.shape
+    }
+
+    /// Whole tiles of rows.
+    pub(super) fn part(&self, rows: Range<usize>) -> Self {
+        let blocks = self.shape[1] / BLOCK;
+        let words = blocks * self.bits.words();
+        let cut = |each: usize| (rows.start * each, rows.len() * each);
+        let ((first, count), (first_scale, scales)) = (cut(words), cut(blocks));
+        Self {
+            words: self.words.clone().narrow(0, first, count),
+            scales: self.scales.clone().narrow(0, first_scale, scales),
+            shape: [rows.len(), self.shape[1]],
+            bits: self.bits,
+        }
     }
 
     pub(super) fn project<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
@@ -147,7 +162,7 @@ fn primitive(x: Tensor<1, Int>) -> CubeTensor {
 }
 
 fn int(x: &Tensor<1, Int>) -> CubeTensor {
-    primitive(x.clone())
+    into_contiguous(primitive(x.clone()))
 }
 
 fn raise(x: CubeTensor) -> Tensor<2> {
@@ -285,7 +300,7 @@ fn gather(
     blocks: u32,
     #[comptime] per_block: usize,
 ) {
-    let unit = ABSOLUTE_POS as usize;
+    let unit = ABSOLUTE_POS;
     if unit < units as usize {
         let blocks = blocks as usize;
         let w = unit % per_block;

@@ -5,8 +5,11 @@ mod cpu;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod gpu;
 
+use std::ops::Range;
+
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
+use sprat_kernels::TILE;
 
 use crate::storage::Blocks;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
@@ -24,13 +27,11 @@ pub(crate) struct Matrix {
 
 /// Blocks where they are multiplied.
 #[derive(Debug, Clone)]
-// There are few, and none is ever moved; which there are depends on the backends compiled in.
-#[allow(clippy::large_enum_variant)]
 enum Quantized {
     #[cfg(feature = "flex")]
     Cpu(cpu::Quantized),
     #[cfg(any(feature = "wgpu", feature = "cuda"))]
-    Gpu(gpu::Quantized),
+    Gpu(Box<gpu::Quantized>),
 }
 
 /// Calls a method of whichever it is.
@@ -43,6 +44,17 @@ macro_rules! each {
             Quantized::Gpu($it) => $call,
         }
     };
+}
+
+impl Quantized {
+    fn part(&self, rows: Range<usize>) -> Self {
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Cpu(it) => Self::Cpu(it.part(rows)),
+            #[cfg(any(feature = "wgpu", feature = "cuda"))]
+            Self::Gpu(it) => Self::Gpu(Box::new(it.part(rows))),
+        }
+    }
 }
 
 impl Matrix {
@@ -65,18 +77,36 @@ impl Matrix {
         #[cfg(any(feature = "wgpu", feature = "cuda"))]
         return Self {
             floats: None,
-            quantized: Some(Quantized::Gpu(gpu::Quantized::new(blocks, device))),
+            quantized: Some(Quantized::Gpu(Box::new(gpu::Quantized::new(
+                blocks, device,
+            )))),
         };
         #[cfg(not(any(feature = "wgpu", feature = "cuda")))]
         unreachable!("there is no other backend")
     }
 
-    /// Rows.
-    pub(crate) fn out(&self) -> usize {
+    /// Rows and columns.
+    pub(crate) fn shape(&self) -> [usize; 2] {
         match (&self.floats, &self.quantized) {
-            (_, Some(quantized)) => each!(quantized, it => it.shape()[0]),
-            (Some(floats), None) => floats.val().dims()[0],
+            (_, Some(quantized)) => each!(quantized, it => it.shape()),
+            (Some(floats), None) => floats.val().dims(),
             (None, None) => unreachable!("a matrix has weights"),
+        }
+    }
+
+    /// Whether rows before and from `row` on can be matrices of their own, quantized as they are.
+    pub(crate) fn can_be_cut_at(&self, row: usize) -> bool {
+        row.is_multiple_of(TILE)
+    }
+
+    /// Some of the rows, whose ends [`Matrix::can_be_cut_at`] allows.
+    pub(crate) fn part(&self, rows: Range<usize>) -> Self {
+        match (&self.floats, &self.quantized) {
+            (_, Some(quantized)) => Self {
+                floats: None,
+                quantized: Some(quantized.part(rows)),
+            },
+            _ => Self::floats(self.to_floats().narrow(0, rows.start, rows.len())),
         }
     }
 
@@ -139,4 +169,48 @@ fn project<const D: usize>(x: Tensor<D>, w: Tensor<2>) -> Tensor<D> {
     x.reshape([rows, input])
         .matmul(w.transpose())
         .reshape(shape)
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::Storage;
+
+    fn devices() -> Vec<Device> {
+        Vec::from([
+            Device::flex(),
+            #[cfg(feature = "wgpu")]
+            Device::wgpu(crate::DeviceKind::Cpu),
+        ])
+    }
+
+    fn values(tensor: Tensor<2>) -> Vec<f32> {
+        tensor.into_data().try_to_vec().unwrap()
+    }
+
+    /// The rows of a part are the whole's, as floats and in products.
+    #[test]
+    fn parts_are_rows_of_the_whole() {
+        let weights: Vec<f32> = (0..48 * 64)
+            .map(|i| ((i * 37) % 101) as f32 - 50.0)
+            .collect();
+        for storage in [Storage::Q8, Storage::Q4] {
+            let blocks = Blocks::quantize("w", &[48, 64], &weights, storage);
+            let blocks = blocks.unwrap().unwrap();
+            for device in devices() {
+                let whole = Matrix::quantized(&blocks, &device);
+                let floats = values(whole.to_floats());
+                assert_eq!(floats, blocks.dequantize());
+                assert!(whole.can_be_cut_at(16) && !whole.can_be_cut_at(8));
+                let part = whole.part(16..48);
+                assert_eq!(part.shape(), [32, 64]);
+                assert_eq!(values(part.to_floats()), floats[16 * 64..]);
+                let x = Tensor::<2>::ones([3, 64], &device);
+                let product = values(whole.project(x.clone()));
+                for (all, some) in product.chunks(48).zip(values(part.project(x)).chunks(32)) {
+                    assert_eq!(&all[16..], some, "{device:?}");
+                }
+            }
+        }
+    }
 }

@@ -81,6 +81,43 @@ fn lying_headers_are_refused() {
     }
 }
 
+/// A name that stands twice in a header, whose second place overlaps or leaves a hole.
+#[test]
+fn tensors_that_are_there_twice_are_refused() {
+    let folder = copy("lfm2");
+    let entry = |from: usize, to: usize| {
+        format!(
+            r#""model.embed_tokens.weight": {{"dtype": "F32", "shape": [2], "data_offsets": [{from}, {to}]}}"#
+        )
+    };
+    for places in [[(0, 8), (0, 8)], [(0, 8), (8, 16)], [(8, 16), (0, 8)]] {
+        let entries = places.map(|(from, to)| entry(from, to)).join(", ");
+        let header = format!("{{{entries}}}").into_bytes();
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header);
+        bytes.extend([0; 16]);
+        std::fs::write(folder.path().join(WEIGHTS), bytes).unwrap();
+        let error = read(folder.path()).unwrap_err();
+        assert!(matches!(error, Error::Safetensors { .. }), "{error}");
+    }
+}
+
+/// JSON in JSON in JSON, and numbers of a million digits.
+#[test]
+fn deep_and_long_json_is_refused() {
+    let folder = copy("lfm2");
+    let deep = "[".repeat(1_000_000);
+    let wide = format!("{{\"hidden_size\": {}}}", "9".repeat(1_000_000));
+    for json in [deep.as_str(), wide.as_str(), "{\"model_type\": "] {
+        std::fs::write(folder.path().join("config.json"), json).unwrap();
+        let error = ModelFolder::open(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("config.json") && error.len() < 1000,
+            "{error:.200}"
+        );
+    }
+}
+
 #[test]
 fn an_index_stays_in_its_folder() {
     let folder = copy("llama-f16-shards");

@@ -113,6 +113,36 @@ fn rank_files_equal_tiktoken() {
     }
 }
 
+/// A tokenizer without its merges, with merges of tokens that it lacks, deep, or cut off.
+#[test]
+fn broken_tokenizers_are_refused() {
+    let whole = std::fs::read(goldens("tokenizer").join("tokenizer.json")).unwrap();
+    let change = |change: fn(&mut serde_json::Value)| {
+        let mut json: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+        change(&mut json);
+        json.to_string().into_bytes()
+    };
+    let broken = [
+        change(|json| drop(json["model"].as_object_mut().unwrap().remove("merges"))),
+        change(|json| json["model"]["merges"] = serde_json::json!([["zz", "q"]])),
+        change(|json| json["model"]["merges"] = "none".into()),
+        change(|json| {
+            json["normalizer"] =
+                serde_json::json!({"type": "Precompiled", "precompiled_charsmap": "AAAA"})
+        }),
+        "[".repeat(100_000).into_bytes(),
+        whole[..whole.len() / 2].to_vec(),
+        Vec::new(),
+    ];
+    for (index, json) in broken.iter().enumerate() {
+        let error = Tokenizer::from_json(json).err();
+        assert!(
+            matches!(error, Some(Error::Tokenizer(_))),
+            "{index}: {error:?}"
+        );
+    }
+}
+
 /// Streams `ids` and checks that what came out is the decoded whole.
 fn stream(tokenizer: &Tokenizer, ids: &[u32]) -> String {
     let mut detokenizer = Detokenizer::default();

@@ -37,8 +37,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         );
     }
     let mut node = Command::new("node");
-    node.arg(SCRIPT).arg(&args.pack).args(["--device", &args.device]);
-    for (name, value) in [("--prompt", args.prompt), ("--tokens", args.tokens), ("--repeat", args.repeat)] {
+    node.arg(SCRIPT)
+        .arg(&args.pack)
+        .args(["--device", &args.device]);
+    for (name, value) in [
+        ("--prompt", args.prompt),
+        ("--tokens", args.tokens),
+        ("--repeat", args.repeat),
+    ] {
         node.arg(name).arg(value.to_string());
     }
     if args.json {
