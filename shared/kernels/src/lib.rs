@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `layout` | from rows in a file to tiles, and one row back |
 //! | `quantize` | weights to blocks |
+//! | `arena` | where weights lie: large pieces, huge pages |
 //! | `activations` | f32 to 8-bit integers in blocks |
 //! | [`vector`] | what a decoder does between products: norms, gates, rotations, attention |
 //! | `plain` | the twin of every kernel in portable Rust: what the others are tested against |
@@ -22,6 +23,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod activations;
+mod arena;
 mod layout;
 mod multiversion;
 mod plain;
@@ -35,6 +37,7 @@ mod x86;
 use std::marker::PhantomData;
 
 pub use activations::Activations;
+pub use arena::Stored;
 pub use layout::{Bits, Quantized, row, tile_q4, tile_q8};
 use multiversion::multiversion;
 pub use quantize::{quantize_q4, quantize_q8};
@@ -46,9 +49,9 @@ pub const TILE: usize = 16;
 
 /// Tokens that a kernel takes at once: as many as its sums fit into registers.
 const TOKENS: usize = if cfg!(target_arch = "x86_64") { 8 } else { 4 };
-/// Weights below which threads cost more than they bring.
+/// Products below which threads cost more than they bring: waking them takes tens of microseconds.
 #[cfg(feature = "threads")]
-const WORTH_THREADS: usize = 3 << 18;
+const WORTH_THREADS: usize = 1 << 23;
 
 /// `out [tokens, rows] = x [tokens, columns] · wᵀ`, activations in 8 bits.
 ///

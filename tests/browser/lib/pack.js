@@ -19,6 +19,13 @@ export function goldenModels() {
   return readdirSync(GOLDENS).filter((name) => made(name) && name !== "llama-rope-dynamic");
 }
 
+/** One of each family: what else differs between goldens, the native suite proves on the same WGSL. */
+export function familyModels() {
+  const family = (name) => name.split("-")[0];
+  const names = goldenModels();
+  return names.filter((name, index) => names.findIndex((other) => family(other) === family(name)) === index);
+}
+
 function entry(name, bytes) {
   const sha256 = [];
   for (let at = 0; at < bytes.length; at += CHUNK) {

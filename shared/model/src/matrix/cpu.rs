@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor};
-use sprat_kernels::{Activations, BLOCK, Bits, matmul_all, row};
+use sprat_kernels::{Activations, BLOCK, Bits, Stored, matmul_all, row};
 
 use crate::cpu::{lower, raise};
 use crate::storage::Blocks;
@@ -15,8 +15,8 @@ pub(super) struct Quantized(Arc<Tiles>);
 
 #[derive(Debug)]
 struct Tiles {
-    words: Vec<u32>,
-    scales: Vec<u16>,
+    words: Stored<u32>,
+    scales: Stored<u16>,
     shape: [usize; 2],
     bits: Bits,
 }
@@ -25,8 +25,8 @@ impl Quantized {
     pub(super) fn new(blocks: &Blocks) -> Self {
         let (words, scales) = blocks.tiled();
         Self(Arc::new(Tiles {
-            words,
-            scales,
+            words: Stored::new(&words),
+            scales: Stored::new(&scales),
             shape: blocks.shape,
             bits: blocks.bits,
         }))
@@ -47,8 +47,8 @@ impl Quantized {
         let blocks = all.shape[1] / BLOCK;
         let words = blocks * all.bits.words();
         Self(Arc::new(Tiles {
-            words: all.words[rows.start * words..rows.end * words].to_vec(),
-            scales: all.scales[rows.start * blocks..rows.end * blocks].to_vec(),
+            words: Stored::new(&all.words[rows.start * words..rows.end * words]),
+            scales: Stored::new(&all.scales[rows.start * blocks..rows.end * blocks]),
             shape: [rows.len(), all.shape[1]],
             bits: all.bits,
         }))

@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 use sprat_kernels::{Activations, Bits, Quantized, matmul, matmul_f32};
 
+use super::machine::Machine;
 use super::{Common, Spread};
 
 #[derive(clap::Args)]
@@ -47,7 +48,8 @@ struct Row {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let machine = args.common.start()?;
+    args.common.start()?;
+    let machine = Machine::read();
     let mut results = Vec::new();
     for &[rows, columns] in &args.matrices {
         for bits in [Bits::Eight, Bits::Four] {

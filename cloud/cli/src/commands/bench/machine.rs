@@ -19,7 +19,10 @@ pub(super) struct Machine {
 const BUFFER: usize = 256 << 20;
 
 impl Machine {
-    pub(super) fn read(threads: usize) -> Self {
+    /// Reads and measures the machine. That takes a large buffer: whatever has to know how much memory it
+    /// took itself, asks before.
+    pub(super) fn read() -> Self {
+        let threads = rayon::current_num_threads();
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let name = cpuinfo
             .lines()

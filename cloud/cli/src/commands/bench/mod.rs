@@ -56,13 +56,13 @@ struct Common {
 
 impl Common {
     /// Sets the number of threads; to be called before anything computes.
-    fn start(&self) -> Result<Machine> {
+    fn start(&self) -> Result<()> {
         if let Some(threads) = self.threads {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
             pool.build_global()
                 .context("cannot set the number of threads")?;
         }
-        Ok(Machine::read(rayon::current_num_threads()))
+        Ok(())
     }
 
     fn print<T: Serialize>(&self, machine: &Machine, results: &T, table: String) -> Result<()> {

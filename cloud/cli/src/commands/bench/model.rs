@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use sprat_model::{KvCache, Model, Options, bytes_per_token};
 
+use super::machine::Machine;
 use super::{Common, Spread};
 use crate::device::DeviceName;
 use crate::folder::load_model;
@@ -66,7 +67,7 @@ pub(crate) fn load(args: &Args) -> Result<()> {
 }
 
 fn run(args: &Args, prefill: bool, decode: bool) -> Result<()> {
-    let machine = args.common.start()?;
+    args.common.start()?;
     let start = Instant::now();
     let model = load_model(&args.model, args.quant, args.device)?;
     let load_seconds = start.elapsed().as_secs_f64();
@@ -85,6 +86,8 @@ fn run(args: &Args, prefill: bool, decode: bool) -> Result<()> {
             steps.extend(step.map(|seconds| 1.0 / seconds));
         }
     }
+    let peak_bytes = peak_bytes();
+    let machine = Machine::read();
     let manifest = model.manifest();
     let bytes = bytes_per_token(model.config(), manifest.storage);
     let decoded = if decode {
@@ -108,7 +111,7 @@ fn run(args: &Args, prefill: bool, decode: bool) -> Result<()> {
         bytes_per_token: bytes,
         cache_bytes_per_position: KvCache::new(model.config(), model.device()).bytes_per_token(),
         share_of_bandwidth: decoded.map(|d| d.median * bytes as f64 / machine.bandwidth),
-        peak_bytes: peak_bytes(),
+        peak_bytes,
     };
     let table = table(&results);
     args.common.print(&machine, &results, table)
