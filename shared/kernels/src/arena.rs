@@ -42,26 +42,33 @@ static CURRENT: Mutex<Option<(Arc<Piece>, usize)>> = Mutex::new(None);
 impl<T: Pod> Stored<T> {
     /// Copies values into memory for weights.
     pub fn new(values: &[T]) -> Self {
-        let size = size_of_val(values);
+        Self::filled(values.len(), |place| place.copy_from_slice(values))
+    }
+
+    /// Memory for `count` values, zero before `fill` writes them.
+    pub fn filled(count: usize, fill: impl FnOnce(&mut [T])) -> Self {
+        let size = count * size_of::<T>();
         let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
         let (piece, start) = match current.take() {
             Some((piece, used)) if used + size <= piece.layout.size() => (piece, used),
             _ => (Arc::new(Piece::new(PIECE.max(size))), 0),
         };
-        // SAFETY: the bytes from `start` on are inside of the piece, aligned to a cache line, and nobody
-        // else's: `CURRENT` was taken, and hands each out once.
-        unsafe {
-            let to = piece.bytes.as_ptr().add(start).cast::<T>();
-            std::ptr::copy_nonoverlapping(values.as_ptr(), to, values.len());
-        }
         let used = (start + size).next_multiple_of(LINE);
         if PIECE > 0 {
             *current = Some((piece.clone(), used));
         }
+        drop(current);
+        // SAFETY: the bytes from `start` on are inside of the piece, aligned to a cache line, zero when
+        // they become values, and nobody else's: `CURRENT` hands each out once.
+        fill(unsafe {
+            let to = piece.bytes.as_ptr().add(start);
+            to.write_bytes(0, size);
+            std::slice::from_raw_parts_mut(to.cast::<T>(), count)
+        });
         Self {
             piece,
             start,
-            count: values.len(),
+            count,
             _values: std::marker::PhantomData,
         }
     }
@@ -71,7 +78,7 @@ impl<T: Pod> Deref for Stored<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: `new` wrote these values there, nothing writes them again, and the piece lives as long
+        // SAFETY: `filled` wrote these values there, nothing writes them again, and the piece lives as long
         // as `self`.
         unsafe {
             let from = self.piece.bytes.as_ptr().add(self.start).cast::<T>();
@@ -116,7 +123,7 @@ impl Drop for Piece {
     }
 }
 
-// SAFETY: bytes are written before anybody can read them, and never again; see `Stored::new`.
+// SAFETY: bytes are written before anybody can read them, and never again; see `Stored::filled`.
 unsafe impl Send for Piece {}
 // SAFETY: as above.
 unsafe impl Sync for Piece {}

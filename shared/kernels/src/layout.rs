@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use crate::{BLOCK, TILE};
+use crate::{BLOCK, Stored, TILE};
 
 /// How many bits a weight has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,15 +74,22 @@ impl<'a> Quantized<'a> {
     }
 }
 
+/// Words `[tiles, blocks, bits.words(), TILE]` and scales `[tiles, blocks, TILE]`.
+pub type Tiles = (Stored<u32>, Stored<u16>);
+
 /// Tiles of a matrix whose rows are 8-bit integers with f16 scales `[rows, columns / BLOCK]`.
 ///
 /// # Panics
 /// When the lengths do not fit.
-pub fn tile_q8(quants: &[i8], scales: &[f16], rows: usize, columns: usize) -> (Vec<u32>, Vec<u16>) {
+pub fn tile_q8(quants: &[i8], scales: &[f16], rows: usize, columns: usize) -> Tiles {
     assert_eq!(quants.len(), rows * columns, "a weight for every place");
-    // -128 has no opposite, which kernels need; no quantization here makes it.
-    let bytes: Vec<u8> = quants.iter().map(|q| (*q).max(-127) as u8).collect();
-    tile(&bytes, scales, rows, columns, Bits::Eight)
+    tile(
+        bytemuck::cast_slice(quants),
+        scales,
+        rows,
+        columns,
+        Bits::Eight,
+    )
 }
 
 /// Tiles of a matrix whose rows are 4-bit integers, two in a byte: in each block of 16 bytes, byte `i`
@@ -90,7 +97,7 @@ pub fn tile_q8(quants: &[i8], scales: &[f16], rows: usize, columns: usize) -> (V
 ///
 /// # Panics
 /// When the lengths do not fit.
-pub fn tile_q4(quants: &[u8], scales: &[f16], rows: usize, columns: usize) -> (Vec<u32>, Vec<u16>) {
+pub fn tile_q4(quants: &[u8], scales: &[f16], rows: usize, columns: usize) -> Tiles {
     assert_eq!(
         quants.len(),
         rows * columns / 2,
@@ -99,32 +106,43 @@ pub fn tile_q4(quants: &[u8], scales: &[f16], rows: usize, columns: usize) -> (V
     tile(quants, scales, rows, columns, Bits::Four)
 }
 
-fn tile(
-    bytes: &[u8],
-    scales: &[f16],
-    rows: usize,
-    columns: usize,
-    bits: Bits,
-) -> (Vec<u32>, Vec<u16>) {
+fn tile(bytes: &[u8], scales: &[f16], rows: usize, columns: usize, bits: Bits) -> Tiles {
     assert!(columns.is_multiple_of(BLOCK), "whole blocks in a row");
     let (blocks, words) = (columns / BLOCK, bits.words());
     assert_eq!(scales.len(), rows * blocks, "a scale for every block");
-    let tiles = rows.div_ceil(TILE);
-    let mut tiled = vec![0; tiles * blocks * words * TILE];
-    let mut tiled_scales = vec![0; tiles * blocks * TILE];
-    for row in 0..rows {
-        let (tile, lane) = (row / TILE, row % TILE);
-        for block in 0..blocks {
-            let to = tile * blocks + block;
-            tiled_scales[to * TILE + lane] = scales[row * blocks + block].to_bits();
-            let from = &bytes[(row * blocks + block) * words * 4..][..words * 4];
-            for (word, bytes) in from.chunks_exact(4).enumerate() {
-                let value = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-                tiled[(to * words + word) * TILE + lane] = value;
+    let places = rows.div_ceil(TILE) * blocks * TILE;
+    let tiled = Stored::filled(places * words, |tiled: &mut [u32]| {
+        each_block(rows, blocks, |from, to, lane| {
+            let from = &bytes[from * words * 4..][..words * 4];
+            for (word, four) in from.as_chunks::<4>().0.iter().enumerate() {
+                let four = match bits {
+                    // -128 has no opposite, which kernels need; no quantization here makes it.
+                    Bits::Eight => four.map(|byte| (byte as i8).max(-127) as u8),
+                    Bits::Four => *four,
+                };
+                tiled[(to * words + word) * TILE + lane] = u32::from_le_bytes(four);
             }
+        });
+    });
+    let tiled_scales = Stored::filled(places, |tiled: &mut [u16]| {
+        each_block(rows, blocks, |from, to, lane| {
+            tiled[to * TILE + lane] = scales[from].to_bits();
+        });
+    });
+    (tiled, tiled_scales)
+}
+
+/// Calls with each block's place in the file, the place of its tile's block in memory, and its lane.
+fn each_block(rows: usize, blocks: usize, mut visit: impl FnMut(usize, usize, usize)) {
+    for row in 0..rows {
+        for block in 0..blocks {
+            visit(
+                row * blocks + block,
+                row / TILE * blocks + block,
+                row % TILE,
+            );
         }
     }
-    (tiled, tiled_scales)
 }
 
 /// One row as f32: what looking a token up in an embedding table takes.

@@ -38,7 +38,7 @@ use std::marker::PhantomData;
 
 pub use activations::Activations;
 pub use arena::Stored;
-pub use layout::{Bits, Quantized, row, tile_q4, tile_q8};
+pub use layout::{Bits, Quantized, Tiles, row, tile_q4, tile_q8};
 use multiversion::multiversion;
 pub use quantize::{quantize_q4, quantize_q8};
 

@@ -58,8 +58,8 @@ impl Case {
             quants,
             scales,
             x,
-            words,
-            tiled,
+            words: words.to_vec(),
+            tiled: tiled.to_vec(),
         }
     }
 

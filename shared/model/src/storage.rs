@@ -1,5 +1,7 @@
 //! How weights are stored in a pack: floats, or integers in blocks of 32 with a scale each.
 
+use std::borrow::Cow;
+
 use half::f16;
 use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
@@ -32,16 +34,16 @@ pub enum Storage {
 
 /// A quantized matrix as it lies in a pack, row by row.
 #[derive(Debug, Clone)]
-pub(crate) struct Blocks {
+pub(crate) struct Blocks<'a> {
     pub(crate) bits: Bits,
     /// Rows and columns, in weights.
     pub(crate) shape: [usize; 2],
-    quants: Vec<u8>,
+    quants: Cow<'a, [u8]>,
     /// One per block.
     scales: Vec<f16>,
 }
 
-impl Blocks {
+impl<'a> Blocks<'a> {
     /// Checks that bytes and scales are as many as `rows` of whole blocks have, and that no scale is
     /// NaN or infinite. `dtype` is I8 for 8 bits, U8 for 4.
     ///
@@ -50,9 +52,10 @@ impl Blocks {
     pub(crate) fn new(
         name: &str,
         (dtype, shape): (Dtype, &[usize]),
-        quants: &[u8],
+        quants: impl Into<Cow<'a, [u8]>>,
         scales: &[f32],
     ) -> Result<Self, Error> {
+        let quants = quants.into();
         let (bits, per_byte) = match dtype {
             Dtype::I8 => (Bits::Eight, 1),
             _ => (Bits::Four, 2),
@@ -82,7 +85,7 @@ impl Blocks {
         Ok(Self {
             bits,
             shape: [rows, columns],
-            quants: quants.to_vec(),
+            quants,
             scales: scales.iter().map(|scale| f16::from_f32(*scale)).collect(),
         })
     }
@@ -102,9 +105,10 @@ impl Blocks {
         if parts.len() < 2 || shape.iter().product::<usize>() != values.len() {
             return Ok(None);
         }
-        let bytes = encode(name, shape, values, storage);
+        let mut bytes = encode(name, shape, values, storage);
         let scales = crate::weights::floats(name, Dtype::F16, &bytes[1])?;
-        Self::new(name, (parts[0].dtype, &parts[0].shape), &bytes[0], &scales).map(Some)
+        let quants = bytes.swap_remove(0);
+        Self::new(name, (parts[0].dtype, &parts[0].shape), quants, &scales).map(Some)
     }
 
     /// The weights, row by row.
@@ -133,7 +137,7 @@ impl Blocks {
     }
 
     /// Words and scales as kernels want them.
-    pub(crate) fn tiled(&self) -> (Vec<u32>, Vec<u16>) {
+    pub(crate) fn tiled(&self) -> sprat_kernels::Tiles {
         let [rows, columns] = self.shape;
         match self.bits {
             Bits::Eight => {

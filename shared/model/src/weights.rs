@@ -80,7 +80,7 @@ impl TensorMap {
         Ok(())
     }
 
-    fn keep(&mut self, name: &str, blocks: &Blocks, device: &Device) {
+    fn keep(&mut self, name: &str, blocks: &Blocks<'_>, device: &Device) {
         let matrix = Matrix::quantized(blocks, device);
         self.tensors
             .insert(name.to_owned(), Stored::Quantized(matrix));
@@ -174,7 +174,11 @@ fn normal(rng: &mut ChaCha8Rng, count: usize, std: f32) -> Vec<f32> {
 }
 
 /// A quantized tensor with its scales.
-fn blocks(name: &str, view: &TensorView<'_>, shard: &SafeTensors<'_>) -> Result<Blocks, Error> {
+fn blocks<'a>(
+    name: &str,
+    view: &TensorView<'a>,
+    shard: &SafeTensors<'a>,
+) -> Result<Blocks<'a>, Error> {
     let scale_name = format!("{name}{SCALE_SUFFIX}");
     let scales = shard
         .tensor(&scale_name)

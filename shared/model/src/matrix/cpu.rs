@@ -22,11 +22,11 @@ struct Tiles {
 }
 
 impl Quantized {
-    pub(super) fn new(blocks: &Blocks) -> Self {
+    pub(super) fn new(blocks: &Blocks<'_>) -> Self {
         let (words, scales) = blocks.tiled();
         Self(Arc::new(Tiles {
-            words: Stored::new(&words),
-            scales: Stored::new(&scales),
+            words,
+            scales,
             shape: blocks.shape,
             bits: blocks.bits,
         }))

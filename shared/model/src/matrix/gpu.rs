@@ -42,7 +42,7 @@ pub fn gpu_is_software(yes: bool) {
 }
 
 impl Quantized {
-    pub(super) fn new(blocks: &Blocks, device: &Device) -> Self {
+    pub(super) fn new(blocks: &Blocks<'_>, device: &Device) -> Self {
         let (words, scales) = blocks.tiled();
         let scales: Vec<f32> = scales
             .iter()
@@ -50,7 +50,10 @@ impl Quantized {
             .collect();
         let (words_len, scales_len) = (words.len(), scales.len());
         Self {
-            words: Tensor::from_data(TensorData::new(words, [words_len]), (device, DType::U32)),
+            words: Tensor::from_data(
+                TensorData::new(words.to_vec(), [words_len]),
+                (device, DType::U32),
+            ),
             scales: Tensor::from_data(TensorData::new(scales, [scales_len]), device),
             shape: blocks.shape,
             bits: blocks.bits,

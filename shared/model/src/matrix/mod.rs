@@ -66,7 +66,7 @@ impl Matrix {
     }
 
     /// A matrix that stays as it is stored, on a device without gradients.
-    pub(crate) fn quantized(blocks: &Blocks, device: &Device) -> Self {
+    pub(crate) fn quantized(blocks: &Blocks<'_>, device: &Device) -> Self {
         #[cfg(feature = "flex")]
         if *device == Device::flex() {
             return Self {
