@@ -348,8 +348,8 @@ fn explain(id: &HubId, error: &ApiError) -> anyhow::Error {
         ),
         Some(status) => anyhow!("{endpoint} answered {status} for {id}; try again later"),
         None => anyhow!(
-            "{id} is no file or folder here, and the hub at {endpoint} cannot be reached or not be \
-             understood ({error}); name a local folder or .gguf file, or set HF_ENDPOINT to a mirror"
+            "{id} is no file or folder here, and the hub at {endpoint} cannot be reached, or says \
+             what it should not ({error}); name a local folder or .gguf file, or set HF_ENDPOINT to a mirror"
         ),
     }
 }

@@ -15,6 +15,7 @@
 //! | `arena` | where weights lie: large pieces, huge pages |
 //! | `activations` | f32 to 8-bit integers in blocks |
 //! | [`vector`] | what a decoder does between products: norms, gates, rotations, attention |
+//! | `pool` | threads for pieces of work of ten microseconds |
 //! | `plain` | the twin of every kernel in portable Rust: what the others are tested against |
 //! | `x86`, `wasm` | AVX2 and AVX-512 VNNI, chosen when run; SIMD128, chosen when compiled |
 //!
@@ -27,6 +28,8 @@ mod arena;
 mod layout;
 mod multiversion;
 mod plain;
+#[cfg(feature = "threads")]
+mod pool;
 mod quantize;
 pub mod vector;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -35,6 +38,8 @@ mod wasm;
 mod x86;
 
 use std::marker::PhantomData;
+#[cfg(feature = "threads")]
+use std::sync::{Mutex, PoisonError};
 
 pub use activations::Activations;
 pub use arena::Stored;
@@ -49,9 +54,12 @@ pub const TILE: usize = 16;
 
 /// Tokens that a kernel takes at once: as many as its sums fit into registers.
 const TOKENS: usize = if cfg!(target_arch = "x86_64") { 8 } else { 4 };
-/// Products below which threads cost more than they bring: waking them takes tens of microseconds.
+/// Products below which threads cost more than they bring.
 #[cfg(feature = "threads")]
-const WORTH_THREADS: usize = 1 << 23;
+const WORTH_THREADS: usize = 1 << 18;
+/// Pieces of a product for each thread.
+#[cfg(feature = "threads")]
+const PIECES: usize = 4;
 
 /// `out [tokens, rows] = x [tokens, columns] · wᵀ`, activations in 8 bits.
 ///
@@ -121,19 +129,23 @@ fn each_tile(
     };
     #[cfg(feature = "threads")]
     {
-        use rayon::prelude::*;
         let size = |product: &Product<'_>| product.w.rows * product.w.columns * tokens;
         let threads = rayon::current_num_threads();
         if threads > 1 && products.iter().map(size).sum::<usize>() >= WORTH_THREADS {
             let tiles: usize = products.iter().map(Product::tiles).sum();
-            // Few large pieces: a piece costs a wake-up.
-            let piece = tiles.div_ceil(4 * threads).max(1);
-            let tiles = (0..tiles).into_par_iter().with_min_len(piece);
-            return tiles.for_each(|mut tile| {
-                for product in products {
-                    match tile.checked_sub(product.tiles()) {
-                        Some(rest) => tile = rest,
-                        None => return run(product, tile),
+            // A few for each thread: who is slower, or comes later, does fewer.
+            let piece = tiles.div_ceil(PIECES * threads).max(1);
+            return pool::pool().run(tiles.div_ceil(piece), &|index| {
+                for tile in index * piece..tiles.min((index + 1) * piece) {
+                    let mut tile = tile;
+                    for product in products {
+                        match tile.checked_sub(product.tiles()) {
+                            Some(rest) => tile = rest,
+                            None => {
+                                run(product, tile);
+                                break;
+                            }
+                        }
                     }
                 }
             });
@@ -141,6 +153,32 @@ fn each_tile(
     }
     for product in products {
         (0..product.tiles()).for_each(|tile| run(product, tile));
+    }
+}
+
+/// Calls `call(number, chunk)` for all chunks of `out`, which are `size` long (the last may be shorter), on
+/// all threads that there are when `shared` says that it is worth it.
+///
+/// # Panics
+/// When `size` is 0, or a call does.
+pub fn for_each_chunk(
+    out: &mut [f32],
+    size: usize,
+    shared: bool,
+    call: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    #[cfg(feature = "threads")]
+    if shared && rayon::current_num_threads() > 1 {
+        let chunks: Vec<Mutex<&mut [f32]>> = out.chunks_mut(size).map(Mutex::new).collect();
+        return pool::pool().run(chunks.len(), &|index| {
+            // Nobody else takes this one; the lock only tells the compiler so.
+            let mut chunk = chunks[index].lock().unwrap_or_else(PoisonError::into_inner);
+            call(index, &mut chunk);
+        });
+    }
+    let _ = shared;
+    for (index, chunk) in out.chunks_mut(size).enumerate() {
+        call(index, chunk);
     }
 }
 

@@ -192,6 +192,51 @@ proptest! {
     }
 }
 
+/// A matrix that is large enough for threads: the same sums as tile by tile.
+#[test]
+fn threads_change_nothing() {
+    let (rows, columns, tokens) = (1003, 512, 3);
+    let quants: Vec<i8> = (0..rows * columns)
+        .map(|i| (i * 7919 % 251) as i8)
+        .collect();
+    let scales = vec![f16::from_f32(0.01); rows * columns / BLOCK];
+    let x: Vec<f32> = (0..tokens * columns)
+        .map(|i| (i % 97) as f32 - 48.0)
+        .collect();
+    let case = Case::new(rows, Bits::Eight, quants, scales, x);
+    let (w, x) = (case.quantized(), case.activations());
+    let mut out = vec![f32::NAN; tokens * rows];
+    for _ in 0..200 {
+        out.fill(f32::NAN);
+        matmul(&w, &x, &mut out);
+        for tile in 0..rows.div_ceil(TILE) {
+            let mut sums = [[0.0; TILE]; TOKENS];
+            integer_tile(&w, tile, &x, 0, tokens, &mut sums);
+            for (token, sums) in sums[..tokens].iter().enumerate() {
+                let row = tile * TILE;
+                let count = TILE.min(rows - row);
+                assert_eq!(out[token * rows + row..][..count], sums[..count]);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_chunk_is_visited_once() {
+    for shared in [true, false] {
+        for length in [0, 1, 7, 64, 1000] {
+            let mut out = vec![0.0; length];
+            for_each_chunk(&mut out, 7, shared, |index, chunk| {
+                chunk
+                    .iter_mut()
+                    .for_each(|value| *value += index as f32 + 1.0);
+            });
+            let expected = (0..length).map(|i| (i / 7) as f32 + 1.0);
+            assert_eq!(out, expected.collect::<Vec<_>>());
+        }
+    }
+}
+
 /// A number that is none must not become a plausible one.
 #[test]
 fn nan_and_infinity_reach_the_product() {

@@ -7,7 +7,7 @@
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use sprat_kernels::vector;
+use sprat_kernels::{for_each_chunk, vector};
 
 use crate::cache::Rows;
 use crate::rope::Rope;
@@ -117,7 +117,6 @@ fn turn(x: &mut [f32], time: usize, cos: &[f32], sin: &[f32]) {
 }
 
 /// Queries times positions above which heads are shared out among threads.
-#[cfg(feature = "native")]
 const WORTH_THREADS: usize = 1 << 15;
 
 fn attend(
@@ -134,29 +133,17 @@ fn attend(
     let capacity = keys.len() / (n.kv_heads * n.width);
     let mut out = vec![0.0; time * row];
     // One piece is a position's queries of one key head.
-    let piece = |index: usize, out: &mut [f32], scores: &mut Vec<f32>| {
+    let shared = time * (start + time) * n.heads >= WORTH_THREADS;
+    for_each_chunk(&mut out, group, shared, |index, out| {
         let (t, head) = (index / n.kv_heads, index % n.kv_heads);
         let end = start + t + 1;
         let first = n.window.map_or(0, |window| end.saturating_sub(window));
-        let seen = |all| -> &[f32] {
-            let all: &[f32] = all;
-            &all[(head * capacity + first) * n.width..(head * capacity + end) * n.width]
-        };
-        scores.resize((end - first) * n.heads / n.kv_heads, 0.0);
+        let seen = (head * capacity + first) * n.width..(head * capacity + end) * n.width;
+        let mut scores = vec![0.0; (end - first) * n.heads / n.kv_heads];
         let q = &q[t * row + head * group..][..group];
-        vector::attend(q, seen(keys), seen(values), n.width, n.scale, scores, out);
-    };
-    #[cfg(feature = "native")]
-    if time * (start + time) * n.heads >= WORTH_THREADS && rayon::current_num_threads() > 1 {
-        use rayon::prelude::*;
-        let pieces = out.par_chunks_exact_mut(group).enumerate();
-        pieces.for_each_init(Vec::new, |scores, (index, out)| piece(index, out, scores));
-        return out;
-    }
-    let mut scores = Vec::new();
-    for (index, out) in out.chunks_exact_mut(group).enumerate() {
-        piece(index, out, &mut scores);
-    }
+        let (keys, values) = (&keys[seen.clone()], &values[seen]);
+        vector::attend(q, keys, values, n.width, n.scale, &mut scores, out);
+    });
     out
 }
 
