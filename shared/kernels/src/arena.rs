@@ -12,11 +12,11 @@ use bytemuck::Pod;
 
 /// Bytes of a huge page, to which pieces are aligned.
 const HUGE: usize = 2 << 20;
-/// Bytes of a piece, unless something larger must fit. What of it is never used never becomes memory.
-const PIECE: usize = if cfg!(target_arch = "wasm32") {
-    0
-} else {
-    16 * HUGE
+/// Bytes of a piece, unless something larger must fit. What of it is never used never becomes memory;
+/// in wasm32 it would, so there everything has a piece of its own.
+const PIECE: Option<usize> = match cfg!(target_arch = "wasm32") {
+    true => None,
+    false => Some(16 * HUGE),
 };
 /// A cache line, at which everything stored begins.
 const LINE: usize = 64;
@@ -51,10 +51,13 @@ impl<T: Pod> Stored<T> {
         let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
         let (piece, start) = match current.take() {
             Some((piece, used)) if used + size <= piece.layout.size() => (piece, used),
-            _ => (Arc::new(Piece::new(PIECE.max(size))), 0),
+            _ => (
+                Arc::new(Piece::new(PIECE.map_or(size, |piece| piece.max(size)))),
+                0,
+            ),
         };
         let used = (start + size).next_multiple_of(LINE);
-        if PIECE > 0 {
+        if PIECE.is_some() {
             *current = Some((piece.clone(), used));
         }
         drop(current);
@@ -96,8 +99,8 @@ impl<T: Pod> std::fmt::Debug for Stored<T> {
 impl Piece {
     fn new(size: usize) -> Self {
         let (align, size) = match PIECE {
-            0 => (LINE, size.max(LINE)),
-            _ => (HUGE, size.next_multiple_of(HUGE)),
+            None => (LINE, size.max(LINE)),
+            Some(_) => (HUGE, size.next_multiple_of(HUGE)),
         };
         let layout =
             Layout::from_size_align(size, align).expect("sizes of models are far below 2^63");

@@ -1,6 +1,6 @@
 //! What a decoder does between its matrix products, on plain slices of f32.
 //!
-//! Written so that the compiler turns the loops into SIMD on any target: sums run in [`LANES`]
+//! Written so that the compiler turns the loops into SIMD on any target: sums run in sixteen
 //! independent accumulators, and [`exp`] has neither a branch nor a call. On x86-64 the functions that
 //! decoders call are compiled for AVX-512 and AVX2 as well, and one is chosen when run.
 

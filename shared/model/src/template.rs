@@ -62,7 +62,8 @@ impl ChatTemplate {
         environment.add_function("strftime_now", strftime_now);
         environment.add_filter("tojson", to_json);
         guard(Error::Template, || {
-            let source = source.to_owned();
+            // As Jinja reads it: every way to end a line is one.
+            let source = source.replace("\r\n", "\n").replace('\r', "\n");
             environment
                 .add_template_owned("chat", source)
                 .map_err(failed)

@@ -372,6 +372,19 @@ fn templates_know_the_day() {
     assert!(error.to_string().contains("strftime_now"), "{error}");
 }
 
+/// Jinja takes all line ends of a template for one; those in messages stay.
+#[test]
+fn line_ends_of_templates_are_one_character() {
+    let source = "a\r\n{{ messages[0].content }}\rb{{ '\r\n' }}c";
+    let template = ChatTemplate::new(source, "", "").unwrap();
+    let message = Message {
+        role: "user".to_owned(),
+        content: "x\r\ny".to_owned(),
+    };
+    let rendered = template.render(&[message], false).unwrap();
+    assert_eq!(rendered, "a\nx\r\ny\nb\nc");
+}
+
 /// transformers defines `tools` and `documents`, as none.
 #[test]
 fn templates_see_no_tools_as_none() {
