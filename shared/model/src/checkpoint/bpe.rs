@@ -37,10 +37,35 @@ pub(super) fn splits(tokens: &[&str], ids: &HashMap<&str, usize>) -> Result<Vec<
     Ok(all)
 }
 
-/// How text is cut before BPE, by llama.cpp's name for it: normalizer, pre-tokenizer, and whether a
-/// whole word that is a token needs no merges. The patterns are those of the models' own
+/// How text is cut into words.
+pub(super) struct Cut {
+    normalizer: Value,
+    pre_tokenizer: Value,
+    /// Whether a whole word that is a token needs no merges.
+    pub(super) ignore_merges: bool,
+}
+
+/// The `tokenizer.json` of a byte-level BPE.
+pub(super) fn byte_level(added: Value, cut: Cut, vocab: Value, merges: Value) -> Value {
+    json!({
+        "version": "1.0", "truncation": null, "padding": null,
+        "added_tokens": added,
+        "normalizer": cut.normalizer,
+        "pre_tokenizer": cut.pre_tokenizer,
+        "post_processor": null,
+        "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false},
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": null,
+            "continuing_subword_prefix": null, "end_of_word_suffix": null,
+            "fuse_unk": false, "byte_fallback": false, "ignore_merges": cut.ignore_merges,
+            "vocab": vocab, "merges": merges,
+        },
+    })
+}
+
+/// How text is cut before BPE, by llama.cpp's name for it. The patterns are those of the models' own
 /// `tokenizer.json`.
-pub(super) fn pre_tokenizer(kind: &str) -> Result<(Value, Value, bool), Error> {
+pub(super) fn pre_tokenizer(kind: &str) -> Result<Cut, Error> {
     const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
     const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
     // Cased letters of any script, then runs of CJK: DeepSeek cuts at each pattern in turn.
@@ -71,22 +96,32 @@ pub(super) fn pre_tokenizer(kind: &str) -> Result<(Value, Value, bool), Error> {
         json!({"type": "Sequence", "pretokenizers": steps})
     };
     let split = |pattern: &str| splits(&[pattern]);
-    match kind {
-        "default" | "gpt-2" => Ok((Value::Null, bytes(true), false)),
-        "llama-bpe" | "llama3" | "llama-v3" | "lfm2" => Ok((Value::Null, split(LLAMA3), true)),
-        "dbrx" | "smaug-bpe" | "olmo" => Ok((Value::Null, split(LLAMA3), false)),
-        "deepseek-llm" => Ok((Value::Null, splits(&DEEPSEEK), false)),
-        "deepseek-coder" => Ok((Value::Null, splits(&DEEPSEEK_CODER), false)),
-        "deepseek-v3" => Ok((Value::Null, splits(&DEEPSEEK3), false)),
-        "qwen2" | "deepseek-r1-qwen" => Ok((json!({"type": "NFC"}), split(QWEN2), false)),
+    let cut = |pre_tokenizer| Cut {
+        normalizer: Value::Null,
+        pre_tokenizer,
+        ignore_merges: false,
+    };
+    Ok(match kind {
+        "default" | "gpt-2" => cut(bytes(true)),
+        "llama-bpe" | "llama3" | "llama-v3" | "lfm2" => Cut {
+            ignore_merges: true,
+            ..cut(split(LLAMA3))
+        },
+        "dbrx" | "smaug-bpe" | "olmo" => cut(split(LLAMA3)),
+        "deepseek-llm" => cut(splits(&DEEPSEEK)),
+        "deepseek-coder" => cut(splits(&DEEPSEEK_CODER)),
+        "deepseek-v3" => cut(splits(&DEEPSEEK3)),
+        "qwen2" | "deepseek-r1-qwen" => Cut {
+            normalizer: json!({"type": "NFC"}),
+            ..cut(split(QWEN2))
+        },
         "smollm" => {
             let digits = json!({"type": "Digits", "individual_digits": true});
-            let both = json!({"type": "Sequence", "pretokenizers": [digits, bytes(true)]});
-            Ok((Value::Null, both, false))
+            cut(json!({"type": "Sequence", "pretokenizers": [digits, bytes(true)]}))
         }
         other => {
             let supported = "default, gpt-2, llama-bpe, lfm2, dbrx, olmo, qwen2, smollm, deepseek-llm, deepseek-coder, deepseek-v3";
-            Err(unsupported("tokenizer.ggml.pre", &other.into(), supported))
+            return Err(unsupported("tokenizer.ggml.pre", &other.into(), supported));
         }
-    }
+    })
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use base64::Engine;
 use serde_json::{Value, json};
 
-use super::bpe::{pre_tokenizer, splits};
+use super::bpe::{Cut, byte_level, pre_tokenizer, splits};
 use crate::Error;
 
 /// The rank file of a folder, if it has one.
@@ -49,21 +49,13 @@ fn of_tokens(tokens: &[Vec<u8>], settings: &Value, model_type: &Value) -> Result
     let qwen = model_type
         .as_str()
         .is_some_and(|name| name.starts_with("qwen"));
-    let (normalizer, pre_tokenizer, _) = pre_tokenizer(if qwen { "qwen2" } else { "llama-bpe" })?;
-    let json = json!({
-        "version": "1.0", "truncation": null, "padding": null,
-        "added_tokens": added(settings)?,
-        "normalizer": normalizer,
-        "pre_tokenizer": pre_tokenizer,
-        "post_processor": null,
-        "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false},
-        "model": {
-            "type": "BPE", "dropout": null, "unk_token": null,
-            "continuing_subword_prefix": null, "end_of_word_suffix": null,
-            "fuse_unk": false, "byte_fallback": false, "ignore_merges": true,
-            "vocab": ids, "merges": merges,
-        },
-    });
+    let cut = pre_tokenizer(if qwen { "qwen2" } else { "llama-bpe" })?;
+    // A word that is a token is that token, whatever the cut's own models do.
+    let cut = Cut {
+        ignore_merges: true,
+        ..cut
+    };
+    let json = byte_level(json!(added(settings)?), cut, json!(ids), json!(merges));
     Ok(json.to_string().into_bytes())
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::super::bpe::{pre_tokenizer, splits};
+use super::super::bpe::{byte_level, pre_tokenizer, splits};
 use crate::Error;
 use crate::config::unsupported;
 use crate::gguf::{GgufError, Metadata};
@@ -81,21 +81,12 @@ impl Vocabulary<'_> {
             .metadata
             .optional("tokenizer.ggml.pre", Metadata::str)?;
         let kind = kind.unwrap_or("default");
-        let (normalizer, pre_tokenizer, ignore_merges) = pre_tokenizer(kind)?;
-        Ok(json!({
-            "version": "1.0", "truncation": null, "padding": null,
-            "added_tokens": self.added(),
-            "normalizer": normalizer,
-            "pre_tokenizer": pre_tokenizer,
-            "post_processor": null,
-            "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false},
-            "model": {
-                "type": "BPE", "dropout": null, "unk_token": null,
-                "continuing_subword_prefix": null, "end_of_word_suffix": null,
-                "fuse_unk": false, "byte_fallback": false, "ignore_merges": ignore_merges,
-                "vocab": self.ids(), "merges": merges,
-            },
-        }))
+        Ok(byte_level(
+            self.added(),
+            pre_tokenizer(kind)?,
+            json!(self.ids()),
+            json!(merges),
+        ))
     }
 
     /// SentencePiece's BPE: pieces with scores, spaces as U+2581, bytes for what is unknown. Two
