@@ -7,7 +7,7 @@ use std::path::Path;
 use base64::Engine;
 use serde_json::{Value, json};
 
-use super::bpe::{Cut, byte_level, pre_tokenizer, splits};
+use super::bpe::{byte_level, pre_tokenizer, splits};
 use crate::Error;
 
 /// The rank file of a folder, if it has one.
@@ -49,12 +49,9 @@ fn of_tokens(tokens: &[Vec<u8>], settings: &Value, model_type: &Value) -> Result
     let qwen = model_type
         .as_str()
         .is_some_and(|name| name.starts_with("qwen"));
-    let cut = pre_tokenizer(if qwen { "qwen2" } else { "llama-bpe" })?;
+    let mut cut = pre_tokenizer(if qwen { "qwen2" } else { "llama-bpe" })?;
     // A word that is a token is that token, whatever the cut's own models do.
-    let cut = Cut {
-        ignore_merges: true,
-        ..cut
-    };
+    cut.ignore_merges = true;
     let json = byte_level(json!(added(settings)?), cut, json!(ids), json!(merges));
     Ok(json.to_string().into_bytes())
 }
