@@ -365,10 +365,17 @@ mod tests {
         let server = thread::spawn(move || {
             for answer in ["503 Service Unavailable", "200 OK"] {
                 let mut stream = listener.accept().unwrap().0;
-                let mut request = [0; 16];
-                stream.read_exact(&mut request).unwrap();
-                assert_eq!(&request, b"GET /readyz HTTP");
-                write!(stream, "HTTP/1.1 {answer}\r\n\r\n").unwrap();
+                // All of it: closing on unread bytes would reset the connection.
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    request.push(byte[0]);
+                }
+                assert!(request.starts_with(b"GET /readyz HTTP"));
+                // At once: whoever asks leaves after the status.
+                let answer = format!("HTTP/1.1 {answer}\r\n\r\n");
+                stream.write_all(answer.as_bytes()).unwrap();
             }
         });
         assert!(!ready(address).unwrap());
