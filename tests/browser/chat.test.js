@@ -189,8 +189,9 @@ for (const device of ["cpu", "webgpu"]) {
 
       // Nobody there: the device still answers what it can, and says what it cannot.
       const refused = await chat.answer(hardQuestion());
-      assert.notEqual(refused.state, "streaming");
-      assert.notEqual(refused.source, "cloud");
+      // A draft before it may have left no room on the device; then the cloud was its only hope, and nobody answered.
+      if (refused.state === "error") assert.match(refused.text, /The cloud refused|cannot be reached/i);
+      else assert.deepEqual([refused.state, refused.source], ["done", "device"]);
       assert.equal((await chat.answer("what is 17 * 23?")).source, "exact");
 
       await bench.server.run();
