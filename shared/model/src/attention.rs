@@ -6,7 +6,7 @@ use burn::tensor::activation::softmax;
 
 use crate::cache::Rows;
 use crate::config::{AttentionConfig, QkNorm};
-use crate::layers::{Linear, RmsNorm, Shapes, Weights, normed};
+use crate::layers::{Input, Linear, RmsNorm, Shapes, Weights, normed};
 use crate::pass::Pass;
 use crate::rope::Rope;
 use crate::weights::Path;
@@ -21,6 +21,10 @@ pub(crate) struct Attention {
     o_proj: Linear,
     q_norm: Option<RmsNorm>,
     k_norm: Option<RmsNorm>,
+    /// Queries, keys and values as one map, on a GPU.
+    #[cfg(feature = "gpu")]
+    #[module(skip)]
+    qkv: Option<Linear>,
     #[module(skip)]
     config: AttentionConfig,
 }
@@ -69,7 +73,8 @@ impl Attention {
     ) -> Result<Self, Error> {
         let (h, (q, kv), names) = (model.hidden_size, config.widths(), model.names());
         let bias = config.qkv_bias;
-        let [q_proj, k_proj, v_proj] = match config.fused {
+        #[allow(unused_mut, reason = "only a GPU's are stacked")]
+        let [mut q_proj, mut k_proj, mut v_proj] = match config.fused {
             true => Linear::load_parts([q, kv, kv], h, bias, path.join("qkv_proj"))?,
             false => [
                 Linear::load(q, h, bias, path.join("q_proj"))?,
@@ -87,6 +92,8 @@ impl Attention {
             ),
         };
         Ok(Self {
+            #[cfg(feature = "gpu")]
+            qkv: Linear::stack([&mut q_proj, &mut k_proj, &mut v_proj]),
             q_proj,
             k_proj,
             v_proj,
@@ -97,9 +104,33 @@ impl Attention {
         })
     }
 
-    /// `x` `[batch, time, hidden]`. With a cache, the positions before the pass come from it, and
-    /// the new keys and values are appended to it.
-    pub(crate) fn forward(&self, x: Tensor<3>, pass: &Pass, cache: Option<&mut Rows>) -> Tensor<3> {
+    /// `[batch, time, hidden]` to the same, added to `residual` if there is one. With a cache, the
+    /// positions before the pass come from it, and the new keys and values are appended to it.
+    pub(crate) fn forward(
+        &self,
+        input: Input<'_, 3>,
+        residual: Option<Tensor<3>>,
+        pass: &Pass<'_>,
+        cache: Option<&mut Rows>,
+    ) -> Tensor<3> {
+        let context = self.context(input, pass, cache);
+        self.o_proj.forward_onto(context.into(), residual)
+    }
+
+    /// What the heads found: `[batch, time, heads * d]`.
+    fn context(
+        &self,
+        input: Input<'_, 3>,
+        pass: &Pass<'_>,
+        mut cache: Option<&mut Rows>,
+    ) -> Tensor<3> {
+        #[cfg(feature = "gpu")]
+        if let Some(rows) = cache.as_deref_mut()
+            && self.fits_gpu(&input, pass)
+        {
+            return self.on_gpu(input, pass, rows);
+        }
+        let x = input.value();
         let [batch, time, _] = x.dims();
         let AttentionConfig {
             heads,
@@ -110,15 +141,13 @@ impl Attention {
             ..
         } = self.config;
         let groups = heads / kv;
-        let rope = self.config.rope.map(|rope| &pass.ropes[rope]);
+        let rope = self.config.rope.map(|rope| pass.rope(rope));
         let qkv = Linear::forward_all([&self.q_proj, &self.k_proj, &self.v_proj], x);
-        #[cfg(feature = "flex")]
-        let mut cache = cache;
         #[cfg(feature = "flex")]
         if let Some(rows) = cache.as_deref_mut()
             && self.fits_cpu(&qkv[0], rope)
         {
-            return self.o_proj.forward(self.on_cpu(qkv, pass, rope, rows));
+            return self.on_cpu(qkv, pass, rope, rows);
         }
         let [q, k, v] = qkv;
         let q = self.rotated(q, heads, &self.q_norm, rope);
@@ -131,7 +160,7 @@ impl Attention {
         if cache.is_none() && window.is_none() && crate::fused::usable(&q) {
             let scores = q.matmul(k.transpose());
             let context = crate::fused::causal_softmax(scores, scale as f32).matmul(v);
-            return self.o_proj.forward(self.join_heads(context, time));
+            return self.join_heads(context, time);
         }
         let first = pass.first_key(window);
         let (k, v) = match cache {
@@ -143,7 +172,47 @@ impl Attention {
             scores = scores + mask;
         }
         let context = softmax(scores, 3).matmul(v);
-        self.o_proj.forward(self.join_heads(context, time))
+        self.join_heads(context, time)
+    }
+
+    /// Whether [`Attention::on_gpu`] does what this layer wants.
+    #[cfg(feature = "gpu")]
+    fn fits_gpu(&self, input: &Input<'_, 3>, pass: &Pass<'_>) -> bool {
+        let config = &self.config;
+        config.rope.is_none_or(|rope| {
+            pass.angles
+                .get(rope)
+                .is_some_and(|angles| angles.width() == config.head_dim)
+        }) && config.qk_norm != QkNorm::Full
+            && config.head_dim.is_multiple_of(4)
+            && input.x.dims()[0] == 1
+            && crate::gpu::usable(&input.x)
+    }
+
+    /// All of [`Attention::context`] in as few dispatches as there can be.
+    #[cfg(feature = "gpu")]
+    fn on_gpu(&self, input: Input<'_, 3>, pass: &Pass<'_>, cache: &mut Rows) -> Tensor<3> {
+        let heads = crate::gpu::Heads {
+            heads: self.config.heads,
+            kv_heads: self.config.kv_heads,
+            width: self.config.head_dim,
+            scale: self.config.scale as f32,
+            window: self.config.window,
+        };
+        let qkv = match &self.qkv {
+            Some(qkv) => qkv.forward_onto(input, None),
+            None => {
+                let maps = [&self.q_proj, &self.k_proj, &self.v_proj];
+                Tensor::cat(Linear::forward_all(maps, input.value()).into(), 2)
+            }
+        };
+        let norms = self.q_norm.as_ref().zip(self.k_norm.as_ref());
+        let norms = norms.map(|(q, k)| {
+            let ((q, eps), (k, _)) = (q.parts(), k.parts());
+            ([q, k], eps)
+        });
+        let angles = self.config.rope.map(|rope| &pass.angles[rope]);
+        crate::gpu::attention(qkv, &heads, norms, angles, pass.start, cache)
     }
 
     /// Whether [`Attention::on_cpu`] does what this layer wants.
@@ -161,7 +230,7 @@ impl Attention {
     fn on_cpu(
         &self,
         qkv: [Tensor<3>; 3],
-        pass: &Pass,
+        pass: &Pass<'_>,
         rope: Option<&Rope>,
         cache: &mut Rows,
     ) -> Tensor<3> {

@@ -7,6 +7,10 @@ use burn::tensor::{Device, Tensor};
 
 use crate::ModelConfig;
 use crate::config::MixerConfig;
+#[cfg(feature = "gpu")]
+use crate::gpu::Angles;
+#[cfg(feature = "gpu")]
+use crate::rope::RopeConfig;
 use crate::rope::{Beyond, BeyondRule};
 
 /// Positions per page. Growing copies the cache once per page, so a page must be many tokens; an
@@ -25,6 +29,9 @@ pub struct KvCache {
     beyond: Vec<Beyond>,
     /// States of the convolutions at earlier lengths; see [`KvCache::truncate`].
     snapshots: Snapshots,
+    /// Of each rope, for all positions that there is room for: what a GPU turns heads by.
+    #[cfg(feature = "gpu")]
+    angles: Vec<Angles>,
 }
 
 /// The memory of one layer.
@@ -49,12 +56,8 @@ pub(crate) struct Rows {
 impl KvCache {
     /// An empty cache with one page.
     pub fn new(config: &ModelConfig, device: &Device) -> Self {
-        let rows = |heads, keys, values| {
-            LayerCache::Rows(Rows {
-                keys: Tensor::zeros([1, heads, PAGE, keys], device),
-                values: Tensor::zeros([1, heads, PAGE, values], device),
-            })
-        };
+        let rows =
+            |heads, keys, values| LayerCache::Rows(Rows::new(heads, PAGE, [keys, values], device));
         let layers = config.layers.iter().map(|layer| match layer.mixer {
             MixerConfig::Attention(a) => rows(a.kv_heads, a.head_dim, a.head_dim),
             MixerConfig::Latent(l) => rows(1, l.kv_rank, l.rope_dim),
@@ -76,6 +79,8 @@ impl KvCache {
                 .filter_map(|rope| rope.beyond.clone())
                 .collect(),
             snapshots,
+            #[cfg(feature = "gpu")]
+            angles: Vec::new(),
         }
     }
 
@@ -144,13 +149,32 @@ impl KvCache {
         if positions <= self.capacity {
             return;
         }
-        let capacity = positions.next_multiple_of(PAGE);
+        // Twice as much at least, up to what the text is going to need: copies stay few.
+        let capacity = positions.max(self.expected.min(2 * positions));
+        let capacity = capacity.next_multiple_of(PAGE);
         for layer in &mut self.layers {
             if let LayerCache::Rows(rows) = layer {
                 rows.grow(self.len, capacity);
             }
         }
         self.capacity = capacity;
+    }
+
+    /// Angles of each rope for as many positions as there is room for, in a text of `length`.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn angles(
+        &mut self,
+        ropes: &[RopeConfig],
+        length: usize,
+        device: &Device,
+    ) -> Vec<Angles> {
+        let room = self.capacity;
+        let fit = |(angles, rope): (&Angles, _)| angles.fit(rope, room, length);
+        if self.angles.len() != ropes.len() || !self.angles.iter().zip(ropes).all(fit) {
+            let make = |rope| Angles::new(rope, room, length, device);
+            self.angles = ropes.iter().map(make).collect();
+        }
+        self.angles.clone()
     }
 
     pub(crate) fn layers_mut(&mut self) -> impl Iterator<Item = &mut LayerCache> {
@@ -188,7 +212,13 @@ impl LayerCache {
 }
 
 impl Rows {
-    #[cfg(feature = "flex")]
+    /// Room for `capacity` positions of keys and values of these widths.
+    pub(crate) fn new(heads: usize, capacity: usize, widths: [usize; 2], device: &Device) -> Self {
+        let [keys, values] = widths.map(|width| Tensor::zeros([1, heads, capacity, width], device));
+        Self { keys, values }
+    }
+
+    #[cfg(any(feature = "flex", feature = "gpu"))]
     pub(crate) fn tensors_mut(&mut self) -> (&mut Tensor<4>, &mut Tensor<4>) {
         (&mut self.keys, &mut self.values)
     }

@@ -10,13 +10,16 @@ use crate::cache::{KvCache, LayerCache};
 use crate::config::{FeedForwardConfig, LayerConfig, MixerConfig};
 use crate::experts::Experts;
 use crate::latent::LatentAttention;
-use crate::layers::{Linear, RmsNorm, Shapes, Weights, normed};
+use crate::layers::{Input, Linear, RmsNorm, Shapes, Weights, normed};
 use crate::matrix::Matrix;
 use crate::mlp::Mlp;
 use crate::pass::Pass;
 use crate::short_conv::ShortConv;
 use crate::weights::{Path, TensorMap};
 use crate::{Error, ModelConfig};
+
+/// Prompt tokens run at once.
+const PREFILL: usize = 256;
 
 /// A decoder-only transformer: layers as the config lists them.
 #[derive(Module, Debug)]
@@ -186,7 +189,12 @@ impl Decoder {
         let start = cache.len();
         cache.reserve(start + time);
         let length = cache.length_of(start + time);
-        let pass = Pass::new(&self.config, start, time, length, &tokens.device());
+        #[allow(unused_mut, reason = "only a GPU has angles")]
+        let mut pass = Pass::new(&self.config, start, time, length, &tokens.device());
+        #[cfg(feature = "gpu")]
+        if crate::gpu::runs_on(&tokens.device()) {
+            pass.angles = cache.angles(&self.config.ropes, length, &tokens.device());
+        }
         let mut x = self.embed(tokens);
         for (layer, slot) in self.layers.iter().zip(cache.layers_mut()) {
             x = layer.forward(x, &pass, Some(slot));
@@ -196,7 +204,31 @@ impl Decoder {
         let last = x
             .slice([0..batch, time - 1..time, 0..hidden])
             .reshape([batch, hidden]);
-        self.logits(self.norm.forward(last))
+        let last = Input {
+            x: last,
+            norm: Some(&self.norm),
+        };
+        match &self.lm_head {
+            Some(head) => head.forward_onto(last, None),
+            None => self.embed_tokens.project_onto(last, None, None),
+        }
+    }
+
+    /// Runs token ids after what `cache` holds, in pieces that bound the memory of attention scores, and
+    /// returns the logits of the last position: `[1, vocab]`.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] without tokens.
+    pub(crate) fn run(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Tensor<2>, Error> {
+        let device = self.norm.device();
+        let mut last = None;
+        for chunk in tokens.chunks(PREFILL) {
+            let ids: Vec<i32> = chunk.iter().map(|&id| id as i32).collect();
+            let ids = TensorData::new(ids, [1, chunk.len()]);
+            let ids = Tensor::from_data(ids, &device);
+            last = Some(self.forward_cached(ids, cache));
+        }
+        last.ok_or_else(|| Error::Prompt("it has no tokens".to_owned()))
     }
 
     /// Runs token ids after what `cache` holds and reads the last position's logits back: `vocab`
@@ -270,6 +302,26 @@ impl Decoder {
     }
 }
 
+/// `x` and what `update` makes, after its norm. Where there is no norm, `update` gets `x` to add to: many
+/// a product can do that by itself.
+fn add(
+    x: Tensor<3>,
+    norm: &Option<RmsNorm>,
+    update: impl FnOnce(Option<Tensor<3>>) -> Tensor<3>,
+) -> Tensor<3> {
+    match norm {
+        Some(norm) => x + norm.forward(update(None)),
+        None => update(Some(x)),
+    }
+}
+
+fn plus(residual: Option<Tensor<3>>, update: Tensor<3>) -> Tensor<3> {
+    match residual {
+        Some(residual) => residual + update,
+        None => update,
+    }
+}
+
 impl DecoderLayer {
     fn load(model: &ModelConfig, config: &LayerConfig, mut path: Path<'_>) -> Result<Self, Error> {
         let (h, names) = (model.hidden_size, model.names());
@@ -305,27 +357,35 @@ impl DecoderLayer {
         })
     }
 
-    fn forward(&self, x: Tensor<3>, pass: &Pass, cache: Option<&mut LayerCache>) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, pass: &Pass<'_>, cache: Option<&mut LayerCache>) -> Tensor<3> {
         self.feed(self.mix(x, pass, cache))
     }
 
-    fn mix(&self, x: Tensor<3>, pass: &Pass, cache: Option<&mut LayerCache>) -> Tensor<3> {
-        let input = normed(&self.before_mixer, x.clone());
-        let mixed = match &self.mixer {
-            Mixer::Attention(mixer) => mixer.forward(input, pass, cache.map(LayerCache::rows)),
-            Mixer::Latent(mixer) => mixer.forward(input, pass, cache.map(LayerCache::rows)),
-            Mixer::ShortConv(mixer) => mixer.forward(input, cache.map(LayerCache::state)),
+    fn mix(&self, x: Tensor<3>, pass: &Pass<'_>, cache: Option<&mut LayerCache>) -> Tensor<3> {
+        let input = Input::new(x.clone(), &self.before_mixer);
+        let mixed = |residual| match &self.mixer {
+            Mixer::Attention(mixer) => {
+                mixer.forward(input, residual, pass, cache.map(LayerCache::rows))
+            }
+            Mixer::Latent(mixer) => {
+                let rows = cache.map(LayerCache::rows);
+                plus(residual, mixer.forward(input.value(), pass, rows))
+            }
+            Mixer::ShortConv(mixer) => {
+                let state = cache.map(LayerCache::state);
+                plus(residual, mixer.forward(input.value(), state))
+            }
         };
-        x + normed(&self.after_mixer, mixed)
+        add(x, &self.after_mixer, mixed)
     }
 
     fn feed(&self, x: Tensor<3>) -> Tensor<3> {
-        let input = normed(&self.before_feed_forward, x.clone());
-        let fed = match &self.feed_forward {
-            FeedForward::Dense(mlp) => mlp.forward(input),
-            FeedForward::Experts(experts) => experts.forward(input),
+        let input = Input::new(x.clone(), &self.before_feed_forward);
+        let fed = |residual| match &self.feed_forward {
+            FeedForward::Dense(mlp) => mlp.forward(input, residual),
+            FeedForward::Experts(experts) => plus(residual, experts.forward(input.value())),
         };
-        x + normed(&self.after_feed_forward, fed)
+        add(x, &self.after_feed_forward, fed)
     }
 
     fn save(&self, model: &ModelConfig, prefix: &str, out: &mut Weights) {

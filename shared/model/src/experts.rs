@@ -134,7 +134,7 @@ impl Experts {
         };
         let routed = routed.reshape(shape);
         match &self.shared {
-            Some(shared) => routed + shared.forward(x),
+            Some(shared) => shared.forward(x.into(), Some(routed)),
             None => routed,
         }
     }

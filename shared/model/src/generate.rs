@@ -1,14 +1,9 @@
 //! Generation: a stream of tokens with the model's confidence in each.
 
-use burn::tensor::{Int, Tensor, TensorData};
-
 use crate::cache::KvCache;
-use crate::sampler::{Sampler, Sampling, confidence};
+use crate::sampler::{Confidence, Sampler, Sampling, confidence};
 use crate::tokenizer::Detokenizer;
 use crate::{Error, Model};
-
-/// Prompt tokens run at once: bounds the memory of attention scores.
-const PREFILL: usize = 256;
 
 /// What to generate.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +26,15 @@ impl Default for Options {
             stop: vec![],
             top_logprobs: 0,
         }
+    }
+}
+
+impl Options {
+    /// Whether a device can pick the tokens by itself.
+    #[cfg(feature = "gpu")]
+    fn is_ahead_possible(&self, device: &burn::tensor::Device) -> bool {
+        let greedy = self.sampling.temperature == 0.0 && self.sampling.repetition_penalty == 1.0;
+        greedy && self.top_logprobs == 0 && crate::gpu::runs_on(device)
     }
 }
 
@@ -123,6 +127,10 @@ impl Session {
             sampler,
             detokenizer: Detokenizer::default(),
             stop: StopText::new(&options.stop),
+            #[cfg(feature = "gpu")]
+            ahead: options
+                .is_ahead_possible(&model.device)
+                .then(Default::default),
             options,
             finish: None,
             session: self,
@@ -152,6 +160,9 @@ pub struct Generation<'a> {
     stop: StopText,
     options: Options,
     finish: Option<Finish>,
+    /// Where the device picks the tokens by itself.
+    #[cfg(feature = "gpu")]
+    ahead: Option<crate::gpu::Ahead>,
 }
 
 impl Generation<'_> {
@@ -195,9 +206,24 @@ impl Generation<'_> {
     }
 
     async fn step(&mut self) -> Result<Token, Error> {
+        #[cfg(feature = "gpu")]
+        if self.ahead.is_some() {
+            let (id, stats) = self.picked().await?;
+            return self.token(id, stats, vec![]);
+        }
         let logits = self.logits().await?;
         let id = self.sampler.next(&logits, &self.seen);
         let (normalizer, stats) = confidence(&logits, id);
+        let top = self.top(&logits, normalizer);
+        self.token(id, stats, top)
+    }
+
+    fn token(
+        &mut self,
+        id: u32,
+        stats: Confidence,
+        top: Vec<(u32, String, f32)>,
+    ) -> Result<Token, Error> {
         self.seen.push(id);
         let end = self.model.end_ids.contains(&id);
         let text = self.text_of(id, end)?;
@@ -208,8 +234,30 @@ impl Generation<'_> {
             logprob: stats.logprob,
             margin: stats.margin,
             entropy: stats.entropy,
-            top: self.top(&logits, normalizer),
+            top,
         })
+    }
+
+    /// The token that the device has picked.
+    #[cfg(feature = "gpu")]
+    async fn picked(&mut self) -> Result<(u32, Confidence), Error> {
+        let Some(ahead) = &mut self.ahead else {
+            return Err(Error::Device("no token is under way".to_owned()));
+        };
+        let Session { cache, tokens } = &mut *self.session;
+        let pending = &self.seen[tokens.len()..];
+        let room = self.model.context() - self.prompt;
+        let most = self.options.max_tokens.min(room);
+        let decoder = &self.model.decoder;
+        let pick = ahead.next(decoder, cache, pending, most).await?;
+        if !pick.finite {
+            return Err(Error::LogitsNotFinite {
+                position: self.seen.len() - 1,
+            });
+        }
+        // The cache may hold more, of tokens that are not given out yet.
+        tokens.extend(pending);
+        Ok((pick.id, pick.stats))
     }
 
     /// Runs what is pending and reads the last position's logits back.
@@ -218,14 +266,7 @@ impl Generation<'_> {
         // A future dropped in mid-step leaves the cache ahead of `tokens`.
         let known = session.cut_back(session.tokens.len());
         let pending = &self.seen[known..];
-        let mut last = None;
-        for chunk in pending.chunks(PREFILL) {
-            let ids: Vec<i32> = chunk.iter().map(|&id| id as i32).collect();
-            let ids = TensorData::new(ids, [1, chunk.len()]);
-            let ids = Tensor::<2, Int>::from_data(ids, &self.model.device);
-            last = Some(self.model.decoder.forward_cached(ids, &mut session.cache));
-        }
-        let last = last.ok_or_else(|| Error::Prompt("it has no tokens".to_owned()))?;
+        let last = self.model.decoder.run(pending, &mut session.cache)?;
         let data = last
             .into_data_async()
             .await

@@ -102,10 +102,15 @@ impl LatentAttention {
     }
 
     /// `x` `[batch, time, hidden]`; see [`crate::attention::Attention::forward`].
-    pub(crate) fn forward(&self, x: Tensor<3>, pass: &Pass, cache: Option<&mut Rows>) -> Tensor<3> {
+    pub(crate) fn forward(
+        &self,
+        x: Tensor<3>,
+        pass: &Pass<'_>,
+        cache: Option<&mut Rows>,
+    ) -> Tensor<3> {
         let [batch, time, _] = x.dims();
         let c = &self.config;
-        let rope = &pass.ropes[c.rope];
+        let rope = pass.rope(c.rope);
         let q = match &self.q {
             Queries::Direct(q_proj) => q_proj.forward(x.clone()),
             Queries::Latent(q) => {
@@ -146,7 +151,7 @@ impl LatentAttention {
         q_nope: Tensor<4>,
         turned: Tensor<4>,
         latent: Tensor<4>,
-        pass: &Pass,
+        pass: &Pass<'_>,
     ) -> Tensor<4> {
         let c = &self.config;
         let [batch, _, keys, _] = latent.dims();

@@ -1,8 +1,10 @@
 //! The two small layers everything is made of: a linear map and RMSNorm.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 
+#[cfg(feature = "gpu")]
+use crate::config::Activation;
 use crate::matrix::Matrix;
 use crate::weights::Path;
 use crate::{Error, ModelConfig};
@@ -11,6 +13,34 @@ use crate::{Error, ModelConfig};
 pub(crate) type Weights = Vec<(String, TensorData)>;
 /// Names and shapes of tensors.
 pub(crate) type Shapes = Vec<(String, Vec<usize>)>;
+
+/// What a layer is given: a tensor, to be normed first where there is a norm.
+#[derive(Clone)]
+pub(crate) struct Input<'a, const D: usize> {
+    pub(crate) x: Tensor<D>,
+    pub(crate) norm: Option<&'a RmsNorm>,
+}
+
+impl<'a, const D: usize> Input<'a, D> {
+    pub(crate) fn new(x: Tensor<D>, norm: &'a Option<RmsNorm>) -> Self {
+        let norm = norm.as_ref();
+        Self { x, norm }
+    }
+
+    /// The tensor after its norm.
+    pub(crate) fn value(self) -> Tensor<D> {
+        match self.norm {
+            Some(norm) => norm.forward(self.x),
+            None => self.x,
+        }
+    }
+}
+
+impl<const D: usize> From<Tensor<D>> for Input<'_, D> {
+    fn from(x: Tensor<D>) -> Self {
+        Self { x, norm: None }
+    }
+}
 
 /// `x W^T + b`.
 #[derive(Module, Debug)]
@@ -76,6 +106,47 @@ impl Linear {
             Some(bias) => y + bias.val().unsqueeze(),
             None => y,
         }
+    }
+
+    /// The map, added to `residual` if there is one.
+    pub(crate) fn forward_onto<const D: usize>(
+        &self,
+        input: Input<'_, D>,
+        residual: Option<Tensor<D>>,
+    ) -> Tensor<D> {
+        let bias = self.bias.as_ref().map(Param::val);
+        self.weight.project_onto(input, bias, residual)
+    }
+
+    /// The rows are those of a gate and as many of what it gates: `act(gate(x)) * up(x)`.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn forward_gated<const D: usize>(
+        &self,
+        input: Input<'_, D>,
+        activation: Activation,
+    ) -> Tensor<D> {
+        let bias = self.bias.as_ref().map(Param::val);
+        self.weight.project_gated(input, bias, activation)
+    }
+
+    /// One map to the outputs of all `parts`, in one product on a GPU; None where several do as well. The
+    /// parts become views of it.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn stack<const N: usize>(mut parts: [&mut Self; N]) -> Option<Self> {
+        let weights = parts.each_ref().map(|part| &part.weight);
+        let weight = Matrix::stack(weights)?;
+        let biases: Option<Vec<_>> = parts
+            .iter()
+            .map(|part| part.bias.as_ref().map(Param::val))
+            .collect();
+        let mut start = 0;
+        for part in &mut parts {
+            let [rows, _] = part.weight.shape();
+            part.weight = weight.part(start..start + rows);
+            start += rows;
+        }
+        let bias = biases.map(|biases| Param::from_tensor(Tensor::cat(biases, 0)));
+        Some(Self { weight, bias })
     }
 
     /// Several maps of one input, `[.., in]` to `[.., out]` each.
@@ -168,8 +239,13 @@ impl RmsNorm {
         }
     }
 
+    /// Where the norm is computed.
+    pub(crate) fn device(&self) -> Device {
+        self.weight.val().device()
+    }
+
     /// Factor and eps, for a norm that is part of something else.
-    #[cfg(feature = "flex")]
+    #[cfg(any(feature = "flex", feature = "gpu"))]
     pub(crate) fn parts(&self) -> (Tensor<1>, f32) {
         (self.factor(), self.eps as f32)
     }
@@ -179,6 +255,10 @@ impl RmsNorm {
         #[cfg(feature = "flex")]
         if crate::cpu::usable(&x) {
             return crate::cpu::rms_norm(x, weight, self.eps as f32);
+        }
+        #[cfg(feature = "gpu")]
+        if crate::gpu::usable(&x) {
+            return crate::gpu::rms_norm(x, weight, self.eps as f32);
         }
         #[cfg(all(feature = "train", feature = "flex"))]
         if crate::fused::usable(&x) {

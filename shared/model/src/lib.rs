@@ -40,6 +40,8 @@ mod experts;
 mod fused;
 mod generate;
 pub mod gguf;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod guard;
 mod latent;
 mod layers;
@@ -78,8 +80,15 @@ pub use decoder::Decoder;
 pub use error::Error;
 pub use generate::{Finish, Generation, Options, Session, Token};
 pub use loss::cross_entropy;
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-pub use matrix::gpu_is_software;
+
+/// How many of this crate's GPU kernels this thread has launched: none without a GPU's backend.
+#[cfg(not(feature = "gpu"))]
+pub fn gpu_dispatches() -> u64 {
+    0
+}
+
+#[cfg(feature = "gpu")]
+pub use gpu::{gpu_dispatches, gpu_is_software};
 pub use minijinja::Value as TemplateValue;
 pub use model::{LoadProgress, LoadStage, Model};
 #[cfg(not(target_arch = "wasm32"))]

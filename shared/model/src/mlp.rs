@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{sigmoid, silu};
 
 use crate::config::{Activation, MlpConfig};
-use crate::layers::{Linear, Shapes, Weights};
+use crate::layers::{Input, Linear, Shapes, Weights};
 use crate::weights::Path;
 use crate::{Error, ModelConfig};
 
@@ -15,6 +15,10 @@ pub(crate) struct Mlp {
     gate_proj: Linear,
     up_proj: Linear,
     down_proj: Linear,
+    /// Gate and up as one map, on a GPU.
+    #[cfg(feature = "gpu")]
+    #[module(skip)]
+    gate_up: Option<Linear>,
     #[module(skip)]
     config: MlpConfig,
 }
@@ -60,7 +64,8 @@ impl Mlp {
     ) -> Result<Self, Error> {
         let (h, names) = (model.hidden_size, model.names());
         let (width, bias) = (config.width, config.bias);
-        let [gate_proj, up_proj] = match config.fused {
+        #[allow(unused_mut, reason = "only a GPU's are stacked")]
+        let [mut gate_proj, mut up_proj] = match config.fused {
             true => Linear::load_parts([width; 2], h, bias, path.join("gate_up_proj"))?,
             false => [
                 Linear::load(width, h, bias, path.join(names.gate))?,
@@ -68,6 +73,8 @@ impl Mlp {
             ],
         };
         Ok(Self {
+            #[cfg(feature = "gpu")]
+            gate_up: Linear::stack([&mut gate_proj, &mut up_proj]),
             gate_proj,
             up_proj,
             down_proj: Linear::load(h, width, bias, path.join(names.down))?,
@@ -75,19 +82,33 @@ impl Mlp {
         })
     }
 
-    /// `[.., hidden]` to `[.., hidden]`.
-    pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+    /// `[.., hidden]` to `[.., hidden]`, added to `residual` if there is one.
+    pub(crate) fn forward<const D: usize>(
+        &self,
+        input: Input<'_, D>,
+        residual: Option<Tensor<D>>,
+    ) -> Tensor<D> {
+        let gated = self.gated(input);
+        self.down_proj.forward_onto(gated.into(), residual)
+    }
+
+    /// `[.., hidden]` to `[.., width]`.
+    fn gated<const D: usize>(&self, input: Input<'_, D>) -> Tensor<D> {
+        #[cfg(feature = "gpu")]
+        if let Some(both) = &self.gate_up {
+            return both.forward_gated(input, self.config.activation);
+        }
+        let x = input.value();
         let [gate, up] = Linear::forward_all([&self.gate_proj, &self.up_proj], x);
         #[cfg(feature = "flex")]
         if self.config.activation == Activation::Silu && crate::cpu::usable(&gate) {
-            return self.down_proj.forward(crate::cpu::swiglu(gate, up));
+            return crate::cpu::swiglu(gate, up);
         }
         #[cfg(all(feature = "train", feature = "flex"))]
         if self.config.activation == Activation::Silu && crate::fused::usable(&gate) {
-            return self.down_proj.forward(crate::fused::swiglu(gate, up));
+            return crate::fused::swiglu(gate, up);
         }
-        self.down_proj
-            .forward(self.config.activation.apply(gate) * up)
+        self.config.activation.apply(gate) * up
     }
 
     pub(crate) fn save(&self, model: &ModelConfig, prefix: &str, out: &mut Weights) {

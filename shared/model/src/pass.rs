@@ -1,51 +1,65 @@
 //! What all layers share in one pass: positions, rotations, masks.
 
+use std::cell::{OnceCell, RefCell};
+
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::ModelConfig;
-use crate::config::MixerConfig;
+#[cfg(feature = "gpu")]
+use crate::gpu::Angles;
 use crate::rope::Rope;
 
-/// One pass over `time` new positions that follow `start` earlier ones.
-pub(crate) struct Pass {
+/// One pass over `time` new positions that follow `start` earlier ones. What only some layers or devices
+/// need is made when it is asked for.
+pub(crate) struct Pass<'a> {
     pub(crate) start: usize,
     pub(crate) time: usize,
-    pub(crate) ropes: Vec<Rope>,
+    /// Of the whole text, as far as it is known.
+    length: usize,
+    config: &'a ModelConfig,
+    device: Device,
+    ropes: Vec<OnceCell<Rope>>,
     /// One mask per window that the model's layers have.
-    masks: Vec<(Option<usize>, Tensor<4>)>,
+    masks: RefCell<Vec<(Option<usize>, Tensor<4>)>>,
+    /// Of each of the model's ropes, if they are on the device.
+    #[cfg(feature = "gpu")]
+    pub(crate) angles: Vec<Angles>,
 }
 
-impl Pass {
+impl<'a> Pass<'a> {
     /// `length` is that of the whole text, as far as it is known.
     pub(crate) fn new(
-        config: &ModelConfig,
+        config: &'a ModelConfig,
         start: usize,
         time: usize,
         length: usize,
         device: &Device,
     ) -> Self {
-        let rope = |rope| Rope::new(rope, start..start + time, length, device);
-        let mut pass = Self {
+        Self {
             start,
             time,
-            ropes: config.ropes.iter().map(rope).collect(),
-            masks: Vec::new(),
-        };
-        // A single position sees all keys that it is given.
-        if time > 1 {
-            for layer in &config.layers {
-                let window = match layer.mixer {
-                    MixerConfig::Attention(attention) => attention.window,
-                    MixerConfig::Latent(_) => None,
-                    MixerConfig::ShortConv(_) => continue,
-                };
-                if !pass.masks.iter().any(|(known, _)| *known == window) {
-                    let mask = pass.make_mask(window, device);
-                    pass.masks.push((window, mask));
-                }
-            }
+            length,
+            config,
+            device: device.clone(),
+            ropes: config.ropes.iter().map(|_| OnceCell::new()).collect(),
+            masks: RefCell::default(),
+            #[cfg(feature = "gpu")]
+            angles: Vec::new(),
         }
-        pass
+    }
+
+    /// The rotations of the model's rope number `index`.
+    pub(crate) fn rope(&self, index: usize) -> &Rope {
+        let positions = self.start..self.start + self.time;
+        let make = || {
+            Rope::new(
+                &self.config.ropes[index],
+                positions,
+                self.length,
+                &self.device,
+            )
+        };
+        self.ropes[index].get_or_init(make)
     }
 
     /// The first position that a layer with this window looks at.
@@ -54,18 +68,28 @@ impl Pass {
     }
 
     /// What is added to the scores `[batch, heads, groups * time, keys]` of a layer with this
-    /// window, whose keys begin at [`Pass::first_key`].
+    /// window, whose keys begin at [`Pass::first_key`]. None for a single position, which sees all keys
+    /// that it is given.
     pub(crate) fn mask(&self, window: Option<usize>, groups: usize) -> Option<Tensor<4>> {
-        let (_, mask) = self.masks.iter().find(|(known, _)| *known == window)?;
+        if self.time == 1 {
+            return None;
+        }
+        let mut masks = self.masks.borrow_mut();
+        let known = masks.iter().position(|(known, _)| *known == window);
+        let index = known.unwrap_or_else(|| {
+            masks.push((window, self.make_mask(window)));
+            masks.len() - 1
+        });
+        let mask = masks[index].1.clone();
         Some(match groups {
-            1 => mask.clone(),
-            _ => mask.clone().repeat_dim(2, groups),
+            1 => mask,
+            _ => mask.repeat_dim(2, groups),
         })
     }
 
     /// `[1, 1, time, keys]`: 0 where a query may look, a large negative number where the key lies
     /// in its future or before its window. Finite, so that no backend makes NaN of it.
-    fn make_mask(&self, window: Option<usize>, device: &Device) -> Tensor<4> {
+    fn make_mask(&self, window: Option<usize>) -> Tensor<4> {
         let first = self.first_key(window);
         let keys = self.start + self.time - first;
         let mut mask = vec![-1e9f32; self.time * keys];
@@ -74,6 +98,7 @@ impl Pass {
             let begin = window.map_or(0, |window| end.saturating_sub(window));
             row[begin.saturating_sub(first)..end - first].fill(0.0);
         }
-        Tensor::from_data(TensorData::new(mask, [1, 1, self.time, keys]), device)
+        let mask = TensorData::new(mask, [1, 1, self.time, keys]);
+        Tensor::from_data(mask, &self.device)
     }
 }

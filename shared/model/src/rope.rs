@@ -316,25 +316,37 @@ impl Rope {
         length: usize,
         device: &Device,
     ) -> Self {
-        let frequencies = config.frequencies_of(length);
-        let (time, pairs) = (positions.len(), frequencies.len());
-        let (mut cos, mut sin) = (
-            Vec::with_capacity(time * pairs),
-            Vec::with_capacity(time * pairs),
-        );
-        for position in positions {
-            for frequency in frequencies.iter() {
-                let (s, c) = (position as f32 * frequency).sin_cos();
-                cos.push(c * config.attention_factor);
-                sin.push(s * config.attention_factor);
-            }
-        }
+        let time = positions.len();
+        let angles = Self::angles(config, positions, length);
+        let pairs = angles.len() / (2 * time);
+        let half = |second: usize| -> Vec<f32> {
+            let rows = angles.chunks_exact(2 * pairs);
+            rows.flat_map(|row| &row[second * pairs..][..pairs])
+                .copied()
+                .collect()
+        };
         let upload = |v| Tensor::from_data(TensorData::new(v, [1, 1, time, pairs]), device);
         Self {
-            cos: upload(cos),
-            sin: upload(sin),
+            cos: upload(half(0)),
+            sin: upload(half(1)),
             interleaved: config.interleaved,
         }
+    }
+
+    /// Of each position its cosines, then its sines: `[positions, 2 * pairs]`.
+    pub(crate) fn angles(config: &RopeConfig, positions: Range<usize>, length: usize) -> Vec<f32> {
+        let frequencies = config.frequencies_of(length);
+        let pairs = frequencies.len();
+        let mut rows = vec![0.0; positions.len() * 2 * pairs];
+        for (position, row) in positions.zip(rows.chunks_exact_mut(2 * pairs)) {
+            let (cos, sin) = row.split_at_mut(pairs);
+            for ((frequency, cos), sin) in frequencies.iter().zip(cos).zip(sin) {
+                let (s, c) = (position as f32 * frequency).sin_cos();
+                *cos = c * config.attention_factor;
+                *sin = s * config.attention_factor;
+            }
+        }
+        rows
     }
 
     /// Whether every element of a head of this width is turned, half a head apart.

@@ -161,7 +161,7 @@ pub struct MlpConfig {
 }
 
 /// The function of a gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// `x sigmoid(x)`.
     Silu,

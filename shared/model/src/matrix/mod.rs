@@ -2,8 +2,6 @@
 
 #[cfg(feature = "flex")]
 mod cpu;
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-mod gpu;
 
 use std::ops::Range;
 
@@ -11,9 +9,13 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 use sprat_kernels::TILE;
 
+#[cfg(feature = "gpu")]
+use crate::config::Activation;
+#[cfg(feature = "gpu")]
+use crate::gpu::Around;
+use crate::layers::Input;
+
 use crate::storage::Blocks;
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-pub use gpu::gpu_is_software;
 
 /// `[out, in]`, as Hugging Face stores it: rows are contiguous along the sum, which is also the layout
 /// a matrix-vector product wants.
@@ -30,8 +32,8 @@ pub(crate) struct Matrix {
 enum Quantized {
     #[cfg(feature = "flex")]
     Cpu(cpu::Quantized),
-    #[cfg(any(feature = "wgpu", feature = "cuda"))]
-    Gpu(Box<gpu::Quantized>),
+    #[cfg(feature = "gpu")]
+    Gpu(Box<crate::gpu::Quantized>),
 }
 
 /// Calls a method of whichever it is.
@@ -40,7 +42,7 @@ macro_rules! each {
         match $quantized {
             #[cfg(feature = "flex")]
             Quantized::Cpu($it) => $call,
-            #[cfg(any(feature = "wgpu", feature = "cuda"))]
+            #[cfg(feature = "gpu")]
             Quantized::Gpu($it) => $call,
         }
     };
@@ -51,7 +53,7 @@ impl Quantized {
         match self {
             #[cfg(feature = "flex")]
             Self::Cpu(it) => Self::Cpu(it.part(rows)),
-            #[cfg(any(feature = "wgpu", feature = "cuda"))]
+            #[cfg(feature = "gpu")]
             Self::Gpu(it) => Self::Gpu(Box::new(it.part(rows))),
         }
     }
@@ -74,14 +76,14 @@ impl Matrix {
                 quantized: Some(Quantized::Cpu(cpu::Quantized::new(blocks))),
             };
         }
-        #[cfg(any(feature = "wgpu", feature = "cuda"))]
+        #[cfg(feature = "gpu")]
         return Self {
             floats: None,
-            quantized: Some(Quantized::Gpu(Box::new(gpu::Quantized::new(
+            quantized: Some(Quantized::Gpu(Box::new(crate::gpu::Quantized::new(
                 blocks, device,
             )))),
         };
-        #[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+        #[cfg(not(feature = "gpu"))]
         unreachable!("there is no other backend")
     }
 
@@ -117,6 +119,83 @@ impl Matrix {
             (Some(floats), None) => project(x, floats.val()),
             (None, None) => unreachable!("a matrix has weights"),
         }
+    }
+
+    /// `residual + norm(x) wᵀ + bias`, without what there is none of: on a GPU in one dispatch.
+    pub(crate) fn project_onto<const D: usize>(
+        &self,
+        input: Input<'_, D>,
+        bias: Option<Tensor<1>>,
+        residual: Option<Tensor<D>>,
+    ) -> Tensor<D> {
+        #[cfg(feature = "gpu")]
+        if let Some(Quantized::Gpu(quantized)) = &self.quantized {
+            let around = Around {
+                norm: input.norm.map(|norm| norm.parts()),
+                bias,
+                residual,
+                gate: None,
+            };
+            return quantized.project_around(input.x, around);
+        }
+        let mut y = self.project(input.value());
+        if let Some(bias) = bias {
+            y = y + bias.unsqueeze();
+        }
+        match residual {
+            Some(residual) => residual + y,
+            None => y,
+        }
+    }
+
+    /// `act(gate) * up` of rows that are those of a gate and as many of what it gates.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn project_gated<const D: usize>(
+        &self,
+        input: Input<'_, D>,
+        bias: Option<Tensor<1>>,
+        activation: Activation,
+    ) -> Tensor<D> {
+        if let Some(Quantized::Gpu(quantized)) = &self.quantized {
+            let around = Around {
+                norm: input.norm.map(|norm| norm.parts()),
+                bias,
+                residual: None,
+                gate: Some(activation),
+            };
+            return quantized.project_around(input.x, around);
+        }
+        let both = self.project_onto(input, bias, None);
+        let width = both.dims()[D - 1] / 2;
+        let gate = both.clone().narrow(D - 1, 0, width);
+        activation.apply(gate) * both.narrow(D - 1, width, width)
+    }
+
+    /// One matrix of the rows of several, for a GPU without gradients; None where it can't be or gains
+    /// nothing.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn stack<const N: usize>(parts: [&Self; N]) -> Option<Self> {
+        let quantized: Option<Vec<_>> = parts
+            .iter()
+            .map(|part| match &part.quantized {
+                Some(Quantized::Gpu(quantized)) => Some(&**quantized),
+                _ => None,
+            })
+            .collect();
+        if let Some(quantized) = quantized {
+            return Some(Self {
+                floats: None,
+                quantized: Some(Quantized::Gpu(Box::new(crate::gpu::Quantized::stack(
+                    &quantized,
+                )?))),
+            });
+        }
+        let floats: Option<Vec<_>> = parts
+            .iter()
+            .map(|part| part.floats.as_ref().map(Param::val))
+            .collect();
+        let floats = floats.filter(|floats| floats.iter().all(crate::gpu::usable))?;
+        Some(Self::floats(Tensor::cat(floats, 0)))
     }
 
     /// Products of several matrices with one `x`: a CPU quantizes it once for all.

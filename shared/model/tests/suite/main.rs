@@ -6,5 +6,7 @@ mod common;
 mod folder;
 mod gguf;
 mod golden;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod pack;
 mod text;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
-use sprat_model::{KvCache, Model, Options, bytes_per_token};
+use sprat_model::{KvCache, Model, Options, bytes_per_token, gpu_dispatches};
 
 use super::machine::Machine;
 use super::{Common, Spread};
@@ -48,6 +48,8 @@ struct Results {
     decode_tokens_per_second: Option<Spread>,
     /// Bytes of weights that a token reads.
     bytes_per_token: u64,
+    /// Launches of our own kernels for each token of the answer, on a GPU.
+    dispatches_per_token: Option<f64>,
     /// Bytes that a position takes in the cache.
     cache_bytes_per_position: usize,
     share_of_bandwidth: Option<f64>,
@@ -78,12 +80,14 @@ fn run(args: &Args, prefill: bool, decode: bool) -> Result<()> {
         bail!("the model's context holds {} tokens", model.context());
     }
     let (mut firsts, mut steps) = (Vec::new(), Vec::new());
+    let mut dispatches = None;
     let rounds = if prefill { args.common.repeat + 1 } else { 0 };
     for round in 0..rounds {
         let (first, step) = measure(&model, args, round, decode)?;
         if round > 0 {
             firsts.push(args.prompt as f64 / first);
-            steps.extend(step.map(|seconds| 1.0 / seconds));
+            steps.extend(step.map(|step| 1.0 / step.seconds));
+            dispatches = step.map(|step| step.dispatches);
         }
     }
     let peak_bytes = peak_bytes();
@@ -109,6 +113,7 @@ fn run(args: &Args, prefill: bool, decode: bool) -> Result<()> {
         },
         decode_tokens_per_second: decoded,
         bytes_per_token: bytes,
+        dispatches_per_token: dispatches.filter(|d| *d > 0.0),
         cache_bytes_per_position: KvCache::new(model.config(), model.device()).bytes_per_token(),
         share_of_bandwidth: decoded.map(|d| d.median * bytes as f64 / machine.bandwidth),
         peak_bytes,
@@ -135,6 +140,9 @@ fn table(r: &Results) -> String {
             share * 100.0
         ));
     }
+    if let Some(dispatches) = r.dispatches_per_token {
+        lines.push(format!("launches {dispatches:.1} kernels per token"));
+    }
     lines.push(format!(
         "cache    {} bytes per token",
         r.cache_bytes_per_position
@@ -145,8 +153,20 @@ fn table(r: &Results) -> String {
     lines.join("\n")
 }
 
-/// Seconds to the first token, and the median step after it.
-fn measure(model: &Model, args: &Args, salt: usize, decode: bool) -> Result<(f64, Option<f64>)> {
+/// What a token after the first one costs.
+#[derive(Clone, Copy)]
+struct Step {
+    /// The median.
+    seconds: f64,
+    /// The mean.
+    dispatches: f64,
+}
+
+/// Tokens whose time is taken together: a GPU's come several at once.
+const TOGETHER: usize = 4;
+
+/// Seconds to the first token, and what the others cost.
+fn measure(model: &Model, args: &Args, salt: usize, decode: bool) -> Result<(f64, Option<Step>)> {
     // Other tokens each round, so that no cache can help.
     let vocab = model.config().vocab_size;
     let prompt: Vec<u32> = (0..args.prompt)
@@ -160,13 +180,26 @@ fn measure(model: &Model, args: &Args, salt: usize, decode: bool) -> Result<(f64
     let start = Instant::now();
     let mut generation = session.generate(model, &prompt, options)?;
     let mut times = Vec::new();
+    let mut dispatches = 0;
     while let Some(token) = pollster::block_on(generation.next()) {
         token?;
+        if times.is_empty() {
+            dispatches = gpu_dispatches();
+        }
         times.push(start.elapsed().as_secs_f64());
     }
-    let mut steps: Vec<f64> = times.windows(2).map(|t| t[1] - t[0]).collect();
+    let together = TOGETHER.min(times.len().saturating_sub(1)).max(1);
+    let steps = times.windows(together + 1);
+    let mut steps: Vec<f64> = steps
+        .map(|t| (t[together] - t[0]) / together as f64)
+        .collect();
     steps.sort_by(f64::total_cmp);
-    let step = steps.get(steps.len() / 2).copied();
+    let dispatches = (gpu_dispatches() - dispatches) as f64;
+    let step = steps.get(steps.len() / 2).map(|seconds| Step {
+        seconds: *seconds,
+        // Those of the first flight are launched with the first token's.
+        dispatches: dispatches / times.len().saturating_sub(1 + TOGETHER).max(1) as f64,
+    });
     match (times.first(), step) {
         (Some(first), step) if step.is_some() == decode => Ok((*first, step)),
         _ => bail!("the model ended its answer at once; there is no step to measure"),

@@ -1,0 +1,91 @@
+//! What a decoder does on a GPU without gradients, in few dispatches: one kernel source for WGSL and CUDA.
+//!
+//! A token of a small model costs a GPU less in arithmetic than in dispatches, so a layer of attention and
+//! a dense feed-forward network has seven at most: norm and products for queries, keys and values; head
+//! norms, rotation and cache; attention; its parts' sum in long texts; output and residual; norm, gate, up
+//! and activation; down and residual. Everything here has its plain form in the module that calls it.
+
+mod ahead;
+mod attention;
+mod norm;
+mod product;
+mod sample;
+#[cfg(all(test, feature = "flex", feature = "wgpu"))]
+mod tests;
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::tensor::{DType, Device, Int, Shape, Tensor};
+use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::tensor::CubeTensor;
+
+pub(crate) use ahead::Ahead;
+pub(crate) use attention::{Angles, Heads, attention};
+pub(crate) use norm::rms_norm;
+pub(crate) use product::{Around, Quantized};
+
+/// Units of a workgroup of a kernel that has no use for shared memory.
+const UNITS: usize = 64;
+
+static SOFTWARE: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static DISPATCHES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Says that the GPU is a program that plays one (SwiftShader, llvmpipe): kernels without barriers are
+/// then several times faster. Results are the same but for the order of additions.
+pub fn gpu_is_software(yes: bool) {
+    SOFTWARE.store(yes, Ordering::Relaxed);
+}
+
+fn is_software() -> bool {
+    SOFTWARE.load(Ordering::Relaxed)
+}
+
+/// How many of this crate's GPU kernels this thread has launched, for measurements.
+pub fn gpu_dispatches() -> u64 {
+    DISPATCHES.get()
+}
+
+/// To be called once for every launch.
+fn count() {
+    DISPATCHES.set(DISPATCHES.get() + 1);
+}
+
+/// Whether `device` runs these kernels.
+pub(crate) fn runs_on(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    if *device == Device::flex() {
+        return false;
+    }
+    !device.is_autodiff()
+}
+
+/// Whether the operations of this module can be used on `x`.
+pub(crate) fn usable<const D: usize>(x: &Tensor<D>) -> bool {
+    !x.is_autodiff() && x.dtype() == DType::F32 && runs_on(&x.device())
+}
+
+fn lower<const D: usize>(x: Tensor<D>) -> CubeTensor {
+    let x = x.try_into_primitive::<CubeBackend>();
+    into_contiguous(x.expect("callers ask `usable` first"))
+}
+
+fn lower_int<const D: usize>(x: Tensor<D, Int>) -> CubeTensor {
+    let x = x.try_into_primitive::<CubeBackend>();
+    into_contiguous(x.expect("callers ask `usable` first"))
+}
+
+fn raise<const D: usize>(x: CubeTensor) -> Tensor<D> {
+    Tensor::from_primitive::<CubeBackend>(x)
+}
+
+/// A tensor of f32 whose values are not set yet, where `like` is.
+fn empty<const D: usize>(like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
+    let (client, device) = (like.client.clone(), like.device.clone());
+    empty_device_contiguous_dtype(client, device, Shape::new(shape), DType::F32)
+}

@@ -1,0 +1,403 @@
+//! Each kernel against what the CPU computes, with barriers and without, and slips that must be seen.
+
+use burn::tensor::{Device, DeviceKind, Tensor, TensorData};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::product::{Around, Quantized};
+use super::sample::{PICK, Picks};
+use super::{Angles, Heads, gpu_is_software, rms_norm};
+use crate::Storage;
+use crate::cache::Rows;
+use crate::config::Activation;
+use crate::rope::{Rope, RopeConfig};
+use crate::sampler::confidence;
+use crate::storage::Blocks;
+
+fn gpu() -> Device {
+    Device::wgpu(DeviceKind::Cpu)
+}
+
+/// Numbers of about one.
+fn noise(len: usize, seed: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..len).map(|_| rng.random_range(-1.5f32..1.5)).collect()
+}
+
+fn tensor<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec().unwrap()
+}
+
+/// The largest difference, of all numbers' largest.
+fn off(got: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(got.len(), expected.len());
+    let largest = expected.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
+    let difference = |(a, b): (&f32, &f32)| match (a - b).abs() {
+        d if d.is_nan() => f32::INFINITY,
+        d => d,
+    };
+    got.iter().zip(expected).map(difference).fold(0.0, f32::max) / largest
+}
+
+const CLOSE: f32 = 2e-5;
+
+/// Both kinds of kernels; another test may choose a kind at the same time, whose results are as right.
+fn both(test: impl Fn()) {
+    for software in [false, true] {
+        gpu_is_software(software);
+        test();
+    }
+}
+
+#[test]
+fn norms_are_those_of_the_cpu() {
+    both(|| {
+        for [rows, width] in [[1, 1], [1, 64], [3, 65], [130, 7], [2, 2050]] {
+            let (x, weight) = (noise(rows * width, 1), noise(width, 2));
+            let norm = |device: &Device| {
+                let (x, weight) = (
+                    tensor(&x, [rows, width], device),
+                    tensor(&weight, [width], device),
+                );
+                (x, weight)
+            };
+            let (x_gpu, weight_gpu) = norm(&gpu());
+            let (x_cpu, weight_cpu) = norm(&Device::flex());
+            let got = values(rms_norm(x_gpu, weight_gpu, 1e-5));
+            let expected = values(crate::cpu::rms_norm(x_cpu, weight_cpu, 1e-5));
+            assert!(off(&got, &expected) < CLOSE, "{rows} x {width}");
+        }
+    });
+}
+
+/// What a product should be, by the numbers alone.
+struct Case {
+    tokens: usize,
+    outputs: usize,
+    columns: usize,
+    norm: bool,
+    bias: bool,
+    residual: bool,
+    gate: Option<Activation>,
+}
+
+impl Case {
+    fn rows(&self) -> usize {
+        self.outputs * if self.gate.is_some() { 2 } else { 1 }
+    }
+
+    fn inputs(&self) -> [Vec<f32>; 5] {
+        let weights = noise(self.rows() * self.columns, 3);
+        [
+            noise(self.tokens * self.columns, 4),
+            weights,
+            noise(self.columns, 5),
+            noise(self.rows(), 6),
+            noise(self.tokens * self.outputs, 7),
+        ]
+    }
+
+    fn expected(&self, weights: &[f32]) -> Vec<f32> {
+        let [x, _, norm, bias, residual] = self.inputs();
+        let mut out = Vec::new();
+        for (token, x) in x.chunks(self.columns).enumerate() {
+            let mean = x.iter().map(|x| x * x).sum::<f32>() / self.columns as f32;
+            let scale = 1.0 / (mean + 1e-5).sqrt();
+            let x: Vec<f32> = match self.norm {
+                true => x.iter().zip(&norm).map(|(x, n)| x * scale * n).collect(),
+                false => x.to_vec(),
+            };
+            let sum = |row: usize| {
+                let products = weights[row * self.columns..][..self.columns].iter().zip(&x);
+                let sum = products.map(|(w, x)| f64::from(w * x)).sum::<f64>() as f32;
+                sum + if self.bias { bias[row] } else { 0.0 }
+            };
+            for row in 0..self.outputs {
+                let y = match self.gate {
+                    None => sum(row),
+                    Some(activation) => {
+                        let gate = Tensor::<1>::from_floats([sum(row)], &Device::flex());
+                        values(activation.apply(gate))[0] * sum(self.outputs + row)
+                    }
+                };
+                let place = token * self.outputs + row;
+                out.push(y + if self.residual { residual[place] } else { 0.0 });
+            }
+        }
+        out
+    }
+
+    fn got(&self, blocks: &Blocks<'_>) -> Vec<f32> {
+        let device = gpu();
+        let [x, _, norm, bias, residual] = self.inputs();
+        let around = Around {
+            norm: self
+                .norm
+                .then(|| (tensor(&norm, [self.columns], &device), 1e-5)),
+            bias: self.bias.then(|| tensor(&bias, [self.rows()], &device)),
+            residual: self
+                .residual
+                .then(|| tensor(&residual, [self.tokens, self.outputs], &device)),
+            gate: self.gate,
+        };
+        let matrix = Quantized::new(blocks, &device);
+        values(matrix.project_around(tensor(&x, [self.tokens, self.columns], &device), around))
+    }
+}
+
+#[test]
+fn products_are_those_of_the_numbers_with_all_that_is_around() {
+    both(|| {
+        for storage in [Storage::Q8, Storage::Q4] {
+            for (i, [tokens, outputs, columns]) in [
+                [1, 16, 32],
+                [1, 33, 96],
+                [2, 48, 64],
+                [9, 17, 64],
+                [1, 208, 320],
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                for bits in 0..12 {
+                    let gate = [None, Some(Activation::Silu), Some(Activation::GeluTanh)][bits / 4];
+                    // The rows of a gate are whole tiles.
+                    if gate.is_some() && outputs % 16 != 0 {
+                        continue;
+                    }
+                    let case = Case {
+                        tokens,
+                        outputs,
+                        columns,
+                        norm: bits & 1 != 0,
+                        bias: bits & 2 != 0 || i == 2,
+                        residual: gate.is_none() && i % 2 == 0,
+                        gate,
+                    };
+                    let [_, weights, ..] = case.inputs();
+                    let shape = [case.rows(), columns];
+                    let blocks = Blocks::quantize("w", &shape, &weights, storage);
+                    let blocks = blocks.unwrap().unwrap();
+                    let got = case.got(&blocks);
+                    let expected = case.expected(&blocks.dequantize());
+                    let off = off(&got, &expected);
+                    assert!(off < CLOSE, "{storage:?} {tokens} {shape:?} {bits}: {off}");
+                }
+            }
+        }
+    });
+}
+
+/// One attention over a cache that holds `start` positions, on a device.
+struct Attention {
+    heads: Heads,
+    normed: bool,
+    start: usize,
+    time: usize,
+    capacity: usize,
+}
+
+impl Attention {
+    fn rope() -> RopeConfig {
+        RopeConfig {
+            frequencies: vec![1.0, 0.3, 0.05, 0.01],
+            beyond: None,
+            attention_factor: 1.0,
+            interleaved: false,
+        }
+    }
+
+    /// Both sides' context, keys and values.
+    fn run(&self, on_gpu: &Heads, gpu_start: usize, rope: &RopeConfig) -> [[Vec<f32>; 3]; 2] {
+        let Heads {
+            heads,
+            kv_heads,
+            width,
+            ..
+        } = self.heads;
+        let (q_width, kv_width) = (heads * width, kv_heads * width);
+        let x = noise(self.time * (q_width + 2 * kv_width), 11);
+        let (keys, held) = (
+            noise(kv_heads * self.capacity * width, 12),
+            noise(kv_heads * self.capacity * width, 13),
+        );
+        let norms = [noise(width, 14), noise(width, 15)];
+        let cache = |device: &Device| {
+            let mut rows = Rows::new(kv_heads, self.capacity, [width; 2], device);
+            let (k, v) = rows.tensors_mut();
+            let shape = [1, kv_heads, self.capacity, width];
+            (*k, *v) = (tensor(&keys, shape, device), tensor(&held, shape, device));
+            rows
+        };
+        let end = |mut rows: Rows| {
+            let (k, v) = rows.tensors_mut();
+            (values(k.clone()), values(v.clone()))
+        };
+        let side = |device: &Device| {
+            let qkv: Tensor<3> = tensor(&x, [1, self.time, q_width + 2 * kv_width], device);
+            let norms = norms.each_ref().map(|norm| tensor(norm, [width], device));
+            (qkv, norms, cache(device))
+        };
+        let (qkv, both, mut rows) = side(&gpu());
+        let angles = Angles::new(rope, self.capacity, self.capacity, &gpu());
+        let norm = self.normed.then_some((both, 1e-6));
+        let context = super::attention(qkv, on_gpu, norm, Some(&angles), gpu_start, &mut rows);
+        let (k, v) = end(rows);
+        let got = [values(context), k, v];
+
+        let (qkv, both, mut rows) = side(&Device::flex());
+        let parts = [
+            qkv.clone().narrow(2, 0, q_width),
+            qkv.clone().narrow(2, q_width, kv_width),
+            qkv.narrow(2, q_width + kv_width, kv_width),
+        ];
+        let positions = self.start..self.start + self.time;
+        let rope = Rope::new(&Self::rope(), positions, self.capacity, &Device::flex());
+        let norms = both.map(|norm| self.normed.then_some((norm, 1e-6)));
+        let sizes = crate::cpu::Heads {
+            heads,
+            kv_heads,
+            width,
+            scale: self.heads.scale,
+            window: self.heads.window,
+        };
+        let context =
+            crate::cpu::attention(parts, &sizes, norms, Some(&rope), self.start, &mut rows);
+        let (k, v) = end(rows);
+        [got, [values(context), k, v]]
+    }
+}
+
+fn heads(heads: usize, kv_heads: usize, window: Option<usize>) -> Heads {
+    Heads {
+        heads,
+        kv_heads,
+        width: 8,
+        scale: 0.4,
+        window,
+    }
+}
+
+#[test]
+fn attention_is_that_of_the_cpu() {
+    both(|| {
+        for (heads_of, start, time, window) in [
+            ([1, 1], 0, 1, None),
+            ([9, 3], 0, 5, None),
+            ([4, 4], 17, 1, Some(4)),
+            ([6, 2], 3, 9, Some(5)),
+            // Longer than a workgroup's share of keys.
+            ([2, 1], 255, 1, None),
+            ([2, 1], 256, 1, None),
+            ([3, 1], 600, 3, None),
+            ([2, 2], 600, 2, Some(300)),
+        ] {
+            for normed in [false, true] {
+                let case = Attention {
+                    heads: heads(heads_of[0], heads_of[1], window),
+                    normed,
+                    start,
+                    time,
+                    capacity: start + time + 3,
+                };
+                let [got, expected] = case.run(&case.heads, start, &Attention::rope());
+                for (got, expected) in got.iter().zip(&expected) {
+                    let off = off(got, expected);
+                    assert!(off < CLOSE, "{heads_of:?} {start} {time} {window:?}: {off}");
+                }
+            }
+        }
+    });
+}
+
+/// Slips that give fluent wrong text are far larger than what is allowed.
+#[test]
+fn slips_of_attention_are_seen() {
+    let case = Attention {
+        heads: heads(4, 2, Some(6)),
+        normed: true,
+        start: 20,
+        time: 2,
+        capacity: 32,
+    };
+    let seen = |on_gpu: &Heads, start, rope: &RopeConfig| {
+        let [got, expected] = case.run(on_gpu, start, rope);
+        let worst = got.iter().zip(&expected).map(|(a, b)| off(a, b));
+        assert!(worst.fold(0.0, f32::max) > 100.0 * CLOSE);
+    };
+    let rope = Attention::rope();
+    // One key too few and too many, a cache page of another position, the other half's turn, neighbours
+    // for halves, a scale forgotten.
+    seen(&heads(4, 2, Some(5)), 20, &rope);
+    seen(&heads(4, 2, Some(7)), 20, &rope);
+    seen(&case.heads, 19, &rope);
+    let mut other = rope.clone();
+    other.frequencies.iter_mut().for_each(|f| *f = -*f);
+    seen(&case.heads, 20, &other);
+    other.frequencies = rope.frequencies.iter().rev().copied().collect();
+    seen(&case.heads, 20, &other);
+    let scale = 0.41;
+    seen(
+        &Heads {
+            scale,
+            ..heads(4, 2, Some(6))
+        },
+        20,
+        &rope,
+    );
+}
+
+fn picks_of(logits: &[f32]) -> Vec<f32> {
+    let device = gpu();
+    let mut picks = Picks::new(2, &device);
+    picks.pick(tensor(&[1.0, 0.0], [1, 2], &device), 0);
+    picks.pick(tensor(logits, [1, logits.len()], &device), 1);
+    let token: Vec<i64> = picks.token().into_data().iter::<i64>().collect();
+    let all = values(picks.all());
+    assert_eq!(all[0], 0.0);
+    assert_eq!(token, [all[PICK] as i64]);
+    all[PICK..].to_vec()
+}
+
+#[test]
+fn picks_are_those_of_the_host() {
+    both(|| {
+        for len in [1, 2, 63, 1000, 1024, 5003] {
+            let mut logits: Vec<f32> = noise(len, len as u64).iter().map(|l| l * 9.0).collect();
+            if len == 1000 {
+                // Of equals the first is taken.
+                logits[900] = 20.0;
+                logits[37] = 20.0;
+            }
+            let picks = picks_of(&logits);
+            let best = (0..len)
+                .rev()
+                .max_by(|a, b| logits[*a].total_cmp(&logits[*b]));
+            let id = best.unwrap() as u32;
+            let (_, expected) = confidence(&logits, id);
+            assert_eq!((picks[0], picks[4]), (id as f32, 1.0), "{len}");
+            for (got, expected) in
+                picks[1..4]
+                    .iter()
+                    .zip([expected.logprob, expected.margin, expected.entropy])
+            {
+                assert!((got - expected).abs() < 1e-4, "{len}: {got} for {expected}");
+            }
+        }
+    });
+}
+
+#[test]
+fn logits_that_are_no_numbers_are_told() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for at in [0, 1, 1499] {
+            let mut logits = noise(1500, 1);
+            logits[at] = bad;
+            assert_eq!(picks_of(&logits)[4], 0.0, "{bad} at {at}");
+        }
+    }
+}
