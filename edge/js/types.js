@@ -50,6 +50,8 @@
  * @property {number} [repetitionPenalty]
  * @property {number} [seed] a whole number; the same seed gives the same answer
  * @property {string | string[]} [stop] texts that end the answer
+ * @property {boolean} [lookup] false: on a CPU, no tokens are guessed from the text so far and checked several at
+ *   once; the answer is the same, only its speed is not
  *
  * @typedef {object} DeviceInfo
  * @property {"cpu" | "webgpu"} kind

@@ -33,6 +33,8 @@ pub(crate) struct Choice {
     pub(crate) repetition_penalty: Option<f32>,
     pub(crate) seed: Option<u32>,
     pub(crate) stop: Vec<String>,
+    /// Whether this device may guess tokens from the text so far.
+    pub(crate) lookup: Option<bool>,
 }
 
 impl Ask {
@@ -48,7 +50,7 @@ impl Ask {
         Ok(Self {
             messages: messages(value.get("messages").unwrap_or(&Value::Null))?,
             mode: options.mode()?,
-            private: options.flag("private")?,
+            private: options.flag("private")?.unwrap_or(false),
             choice: Choice {
                 max_tokens: options.count("maxTokens", 1)?,
                 temperature: options.number("temperature", 0.0, 2.0)?,
@@ -58,6 +60,7 @@ impl Ask {
                 repetition_penalty: options.number("repetitionPenalty", 0.1, 10.0)?,
                 seed: options.count("seed", 0)?,
                 stop: options.texts("stop")?,
+                lookup: options.flag("lookup")?,
             },
         })
     }
@@ -87,6 +90,7 @@ impl Choice {
             sampling,
             max_tokens,
             stop: self.stop.clone(),
+            lookup: self.lookup.unwrap_or(standard.lookup),
             ..standard
         }
     }
@@ -177,12 +181,13 @@ impl Fields<'_> {
         }
     }
 
-    fn flag(&self, name: &str) -> Result<bool, Error> {
-        self.get(name).map_or(Ok(false), |value| {
+    fn flag(&self, name: &str) -> Result<Option<bool>, Error> {
+        let flag = |value: &Value| {
             value
                 .as_bool()
                 .ok_or_else(|| bad(format!("{name} must be true or false")))
-        })
+        };
+        self.get(name).map(flag).transpose()
     }
 
     fn count(&self, name: &str, least: u32) -> Result<Option<u32>, Error> {

@@ -111,6 +111,13 @@ impl KvCache {
         self.layers.iter().map(rows).sum()
     }
 
+    /// Whether any length that the cache has had can be gone back to.
+    pub(crate) fn is_cut_freely(&self) -> bool {
+        self.layers
+            .iter()
+            .all(|layer| matches!(layer, LayerCache::Rows(_)))
+    }
+
     /// Forgets the positions from `len` on, and returns how many are left: fewer than `len` in a
     /// model with convolutions, whose states are kept for some lengths only. The memory stays for
     /// the next turn.

@@ -185,7 +185,12 @@ impl Decoder {
     /// Runs `tokens` `[1, time]` after what `cache` holds, appends to it what later positions need,
     /// and returns the logits of the last position: `[1, vocab]`.
     pub fn forward_cached(&self, tokens: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<2> {
-        let [batch, time] = tokens.dims();
+        self.forward_last(tokens, 1, cache)
+    }
+
+    /// The same with the logits of the last `count` positions: `[count, vocab]`.
+    fn forward_last(&self, tokens: Tensor<2, Int>, count: usize, cache: &mut KvCache) -> Tensor<2> {
+        let [_, time] = tokens.dims();
         let start = cache.len();
         cache.reserve(start + time);
         let length = cache.length_of(start + time);
@@ -202,8 +207,8 @@ impl Decoder {
         cache.advance(time);
         let hidden = x.dims()[2];
         let last = x
-            .slice([0..batch, time - 1..time, 0..hidden])
-            .reshape([batch, hidden]);
+            .slice([0..1, time - count..time, 0..hidden])
+            .reshape([count, hidden]);
         let last = Input {
             x: last,
             norm: Some(&self.norm),
@@ -220,15 +225,25 @@ impl Decoder {
     /// # Errors
     /// [`Error::Prompt`] without tokens.
     pub(crate) fn run(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Tensor<2>, Error> {
-        let device = self.norm.device();
         let mut last = None;
         for chunk in tokens.chunks(PREFILL) {
-            let ids: Vec<i32> = chunk.iter().map(|&id| id as i32).collect();
-            let ids = TensorData::new(ids, [1, chunk.len()]);
-            let ids = Tensor::from_data(ids, &device);
-            last = Some(self.forward_cached(ids, cache));
+            last = Some(self.run_at_once(chunk, 1, cache));
         }
         last.ok_or_else(|| Error::Prompt("it has no tokens".to_owned()))
+    }
+
+    /// Runs a few token ids after what `cache` holds, and returns the logits of the last `count` of them:
+    /// `[count, vocab]`.
+    pub(crate) fn run_at_once(
+        &self,
+        tokens: &[u32],
+        count: usize,
+        cache: &mut KvCache,
+    ) -> Tensor<2> {
+        let ids: Vec<i32> = tokens.iter().map(|&id| id as i32).collect();
+        let ids = TensorData::new(ids, [1, tokens.len()]);
+        let ids = Tensor::from_data(ids, &self.norm.device());
+        self.forward_last(ids, count, cache)
     }
 
     /// Runs token ids after what `cache` holds and reads the last position's logits back: `vocab`

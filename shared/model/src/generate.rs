@@ -1,6 +1,11 @@
 //! Generation: a stream of tokens with the model's confidence in each.
 
+use std::collections::VecDeque;
+
+use burn::tensor::Tensor;
+
 use crate::cache::KvCache;
+use crate::lookup::{Lookup, MOST};
 use crate::sampler::{Confidence, Sampler, Sampling, confidence};
 use crate::tokenizer::Detokenizer;
 use crate::{Error, Model};
@@ -16,6 +21,9 @@ pub struct Options {
     pub stop: Vec<String>,
     /// How many of the likeliest alternatives to report with each token.
     pub top_logprobs: usize,
+    /// Whether tokens may be guessed from the text so far and checked several in one pass, where that is
+    /// possible: a greedy answer on a CPU. The answer is the same.
+    pub lookup: bool,
 }
 
 impl Default for Options {
@@ -25,16 +33,21 @@ impl Default for Options {
             max_tokens: 256,
             stop: vec![],
             top_logprobs: 0,
+            lookup: true,
         }
     }
 }
 
 impl Options {
+    /// Whether the likeliest token is the next one, whatever was said before.
+    fn is_greedy(&self) -> bool {
+        self.sampling.temperature == 0.0 && self.sampling.repetition_penalty == 1.0
+    }
+
     /// Whether a device can pick the tokens by itself.
     #[cfg(feature = "gpu")]
     fn is_ahead_possible(&self, device: &burn::tensor::Device) -> bool {
-        let greedy = self.sampling.temperature == 0.0 && self.sampling.repetition_penalty == 1.0;
-        greedy && self.top_logprobs == 0 && crate::gpu::runs_on(device)
+        self.is_greedy() && self.top_logprobs == 0 && crate::gpu::runs_on(device)
     }
 }
 
@@ -54,7 +67,7 @@ pub struct Token {
     /// Entropy of the distribution, in nats.
     pub entropy: f32,
     /// The likeliest tokens: id, text and log-probability, likeliest first.
-    pub top: Vec<(u32, String, f32)>,
+    pub top: Top,
 }
 
 /// Why an answer ended.
@@ -131,6 +144,10 @@ impl Session {
             ahead: options
                 .is_ahead_possible(&model.device)
                 .then(Default::default),
+            lookup: (options.lookup && options.is_greedy() && self.cache.is_cut_freely())
+                .then(Lookup::default),
+            certain: VecDeque::new(),
+            passes: 0,
             options,
             finish: None,
             session: self,
@@ -160,10 +177,18 @@ pub struct Generation<'a> {
     stop: StopText,
     options: Options,
     finish: Option<Finish>,
+    /// Where tokens may be guessed.
+    lookup: Option<Lookup>,
+    /// Tokens that are sure to come, and what is reported with each.
+    certain: VecDeque<(u32, Confidence, Top)>,
+    passes: usize,
     /// Where the device picks the tokens by itself.
     #[cfg(feature = "gpu")]
     ahead: Option<crate::gpu::Ahead>,
 }
+
+/// The likeliest tokens: id, text and log-probability, likeliest first.
+type Top = Vec<(u32, String, f32)>;
 
 impl Generation<'_> {
     /// The next token; `None` when the answer has ended.
@@ -205,25 +230,27 @@ impl Generation<'_> {
         self.seen.len() - self.prompt
     }
 
+    /// Passes of the model over what was pending, the prompt's last one among them: as many as tokens were
+    /// generated, or fewer where guesses came true. None where a device picks tokens by itself.
+    pub fn passes(&self) -> usize {
+        self.passes
+    }
+
     async fn step(&mut self) -> Result<Token, Error> {
         #[cfg(feature = "gpu")]
         if self.ahead.is_some() {
             let (id, stats) = self.picked().await?;
             return self.token(id, stats, vec![]);
         }
-        let logits = self.logits().await?;
-        let id = self.sampler.next(&logits, &self.seen);
-        let (normalizer, stats) = confidence(&logits, id);
-        let top = self.top(&logits, normalizer);
+        if self.certain.is_empty() {
+            self.run().await?;
+        }
+        let certain = self.certain.pop_front();
+        let (id, stats, top) = certain.ok_or_else(|| Error::Prompt("it has no tokens".into()))?;
         self.token(id, stats, top)
     }
 
-    fn token(
-        &mut self,
-        id: u32,
-        stats: Confidence,
-        top: Vec<(u32, String, f32)>,
-    ) -> Result<Token, Error> {
+    fn token(&mut self, id: u32, stats: Confidence, top: Top) -> Result<Token, Error> {
         self.seen.push(id);
         let end = self.model.end_ids.contains(&id);
         let text = self.text_of(id, end)?;
@@ -260,26 +287,50 @@ impl Generation<'_> {
         Ok((pick.id, pick.stats))
     }
 
-    /// Runs what is pending and reads the last position's logits back.
-    async fn logits(&mut self) -> Result<Vec<f32>, Error> {
+    /// Runs what is pending, with guesses of what follows, and adds the tokens that are certain then: one,
+    /// and one more for each right guess.
+    async fn run(&mut self) -> Result<(), Error> {
         let session = &mut *self.session;
         // A future dropped in mid-step leaves the cache ahead of `tokens`.
         let known = session.cut_back(session.tokens.len());
         let pending = &self.seen[known..];
-        let last = self.model.decoder.run(pending, &mut session.cache)?;
-        let data = last
-            .into_data_async()
-            .await
-            .map_err(|e| Error::Device(e.to_string()))?;
-        let logits = data.convert::<f32>().try_to_vec::<f32>();
-        let logits = logits.map_err(|e| Error::Device(e.to_string()))?;
-        if logits.iter().any(|l| !l.is_finite()) {
-            return Err(Error::LogitsNotFinite {
-                position: self.seen.len() - 1,
-            });
-        }
+        let room = self.model.context() - self.seen.len();
+        let room = room.min(self.options.max_tokens - (self.seen.len() - self.prompt));
+        let guess = match &self.lookup {
+            Some(lookup) if pending.len() == 1 => lookup.guess(&self.seen, MOST.min(room - 1)),
+            _ => &[],
+        };
+        let decoder = &self.model.decoder;
+        let logits = match guess {
+            [] => decoder.run(pending, &mut session.cache)?,
+            _ => {
+                let tokens = [pending, guess].concat();
+                decoder.run_at_once(&tokens, tokens.len(), &mut session.cache)
+            }
+        };
+        let logits = read(logits).await?;
         session.tokens.extend(pending);
-        Ok(logits)
+        self.passes += 1;
+        let (guess, mut right) = (guess.to_vec(), 0);
+        for row in logits.chunks_exact(self.model.config().vocab_size) {
+            if row.iter().any(|l| !l.is_finite()) {
+                let position = self.seen.len() - 1 + right;
+                return Err(Error::LogitsNotFinite { position });
+            }
+            let id = self.sampler.next(row, &self.seen);
+            let (normalizer, stats) = confidence(row, id);
+            self.certain
+                .push_back((id, stats, self.top(row, normalizer)));
+            if guess.get(right) != Some(&id) || self.model.end_ids.contains(&id) {
+                break;
+            }
+            self.session.tokens.push(id);
+            right += 1;
+        }
+        if let Some(lookup) = &mut self.lookup {
+            lookup.learn(guess.len(), right, self.seen.len() + self.certain.len());
+        }
+        Ok(())
     }
 
     /// The text that this token makes certain, and whether it ends the answer.
@@ -310,7 +361,7 @@ impl Generation<'_> {
         Ok(text)
     }
 
-    fn top(&self, logits: &[f32], normalizer: f32) -> Vec<(u32, String, f32)> {
+    fn top(&self, logits: &[f32], normalizer: f32) -> Top {
         let wanted = self.options.top_logprobs.min(logits.len());
         if wanted == 0 {
             return vec![];
@@ -329,6 +380,14 @@ impl Generation<'_> {
             .map(|id| (id, text(id), logits[id as usize] - normalizer))
             .collect()
     }
+}
+
+/// Brings logits to the host.
+async fn read(logits: Tensor<2>) -> Result<Vec<f32>, Error> {
+    let data = logits.into_data_async().await;
+    let data = data.map_err(|e| Error::Device(e.to_string()))?;
+    let logits = data.convert::<f32>().try_to_vec::<f32>();
+    logits.map_err(|e| Error::Device(e.to_string()))
 }
 
 /// Holds back text that may be the beginning of a stop text.

@@ -45,6 +45,7 @@ mod gpu;
 mod guard;
 mod latent;
 mod layers;
+mod lookup;
 mod loss;
 mod matrix;
 mod mlp;

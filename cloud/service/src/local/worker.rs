@@ -242,6 +242,7 @@ fn options(job: &Job) -> Options {
         max_tokens: job.max_tokens.unwrap_or(usize::MAX),
         stop: job.stop.clone(),
         top_logprobs: job.top_logprobs,
+        ..Options::default()
     }
 }
 

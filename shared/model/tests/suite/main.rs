@@ -8,5 +8,6 @@ mod gguf;
 mod golden;
 #[cfg(feature = "gpu")]
 mod gpu;
+mod lookup;
 mod pack;
 mod text;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
-use sprat_model::{KvCache, Model, Options, bytes_per_token, gpu_dispatches};
+use sprat_model::{KvCache, Message, Model, Options, bytes_per_token, gpu_dispatches};
 
 use super::machine::Machine;
 use super::{Common, Spread};
@@ -32,6 +32,13 @@ pub(crate) struct Args {
     /// Tokens to generate
     #[arg(long, default_value_t = 64, value_name = "N")]
     tokens: usize,
+    /// Guess tokens from the text so far, as answers on a CPU do. Random weights go round in circles, where
+    /// guesses come true more often than in any text
+    #[arg(long)]
+    lookup: bool,
+    /// Measure the answer to this instead of random tokens
+    #[arg(long, value_name = "QUESTION")]
+    ask: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -50,6 +57,8 @@ struct Results {
     bytes_per_token: u64,
     /// Launches of our own kernels for each token of the answer, on a GPU.
     dispatches_per_token: Option<f64>,
+    /// Tokens of the answer for each pass of the model, where they are guessed.
+    tokens_per_pass: Option<f64>,
     /// Bytes that a position takes in the cache.
     cache_bytes_per_position: usize,
     share_of_bandwidth: Option<f64>,
@@ -80,14 +89,17 @@ fn run(args: &Args, prefill: bool, decode: bool) -> Result<()> {
         bail!("the model's context holds {} tokens", model.context());
     }
     let (mut firsts, mut steps) = (Vec::new(), Vec::new());
-    let mut dispatches = None;
+    let (mut dispatches, mut tokens_per_pass) = (None, None);
+    let mut prompt = args.prompt;
     let rounds = if prefill { args.common.repeat + 1 } else { 0 };
     for round in 0..rounds {
-        let (first, step) = measure(&model, args, round, decode)?;
+        let (first, step);
+        (prompt, first, step) = measure(&model, args, round, decode)?;
         if round > 0 {
-            firsts.push(args.prompt as f64 / first);
+            firsts.push(prompt as f64 / first);
             steps.extend(step.map(|step| 1.0 / step.seconds));
             dispatches = step.map(|step| step.dispatches);
+            tokens_per_pass = step.map(|step| step.tokens_per_pass);
         }
     }
     let peak_bytes = peak_bytes();
@@ -103,7 +115,7 @@ fn run(args: &Args, prefill: bool, decode: bool) -> Result<()> {
         model: manifest.name.clone(),
         parameters: manifest.parameters,
         storage: format!("{:?}", manifest.storage).to_lowercase(),
-        prompt: args.prompt,
+        prompt,
         tokens: args.tokens,
         load_seconds,
         prefill_tokens_per_second: if prefill {
@@ -113,6 +125,7 @@ fn run(args: &Args, prefill: bool, decode: bool) -> Result<()> {
         },
         decode_tokens_per_second: decoded,
         bytes_per_token: bytes,
+        tokens_per_pass: tokens_per_pass.filter(|_| args.lookup),
         dispatches_per_token: dispatches.filter(|d| *d > 0.0),
         cache_bytes_per_position: KvCache::new(model.config(), model.device()).bytes_per_token(),
         share_of_bandwidth: decoded.map(|d| d.median * bytes as f64 / machine.bandwidth),
@@ -140,6 +153,9 @@ fn table(r: &Results) -> String {
             share * 100.0
         ));
     }
+    if let Some(tokens) = r.tokens_per_pass {
+        lines.push(format!("lookup   {tokens:.2} tokens per pass"));
+    }
     if let Some(dispatches) = r.dispatches_per_token {
         lines.push(format!("launches {dispatches:.1} kernels per token"));
     }
@@ -160,19 +176,33 @@ struct Step {
     seconds: f64,
     /// The mean.
     dispatches: f64,
+    tokens_per_pass: f64,
 }
 
 /// Tokens whose time is taken together: a GPU's come several at once.
 const TOGETHER: usize = 4;
 
-/// Seconds to the first token, and what the others cost.
-fn measure(model: &Model, args: &Args, salt: usize, decode: bool) -> Result<(f64, Option<Step>)> {
+/// Tokens of the prompt, seconds to the first token, and what the others cost.
+fn measure(
+    model: &Model,
+    args: &Args,
+    salt: usize,
+    decode: bool,
+) -> Result<(usize, f64, Option<Step>)> {
     // Other tokens each round, so that no cache can help.
-    let vocab = model.config().vocab_size;
-    let prompt: Vec<u32> = (0..args.prompt)
-        .map(|i| (100 + (i * 37 + salt * 101) % (vocab - 100)) as u32)
-        .collect();
+    let prompt = match &args.ask {
+        Some(question) => model.prompt(&[Message {
+            role: "user".to_owned(),
+            content: question.clone(),
+        }])?,
+        None => {
+            let vocab = model.config().vocab_size;
+            let ids = (0..args.prompt).map(|i| 100 + (i * 37 + salt * 101) % (vocab - 100));
+            ids.map(|id| id as u32).collect()
+        }
+    };
     let options = Options {
+        lookup: args.lookup,
         max_tokens: if decode { args.tokens } else { 1 },
         ..Options::default()
     };
@@ -198,10 +228,11 @@ fn measure(model: &Model, args: &Args, salt: usize, decode: bool) -> Result<(f64
     let step = steps.get(steps.len() / 2).map(|seconds| Step {
         seconds: *seconds,
         // Those of the first flight are launched with the first token's.
+        tokens_per_pass: times.len() as f64 / generation.passes().max(1) as f64,
         dispatches: dispatches / times.len().saturating_sub(1 + TOGETHER).max(1) as f64,
     });
     match (times.first(), step) {
-        (Some(first), step) if step.is_some() == decode => Ok((*first, step)),
+        (Some(first), step) if step.is_some() == decode => Ok((prompt.len(), *first, step)),
         _ => bail!("the model ended its answer at once; there is no step to measure"),
     }
 }
