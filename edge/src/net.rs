@@ -1,14 +1,16 @@
 //! Fetching in the browser: requests that end when they are dropped, bodies read piece by piece,
 //! and a limit on every wait.
 
-use futures::FutureExt;
 use futures::future::{Either, select};
 use gloo_net::http::{Request, Response};
 use gloo_timers::future::TimeoutFuture;
-use js_sys::{Reflect, Uint8Array};
+use js_sys::{ArrayBuffer, Function, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, ReadableStreamDefaultReader, RequestCache};
+use web_sys::{
+    AbortController, ReadableStream, ReadableStreamByobReader, ReadableStreamDefaultReader,
+    RequestCache,
+};
 
 use crate::fill::{self, Fault, Opened, Origin};
 
@@ -85,9 +87,57 @@ pub(crate) async fn send(request: Request, ms: u32) -> Result<Response, Failure>
         .map_err(|e| Failure::Broken(e.to_string()))
 }
 
+/// Reads the body of an answer.
+enum Reader {
+    /// Into one buffer, again and again. A buffer for each piece would be left to the browser's garbage
+    /// collector, which lets a whole model gather before it begins.
+    Reusing(ReadableStreamByobReader, ArrayBuffer),
+    /// Where the browser cannot do that.
+    Plain(ReadableStreamDefaultReader),
+}
+
+/// Bytes of the buffer that is read into.
+const BUFFER: u32 = 256 << 10;
+
+impl Reader {
+    fn new(body: &ReadableStream) -> Option<Self> {
+        let byob = Object::new();
+        Reflect::set(&byob, &"mode".into(), &"byob".into()).ok()?;
+        let get_reader = Reflect::get(body, &"getReader".into()).ok()?;
+        let reader = get_reader.dyn_into::<Function>().ok()?.call1(body, &byob);
+        match reader {
+            Ok(reader) => Some(Self::Reusing(
+                reader.dyn_into().ok()?,
+                ArrayBuffer::new(BUFFER),
+            )),
+            Err(_) => Some(Self::Plain(body.get_reader().dyn_into().ok()?)),
+        }
+    }
+
+    /// The next bytes; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        match self {
+            Self::Reusing(reader, buffer) => {
+                // The browser takes the buffer, and gives its memory back as another one.
+                let view = Uint8Array::new(buffer);
+                let read = reader.read_with_array_buffer_view(&view);
+                let Some(bytes) = piece(JsFuture::from(read).await)? else {
+                    return Ok(None);
+                };
+                *buffer = bytes.buffer();
+                Ok(Some(bytes.to_vec()))
+            }
+            Self::Plain(reader) => {
+                let bytes = piece(JsFuture::from(reader.read()).await)?;
+                Ok(bytes.map(|bytes| bytes.to_vec()))
+            }
+        }
+    }
+}
+
 /// The body of an answer. Dropping it ends the transfer.
 pub(crate) struct Stream {
-    reader: Option<ReadableStreamDefaultReader>,
+    reader: Option<Reader>,
     silence_ms: u32,
     _abort: Abort,
 }
@@ -95,11 +145,8 @@ pub(crate) struct Stream {
 impl Stream {
     /// `abort` must belong to the request that was answered by `response`.
     pub(crate) fn new(response: &Response, silence_ms: u32, abort: Abort) -> Self {
-        let reader = response
-            .body()
-            .and_then(|body| body.get_reader().dyn_into::<_>().ok());
         Self {
-            reader,
+            reader: response.body().as_ref().and_then(Reader::new),
             silence_ms,
             _abort: abort,
         }
@@ -107,8 +154,8 @@ impl Stream {
 
     /// The next bytes; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<Result<Vec<u8>, Failure>> {
-        let reader = self.reader.as_ref()?;
-        let read = within(self.silence_ms, JsFuture::from(reader.read()).map(piece)).await;
+        let reader = self.reader.as_mut()?;
+        let read = within(self.silence_ms, reader.next()).await;
         match read.and_then(|piece| piece) {
             Ok(piece) => piece.map(Ok),
             Err(failure) => {
@@ -119,8 +166,8 @@ impl Stream {
     }
 }
 
-/// The bytes in what `ReadableStreamDefaultReader.read()` resolves to.
-fn piece(read: Result<JsValue, JsValue>) -> Result<Option<Vec<u8>>, Failure> {
+/// The bytes in what a reader's `read()` resolves to.
+fn piece(read: Result<JsValue, JsValue>) -> Result<Option<Uint8Array>, Failure> {
     let broken = |e: JsValue| Failure::Broken(words(&e));
     let read = read.map_err(broken)?;
     let done = Reflect::get(&read, &"done".into()).map_err(broken)?;
@@ -128,8 +175,7 @@ fn piece(read: Result<JsValue, JsValue>) -> Result<Option<Vec<u8>>, Failure> {
         return Ok(None);
     }
     let value = Reflect::get(&read, &"value".into()).map_err(broken)?;
-    let bytes = value.dyn_into::<Uint8Array>().map_err(broken)?;
-    Ok(Some(bytes.to_vec()))
+    Ok(Some(value.dyn_into::<Uint8Array>().map_err(broken)?))
 }
 
 /// A pack's folder on a web server.

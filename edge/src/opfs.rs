@@ -8,7 +8,7 @@
 //!     published      empty, written last: the pack is whole
 //! ```
 
-use js_sys::{AsyncIterator, Reflect, Uint8Array};
+use js_sys::{AsyncIterator, Function, Object, Reflect, Uint8Array};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
@@ -211,6 +211,18 @@ impl Opfs {
         Ok(())
     }
 
+    /// Opens `file` for reading straight into our memory, so that many tabs can load the same pack; None where
+    /// the browser knows no such mode, or another tab writes.
+    async fn for_reading(&self, file: &str) -> Option<Locked> {
+        let handle = self.file(file, false).await.ok()?;
+        let options = Object::new();
+        Reflect::set(&options, &"mode".into(), &"read-only".into()).ok()?;
+        let open = Reflect::get(&handle, &"createSyncAccessHandle".into()).ok()?;
+        let opening = open.dyn_into::<Function>().ok()?.call1(&handle, &options);
+        let opened: FileSystemSyncAccessHandle = wait(opening.ok()?.dyn_into().ok()?).await.ok()?;
+        Some(Locked(opened))
+    }
+
     /// Opens `file` for writing, unless it is already.
     async fn lock(&mut self, file: &str) -> Result<&FileSystemSyncAccessHandle, Refused> {
         if self.open.as_ref().is_none_or(|(name, _)| name != file) {
@@ -241,9 +253,15 @@ impl Shelf for Opfs {
     async fn read(&mut self, file: &str, from: u64, len: usize) -> Result<Vec<u8>, Refused> {
         let (start, end) = (offset(from), offset(from + len as u64));
         let short = |got: usize| Refused(format!("{file}: {got} bytes where {len} should be"));
-        if let Some((name, locked)) = &self.open
-            && name == file
-        {
+        let shared;
+        let locked = match &self.open {
+            Some((name, locked)) if name == file => Some(locked),
+            _ => {
+                shared = self.for_reading(file).await;
+                shared.as_ref()
+            }
+        };
+        if let Some(locked) = locked {
             let at = FileSystemReadWriteOptions::new();
             at.set_at(start);
             let mut bytes = vec![0; len];
@@ -257,7 +275,7 @@ impl Shelf for Opfs {
                 Err(short(bytes.len()))
             };
         }
-        // A plain read needs no lock, so that many tabs can load the same pack.
+        // This needs no lock, but a buffer that is left to the browser's garbage collector.
         let blob = self.blob(file).await?;
         let slice = blob.slice_with_f64_and_f64(start, end).map_err(refused)?;
         let buffer = JsFuture::from(slice.array_buffer())
