@@ -1,11 +1,14 @@
 // @ts-check
 /**
- * The worker's shell: picks the module and the device, numbers the calls, and changes from WebGPU
- * to the CPU when it must. What is computed is computed in Rust (`Runtime`).
+ * The worker's shell: picks the module and the device, numbers the calls, and changes from the CPU to
+ * WebGPU when that is ready, and back when it must. What is computed is computed in Rust (`Runtime`).
  */
+
+import { Retelling } from "./retell.js";
 
 /** @typedef {"cpu" | "webgpu"} Kind */
 /** @typedef {{ kind: Kind, runtime: any, module: any, words: string }} Engine */
+/** @typedef {{ words: string, software: boolean }} Adapter */
 
 /**
  * This worker. The page's library of types, which the other files need, has no name for it.
@@ -20,6 +23,9 @@ const running = new Map();
 let engine = null;
 /** @type {{ url: string, settings: string } | null} */
 let wanted = null;
+
+/** Bytes of a model above which it is not held twice, on the CPU while the GPU gets ready. */
+const HELD_TWICE = 64e6;
 
 worker.onmessage = async ({ data }) => {
   const { id, type } = data;
@@ -46,7 +52,8 @@ const handlers = {
   async load({ url, device, settings }, signal, emit) {
     wanted = { url, settings };
     emit(JSON.stringify({ type: "progress", stage: "engine", loaded: 0, total: 0, message: "Starting" }));
-    engine = begin(device, settings, emit);
+    const adapter = device === "cpu" ? null : await findAdapter();
+    engine = begin(device, adapter, settings);
     let ready;
     try {
       ready = await engine;
@@ -56,34 +63,34 @@ const handlers = {
       throw error;
     }
     try {
-      return await load(ready, signal, emit);
+      // Our CPU path is many times faster than any software adapter.
+      const better = device === "auto" && adapter && !adapter.software ? adapter : null;
+      return await (better ? loadTwice(ready, better, signal, emit) : load(ready, signal, emit));
     } catch (error) {
-      if (ready.kind !== "webgpu" || device === "webgpu" || !isGpuFailure(error)) {
-        giveUp(ready, error);
-        throw error;
-      }
-      // The adapter looked good and computes wrongly, or not at all.
-      warn(emit, error);
-    }
-    ready = await change(ready);
-    try {
-      return await load(ready, signal, emit);
-    } catch (error) {
-      giveUp(ready, error);
+      giveUp((await engine) ?? ready, error);
       throw error;
     }
   },
 
   /** @type {(data: any, signal: AbortSignal, emit: (event: string) => void) => Promise<unknown>} */
   async chat({ ask }, signal, emit) {
-    for (;;) {
+    const retelling = new Retelling(emit);
+    const tell = (/** @type {string} */ event) => retelling.tell(event);
+    for (let losses = 0; ; ) {
       const current = await engine;
       if (!current) throw { code: "model_missing", message: "loading was stopped before it began" };
       try {
-        return await current.runtime.chat(ask, signal, emit);
+        return await current.runtime.chat(ask, signal, tell);
       } catch (error) {
+        const { code } = failure(error);
+        if (code === "webgpu_lost" && losses === 0 && (await isReplaced(current))) {
+          // The engine that took its place gives the same answer, and goes on where this one fell silent.
+          losses += 1;
+          retelling.beginAgain();
+          continue;
+        }
         // Nothing has been answered yet; the engine that replaced this one does it.
-        if (failure(error).code !== "retired") throw error;
+        if (code !== "retired") throw error;
       }
     }
   },
@@ -99,27 +106,16 @@ const handlers = {
 };
 
 /**
- * Brings up the device that was asked for, or the best there is.
+ * Brings up the device that was asked for, or the one that is there at once.
  * @param {"auto" | Kind} device
+ * @param {Adapter | null} adapter
  * @param {string} settings
- * @param {(event: string) => void} emit
  * @returns {Promise<Engine>}
  */
-async function begin(device, settings, emit) {
-  if (device === "cpu") return boot("cpu", "", settings);
-  const adapter = await findAdapter();
-  if (device === "webgpu") {
-    if (!adapter) throw { code: "webgpu_unavailable", message: "this browser offers no WebGPU adapter", hint: 'Use device "auto" or "cpu".' };
-    return boot("webgpu", adapter.words, settings);
-  }
-  // Our CPU path is many times faster than any software adapter.
-  if (!adapter || adapter.software) return boot("cpu", "", settings);
-  try {
-    return await boot("webgpu", adapter.words, settings);
-  } catch (error) {
-    warn(emit, error);
-    return boot("cpu", "", settings);
-  }
+async function begin(device, adapter, settings) {
+  if (device !== "webgpu") return boot("cpu", "", settings);
+  if (!adapter) throw { code: "webgpu_unavailable", message: "this browser offers no WebGPU adapter", hint: 'Use device "auto" or "cpu".' };
+  return boot("webgpu", adapter.words, settings);
 }
 
 /**
@@ -160,13 +156,95 @@ async function instantiate(kind) {
  * @param {(event: string) => void} emit
  */
 async function load(ready, signal, emit) {
+  await fetchModel(ready, signal, emit);
+  return put(ready, signal, emit);
+}
+
+/**
+ * Fetches the model, unless it is stored; gives its size in bytes.
+ * @param {Engine} ready
+ * @param {AbortSignal} signal
+ * @param {(event: string) => void} emit
+ * @returns {Promise<number>}
+ */
+function fetchModel({ runtime }, signal, emit) {
+  return alone(`sprat ${wanted?.url}`, signal, () => runtime.fetch(wanted?.url, signal, emit));
+}
+
+/**
+ * Loads the fetched model onto the engine's device.
+ * @param {Engine} ready
+ * @param {AbortSignal} signal
+ * @param {(event: string) => void} emit
+ */
+async function put(ready, signal, emit) {
   const { kind, runtime, words } = ready;
   const device = { kind, words };
   emit(JSON.stringify({ type: "device", ...device }));
-  await alone(`sprat ${wanted?.url}`, signal, () => runtime.fetch(wanted?.url, signal, emit));
   const model = JSON.parse(await runtime.load(signal, emit));
   if (kind === "webgpu") runtime.lost().then((/** @type {string} */ reason) => lost(ready, reason));
   return { device, model };
+}
+
+/**
+ * Loads the model on the CPU, which is quick, and on the GPU behind it; a large model only on the GPU, if that
+ * can be. The GPU answers from the first question after it is ready.
+ * @param {Engine} first
+ * @param {Adapter} adapter
+ * @param {AbortSignal} signal
+ * @param {(event: string) => void} emit
+ */
+async function loadTwice(first, adapter, signal, emit) {
+  // Its module comes while the model does. Whether that failed is asked below.
+  const second = boot("webgpu", adapter.words, wanted?.settings ?? "");
+  second.catch(() => {});
+  const bytes = await fetchModel(first, signal, emit);
+  if (bytes <= HELD_TWICE) {
+    const loaded = await put(first, signal, emit);
+    void moveOver(first, second);
+    return loaded;
+  }
+  try {
+    const ready = await second;
+    await fetchModel(ready, signal, emit);
+    const loaded = await put(ready, signal, emit);
+    takeOver(first, ready);
+    return loaded;
+  } catch (error) {
+    if (!isGpuFailure(error)) throw error;
+    // The adapter looked good and computes wrongly, or not at all.
+    warn(emit, error);
+    return put(first, signal, emit);
+  }
+}
+
+/**
+ * Puts the model onto the GPU, and the GPU's engine in the place of `first`.
+ * @param {Engine} first
+ * @param {Promise<Engine>} second
+ */
+async function moveOver(first, second) {
+  const { signal } = new AbortController();
+  try {
+    const ready = await second;
+    await fetchModel(ready, signal, () => {});
+    const { device, model } = await put(ready, signal, () => {});
+    if ((await engine) !== first) return;
+    takeOver(first, ready);
+    worker.postMessage({ type: "status", state: "ready", device, model });
+  } catch (error) {
+    warn((event) => worker.postMessage(JSON.parse(event)), error);
+  }
+}
+
+/**
+ * Whoever asks from now on asks `ready`; answers that `old` has begun it ends.
+ * @param {Engine} old
+ * @param {Engine} ready
+ */
+function takeOver(old, ready) {
+  engine = Promise.resolve(ready);
+  old.runtime.retire();
 }
 
 /**
@@ -198,6 +276,18 @@ async function alone(name, signal, work) {
     }
     throw error;
   }
+}
+
+/**
+ * Whether another engine comes in the place of one whose GPU was lost; waits for that.
+ * @param {Engine} old
+ */
+async function isReplaced(old) {
+  for (let waited = 0; waited < 5000; waited += 20) {
+    if ((await engine) !== old) return true;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return false;
 }
 
 /**
@@ -233,7 +323,7 @@ async function change(old) {
 
 /**
  * The adapter that WebGPU would use, in words, and whether it is software.
- * @returns {Promise<{ words: string, software: boolean } | null>}
+ * @returns {Promise<Adapter | null>}
  */
 async function findAdapter() {
   try {

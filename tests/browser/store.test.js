@@ -171,6 +171,68 @@ test("a software adapter is not chosen unless it is asked for", async () => {
   await chat.context.close();
 });
 
+test("the CPU answers until the GPU is ready, and the GPU goes on with the same tokens", async () => {
+  // The software adapter poses as a card, which is what a page waits for.
+  inWorker(`{
+    const pose = (name, value) => Object.defineProperty(GPUAdapter.prototype, name, { get: () => value });
+    pose("info", { description: "A card", vendor: "of the tests" });
+    pose("isFallbackAdapter", false);
+  }`);
+  const chat = await bench.page({ query: "device=cpu" });
+  const seen = await chat.page.evaluate(async (question) => {
+    const { Sprat } = await import("/sprat/sprat.js");
+    const devices = [];
+    const warnings = [];
+    let moved = () => {};
+    const over = new Promise((resolve) => (moved = resolve));
+    const onStatus = ({ state, device }) => {
+      if (state !== "ready" || device === null) return;
+      devices.push(device.kind);
+      if (device.kind === "webgpu") moved();
+    };
+    const onWarning = ({ message }) => {
+      warnings.push(message);
+      moved();
+    };
+    const sprat = await Sprat.load({ model: "/models/sprat-tiny/", cloud: null, onStatus, onWarning });
+    const messages = [{ role: "user", content: question }];
+    const answer = async () => {
+      for await (const event of sprat.chat(messages, { mode: "device", temperature: 0 })) {
+        if (event.type === "end") return { text: event.text, device: event.receipt.device };
+      }
+    };
+    const before = await answer();
+    await over;
+    const after = await answer();
+    messages.push({ role: "assistant", content: after.text }, { role: "user", content: "What can you do?" });
+    const second = await answer();
+    sprat.dispose();
+    return { devices, warnings, before, after, second };
+  }, GREETING);
+  assert.deepEqual(seen.warnings, []);
+  assert.deepEqual(seen.devices, ["cpu", "webgpu"]);
+  assert.match(seen.before.device, /CPU/);
+  assert.match(seen.after.device, /A card/);
+  assert.equal(seen.after.text, seen.before.text);
+  assert.match(seen.second.device, /A card/);
+  await chat.context.close();
+});
+
+test("a GPU that cannot be had is left alone, and the CPU goes on", async () => {
+  inWorker(`{
+    const pose = (name, value) => Object.defineProperty(GPUAdapter.prototype, name, { get: () => value });
+    pose("info", { description: "A card", vendor: "of the tests" });
+    pose("isFallbackAdapter", false);
+    GPUAdapter.prototype.requestDevice = () => Promise.reject(new Error("out of memory"));
+  }`);
+  const chat = await bench.page({ query: "" });
+  await chat.ready();
+  await answersHere(chat);
+  assert.match(await chat.page.getByRole("banner").innerText(), /CPU/);
+  assert.deepEqual(chat.mistakes, []);
+  await chat.context.close();
+});
+
 test("a GPU that goes away leaves a page that answers", async () => {
   // The device is destroyed from inside, which the browser reports as it reports a crashed adapter.
   inWorker(`{
@@ -187,23 +249,32 @@ test("a GPU that goes away leaves a page that answers", async () => {
   const chat = await bench.page({ query: "device=webgpu" });
   await chat.ready();
   await answersHere(chat);
-  await chat.page.evaluate(
-    () =>
-      new Promise((resolve) => {
-        const wire = new BroadcastChannel("lose-the-gpu");
-        wire.onmessage = resolve;
-        wire.postMessage("lose");
-      }),
-  );
-  // The first question may meet the loss; it ends, in words, and a later one is answered.
-  const first = await chat.answer(GREETING);
-  if (first.state === "error") {
-    assert.match(await chat.text(), /GPU|graphics/i);
-    await chat.startOver();
-    await answersHere(chat);
-  } else {
-    assert.equal(first.state, "done");
-  }
+  const lose = () =>
+    chat.page.evaluate(
+      () =>
+        new Promise((resolve) => {
+          const wire = new BroadcastChannel("lose-the-gpu");
+          wire.onmessage = resolve;
+          wire.postMessage("lose");
+        }),
+    );
+  // In the middle of an answer: it goes on, on the CPU, as if nothing had been.
+  await chat.startOver();
+  await chat.mode.selectOption("device");
+  const story = "Tell me a long story about a small fish and the sea.";
+  const answer = await chat.ask(story);
+  const words = answer.locator(".text");
+  await chat.page.waitForFunction((element) => element.textContent.trim() !== "", await words.elementHandle());
+  await lose();
+  const { state, source, text } = await chat.finished(answer);
+  assert.deepEqual([state, source], ["done", "device"], text);
+  const whole = await words.innerText();
+  assert.match(await chat.page.getByRole("banner").innerText(), /CPU/);
+  await chat.startOver();
+  await chat.mode.selectOption("device");
+  const again = await chat.ask(story);
+  assert.equal((await chat.finished(again)).state, "done");
+  assert.equal(await again.locator(".text").innerText(), whole);
   assert.deepEqual(chat.mistakes, []);
   await chat.context.close();
 });

@@ -8,7 +8,7 @@ use std::{env, fs};
 use crate::{Result, read, run, say, tools};
 
 /// Where the package is put together; the page copies it from here.
-const PACKAGE: &str = "edge/pkg";
+pub(crate) const PACKAGE: &str = "edge/pkg";
 const TARGET: &str = "wasm32-unknown-unknown";
 /// The module's two builds, by cargo feature. The CPU one is small and starts at once; the other is
 /// fetched only where there is a GPU.

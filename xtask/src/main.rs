@@ -6,6 +6,7 @@
 
 mod engine;
 mod fuzz;
+mod size;
 mod steps;
 mod tools;
 

@@ -37,6 +37,11 @@ const STEPS: &[Step] = &[
     step("documentation", documentation),
     step("CUDA type-check", cuda),
     step("engine modules", modules),
+    Step {
+        name: "engine size",
+        run: crate::size::check,
+        needs: &["engine modules"],
+    },
     step("engine lint", engine_lint),
     Step {
         name: "page",
@@ -194,6 +199,7 @@ fn engine_lint() -> Result {
         say("Left out: Debian's compiler comes without clippy");
         return Ok(());
     }
+    let profile = Profile::from_env()?;
     for kind in KINDS {
         let mut cargo = wasm.cargo();
         cargo.args([
@@ -202,7 +208,7 @@ fn engine_lint() -> Result {
             "sprat-edge",
             "--lib",
             "--profile",
-            "wasm-dev",
+            profile.name(),
         ]);
         cargo.args([
             "--target",

@@ -1,0 +1,63 @@
+//! What a page fetches before its first answer: the published modules' size, compressed as a server would.
+
+use std::process::Command;
+
+use crate::engine::{PACKAGE, Profile};
+use crate::{Result, output, say, tools};
+
+/// What is fetched together, and the most that it may weigh, in bytes after brotli (quality 11): a little
+/// above what it weighs, so that growth is a decision. The goals are 0.5 and 1.3 MB; docs/performance.md says
+/// what stands in the way.
+const BUDGETS: [(&str, &[&str], u64); 2] = [
+    (
+        "CPU module, with all JavaScript",
+        &[
+            "sprat.js",
+            "worker.js",
+            "retell.js",
+            "cpu/sprat_edge.js",
+            "cpu/sprat_edge_bg.wasm",
+        ],
+        1_000_000,
+    ),
+    (
+        "WebGPU module, fetched later where there is a GPU",
+        &["webgpu/sprat_edge.js", "webgpu/sprat_edge_bg.wasm"],
+        2_450_000,
+    ),
+];
+
+const COMPRESS: &str = r#"
+const zlib = require("node:zlib"), fs = require("node:fs"), c = zlib.constants;
+const size = (file) => {
+  const bytes = fs.readFileSync(file);
+  const params = { [c.BROTLI_PARAM_QUALITY]: 11, [c.BROTLI_PARAM_LGWIN]: 24, [c.BROTLI_PARAM_SIZE_HINT]: bytes.length };
+  return zlib.brotliCompressSync(bytes, { params }).length;
+};
+console.log(process.argv.slice(1).map(size).reduce((a, b) => a + b));
+"#;
+
+/// Weighs the modules. The quick ones are not what anybody fetches, and are let pass.
+pub(crate) fn check() -> Result {
+    if Profile::from_env()? == Profile::Dev {
+        say("Left out: only the published modules are weighed (WASM_PROFILE=wasm-release)");
+        return Ok(());
+    }
+    tools::check_basics()?;
+    let mut heavy = Vec::new();
+    for (what, files, most) in BUDGETS {
+        let mut node = Command::new("node");
+        node.arg("-e").arg(COMPRESS);
+        node.args(files.iter().map(|file| format!("{PACKAGE}/{file}")));
+        let size = output(&mut node).ok_or("node could not compress the modules")?;
+        let size: u64 = size.trim().parse()?;
+        println!("{what}: {size} bytes compressed, {most} allowed");
+        if size > most {
+            heavy.push(format!("{what}: {size} bytes compressed, {most} allowed"));
+        }
+    }
+    match heavy.is_empty() {
+        true => Ok(()),
+        false => Err(heavy.join("; ").into()),
+    }
+}
