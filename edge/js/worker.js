@@ -7,8 +7,11 @@
 import { Retelling } from "./retell.js";
 
 /** @typedef {"cpu" | "webgpu"} Kind */
-/** @typedef {{ kind: Kind, runtime: any, module: any, words: string }} Engine */
-/** @typedef {{ words: string, software: boolean }} Adapter */
+/**
+ * A device, and in bytes the most that it takes in one buffer.
+ * @typedef {{ kind: Kind, runtime: any, module: any, words: string, most: number | undefined }} Engine
+ */
+/** @typedef {{ words: string, software: boolean, most: number | undefined }} Adapter */
 
 /**
  * This worker. The page's library of types, which the other files need, has no name for it.
@@ -59,7 +62,7 @@ const handlers = {
       ready = await engine;
     } catch (error) {
       // Without the device that was asked for, what needs none still works.
-      if (isGpuFailure(error)) engine = boot("cpu", "", settings).then((engine) => giveUp(engine, error));
+      if (isGpuFailure(error)) engine = boot("cpu", null, settings).then((engine) => giveUp(engine, error));
       throw error;
     }
     try {
@@ -113,23 +116,23 @@ const handlers = {
  * @returns {Promise<Engine>}
  */
 async function begin(device, adapter, settings) {
-  if (device !== "webgpu") return boot("cpu", "", settings);
+  if (device !== "webgpu") return boot("cpu", null, settings);
   if (!adapter) throw { code: "webgpu_unavailable", message: "this browser offers no WebGPU adapter", hint: 'Use device "auto" or "cpu".' };
-  return boot("webgpu", adapter.words, settings);
+  return boot("webgpu", adapter, settings);
 }
 
 /**
  * Instantiates a module and opens its device.
  * @param {Kind} kind
- * @param {string} words
+ * @param {Adapter | null} adapter
  * @param {string} settings
  * @returns {Promise<Engine>}
  */
-async function boot(kind, words, settings) {
+async function boot(kind, adapter, settings) {
   const module = await instantiate(kind);
   const runtime = new module.Runtime(settings);
-  await runtime.open(kind, words);
-  return { kind, runtime, module, words: runtime.words };
+  await runtime.open(kind, adapter?.words ?? "");
+  return { kind, runtime, module, words: runtime.words, most: adapter?.most };
 }
 
 /**
@@ -167,8 +170,8 @@ async function load(ready, signal, emit) {
  * @param {(event: string) => void} emit
  * @returns {Promise<number>}
  */
-function fetchModel({ runtime }, signal, emit) {
-  return alone(`sprat ${wanted?.url}`, signal, () => runtime.fetch(wanted?.url, signal, emit));
+function fetchModel({ runtime, most }, signal, emit) {
+  return alone(`sprat ${wanted?.url}`, signal, () => runtime.fetch(wanted?.url, most, signal, emit));
 }
 
 /**
@@ -196,7 +199,7 @@ async function put(ready, signal, emit) {
  */
 async function loadTwice(first, adapter, signal, emit) {
   // Its module comes while the model does. Whether that failed is asked below.
-  const second = boot("webgpu", adapter.words, wanted?.settings ?? "");
+  const second = boot("webgpu", adapter, wanted?.settings ?? "");
   second.catch(() => {});
   const bytes = await fetchModel(first, signal, emit);
   if (bytes <= HELD_TWICE) {
@@ -316,7 +319,7 @@ async function lost(old, reason) {
  * @param {Engine} old
  */
 async function change(old) {
-  engine = boot("cpu", "", wanted?.settings ?? "");
+  engine = boot("cpu", null, wanted?.settings ?? "");
   old.runtime.retire();
   return engine;
 }
@@ -336,7 +339,9 @@ async function findAdapter() {
     const software =
       Boolean(info.isFallbackAdapter ?? adapter.isFallbackAdapter) ||
       /swiftshader|llvmpipe|lavapipe|software|basic render|\bwarp\b/i.test(parts.join(" "));
-    return { words: `WebGPU: ${name || "an adapter without a name"}`, software };
+    const { maxBufferSize = Infinity, maxStorageBufferBindingSize = Infinity } = adapter.limits ?? {};
+    const most = Math.min(maxBufferSize, maxStorageBufferBindingSize);
+    return { words: `WebGPU: ${name || "an adapter without a name"}`, software, most };
   } catch {
     return null;
   }

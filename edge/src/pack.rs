@@ -42,12 +42,14 @@ pub(crate) struct Pack {
 }
 
 impl Pack {
-    /// Finds out what the pack at `url` is and fetches what is not stored yet.
-    pub(crate) async fn get(url: &str, tell: Tell<'_>) -> Result<Self, Error> {
+    /// Finds out what the pack at `url` is and fetches what is not stored yet. `most` is the largest buffer,
+    /// in bytes, that the device takes; a pack that needs a larger one is not fetched.
+    pub(crate) async fn get(url: &str, most: Option<f64>, tell: Tell<'_>) -> Result<Self, Error> {
         let library = Library::open().await;
         let manifest_bytes = manifest(url, library.as_ref().ok()).await?;
         let manifest =
             Manifest::from_json(&manifest_bytes).map_err(|e| Error::from_model(e, false))?;
+        fits(&manifest, most)?;
         let bytes = manifest.total_bytes();
         let about = About {
             name: manifest.name.clone(),
@@ -136,6 +138,23 @@ impl PackSource for Pack {
             .read_all(file)
             .await
             .map_err(|e| missing(e.to_string()))
+    }
+}
+
+/// Whether a GPU that takes buffers of `most` bytes can hold the pack's weights.
+// Both are far below 2^53.
+#[allow(clippy::cast_precision_loss)]
+fn fits(manifest: &Manifest, most: Option<f64>) -> Result<(), Error> {
+    match (manifest.largest_buffer, most) {
+        (Some(needed), Some(most)) if needed as f64 > most => {
+            Err(Error::WebgpuUnavailable(format!(
+                "this GPU takes {:.0} MB in one piece, and {} needs {:.0} MB",
+                most / 1e6,
+                manifest.name,
+                needed as f64 / 1e6
+            )))
+        }
+        _ => Ok(()),
     }
 }
 

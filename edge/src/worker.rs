@@ -102,18 +102,23 @@ impl Runtime {
         }
     }
 
-    /// Fetches the pack at `url` into the store, as far as it is not there.
+    /// Fetches the pack at `url` into the store, as far as it is not there; gives its bytes. `most` is the
+    /// largest buffer that the device takes, in bytes; where the device has no such limit it is left out.
     pub async fn fetch(
         &self,
         url: String,
+        most: Option<f64>,
         signal: AbortSignal,
         tell: Function,
-    ) -> Result<(), JsValue> {
+    ) -> Result<f64, JsValue> {
         let tell = |notice: Notice| post(&tell, &notice);
-        match unless_aborted(&signal, Pack::get(&url, &tell)).await {
+        match unless_aborted(&signal, Pack::get(&url, most, &tell)).await {
             Ok(pack) => {
+                let bytes = pack.bytes;
                 self.pack.replace(Some(Rc::new(pack)));
-                Ok(())
+                // A pack is far below 2^53 bytes.
+                #[allow(clippy::cast_precision_loss)]
+                Ok(bytes as f64)
             }
             Err(error) => Err(thrown(&error, None)),
         }

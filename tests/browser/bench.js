@@ -47,6 +47,20 @@ async function measure({ device, prompt, tokens, repeat }) {
   return { load, rounds, device: sprat.device.words };
 }
 
+/** Milliseconds from the beginning of the page's load to its first token, the model being stored. */
+async function firstToken(device) {
+  const { Sprat } = await import("/sprat/sprat.js");
+  const sprat = await Sprat.load({ model: "/bench-pack/", cloud: null, device });
+  const options = { mode: "device", temperature: 0, maxTokens: 8 };
+  for await (const event of sprat.chat([{ role: "user", content: "Hello!" }], options)) {
+    if (event.type !== "delta") continue;
+    const time = performance.now();
+    sprat.dispose();
+    return time;
+  }
+  throw new Error("the model has no first token");
+}
+
 /** The most memory that any of the browser's page processes had. */
 function peakBytes() {
   let most = 0;
@@ -77,6 +91,12 @@ try {
   page.setDefaultTimeout(600_000);
   await page.goto(`${bench.server.origin}/blank.html`);
   const { load, rounds, device } = await page.evaluate(measure, { device: values.device, prompt, tokens, repeat });
+  const peak = peakBytes();
+  const firsts = [];
+  for (let round = 0; round < repeat; round += 1) {
+    await page.goto(`${bench.server.origin}/blank.html?${round}`);
+    firsts.push(await page.evaluate(firstToken, values.device));
+  }
   const result = {
     browser: `Chromium ${bench.browser.version()}`,
     device,
@@ -86,7 +106,8 @@ try {
     load_ms: load,
     prefill_tokens_per_second: spread(rounds.map((round) => round.prefill)),
     decode_tokens_per_second: spread(rounds.map((round) => round.decode)),
-    peak_bytes: peakBytes(),
+    first_token_ms: spread(firsts),
+    peak_bytes: peak,
   };
   if (values.json) {
     console.log(JSON.stringify(result, null, 2));
@@ -96,6 +117,7 @@ try {
     console.log(`load     ${load.toFixed(0)} ms, from an empty store`);
     console.log(`prefill  ${show(result.prefill_tokens_per_second)} tokens/s (${result.prompt_tokens} tokens)`);
     console.log(`decode   ${show(result.decode_tokens_per_second)} tokens/s (${tokens} tokens)`);
+    console.log(`first    ${show(result.first_token_ms)} ms from the page's load to its first token, from the store`);
     console.log(`memory   ${(result.peak_bytes / 1e6).toFixed(0)} MB peak of the page's process`);
   }
 } finally {

@@ -233,6 +233,15 @@ test("a GPU that cannot be had is left alone, and the CPU goes on", async () => 
   await chat.context.close();
 });
 
+test("a model that the GPU cannot hold is not fetched for it, and the page says so", async () => {
+  bench.recorder.alter(/sprat\.json$/, (body) => Buffer.from(body.toString().replace("{", '{"largest_buffer": 1000000000000,')));
+  const from = bench.recorder.requests.length;
+  const chat = await bench.page({ query: "device=webgpu" });
+  await chat.page.getByText(/takes \d+ MB in one piece/).first().waitFor();
+  assert.deepEqual(bench.recorder.since(from, isWeights()), []);
+  await chat.context.close();
+});
+
 test("a GPU that goes away leaves a page that answers", async () => {
   // The device is destroyed from inside, which the browser reports as it reports a crashed adapter.
   inWorker(`{

@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
     step("JavaScript tests", javascript_tests),
     step("lint", lint),
     step("tests", tests),
+    step("ARM kernels", arm_kernels),
     step("doc tests", doc_tests),
     step("fuzz", crate::fuzz::fuzz),
     step("documentation", documentation),
@@ -157,6 +158,35 @@ fn lint() -> Result {
 fn tests() -> Result {
     tools::vulkan()?;
     run_cargo(&format!("test {NATIVE} --lib --bins --tests"))
+}
+
+/// The kernels for ARM, built for it and run by an emulator.
+fn arm_kernels() -> Result {
+    if cfg!(target_arch = "aarch64") || cfg!(not(target_os = "linux")) {
+        say("Left out: this is for Linux on other processors; the tests have run the kernels here");
+        return Ok(());
+    }
+    if !tools::arm()? {
+        say("Left out: rustup could not add the aarch64 target");
+        return Ok(());
+    }
+    let arguments = ["--package", "sprat-kernels", "--features", "threads"];
+    let on_arm = |command: &str| {
+        let mut cargo = cargo();
+        cargo.arg(command).args(arguments);
+        cargo.args(["--target", tools::ARM]);
+        cargo.env(
+            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
+            "aarch64-linux-gnu-gcc",
+        );
+        cargo.env(
+            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER",
+            "qemu-aarch64 -L /usr/aarch64-linux-gnu",
+        );
+        cargo
+    };
+    crate::run(on_arm("test").arg("--lib"))?;
+    crate::run(on_arm("clippy").args(["--all-targets", "--", "-D", "warnings"]))
 }
 
 fn doc_tests() -> Result {

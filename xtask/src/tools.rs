@@ -91,12 +91,12 @@ impl WasmCompiler {
 pub(crate) fn wasm_compiler() -> Result<WasmCompiler> {
     let debian_wanted = env::var("SPRAT_WASM").is_ok_and(|way| way == "debian");
     if !debian_wanted {
-        if rustup_target_is_there() {
+        if target_is_there(WASM) {
             return Ok(WasmCompiler::Rustup);
         }
         say("Installing the wasm32 target with rustup: the page's engine is compiled for it");
         if run(Command::new("rustup").args(["target", "add", WASM])).is_ok()
-            && rustup_target_is_there()
+            && target_is_there(WASM)
         {
             return Ok(WasmCompiler::Rustup);
         }
@@ -109,10 +109,10 @@ pub(crate) fn wasm_compiler() -> Result<WasmCompiler> {
     Ok(WasmCompiler::Debian)
 }
 
-fn rustup_target_is_there() -> bool {
+fn target_is_there(target: &str) -> bool {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let mut command = Command::new(rustc);
-    output(command.args(["--print", "target-libdir", "--target", WASM]))
+    output(command.args(["--print", "target-libdir", "--target", target]))
         .is_some_and(|folder| Path::new(&folder).is_dir())
 }
 
@@ -277,6 +277,36 @@ pub(crate) fn vulkan() -> Result {
         &["mesa-vulkan-drivers", "libvulkan1"],
         "code for GPUs is tested on a software device",
     )
+}
+
+/// Rust's name of 64-bit ARM.
+pub(crate) const ARM: &str = "aarch64-unknown-linux-gnu";
+
+/// Makes sure that programs for ARM can be built and run here; false where they can't be built.
+pub(crate) fn arm() -> Result<bool> {
+    if !target_is_there(ARM) {
+        say(
+            "Installing the aarch64 target with rustup: the kernels for ARM are tested by an emulator",
+        );
+        let added = run(Command::new("rustup").args(["target", "add", ARM])).is_ok();
+        if !added || !target_is_there(ARM) {
+            return Ok(false);
+        }
+    }
+    if ["aarch64-linux-gnu-gcc", "qemu-aarch64"]
+        .into_iter()
+        .any(|name| on_path(name).is_none())
+    {
+        apt(
+            &[
+                "gcc-aarch64-linux-gnu",
+                "libc6-dev-arm64-cross",
+                "qemu-user",
+            ],
+            "the kernels for ARM are linked and run by them",
+        )?;
+    }
+    Ok(true)
 }
 
 /// Makes sure that there is a C++ compiler.

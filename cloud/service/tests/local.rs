@@ -54,6 +54,7 @@ fn pack(golden: &str, id: &str, change: impl FnOnce(&Path)) -> TempDir {
             .map(|name| PackFile::of(name, &read(name)))
             .collect(),
         calibration: None,
+        largest_buffer: None,
         check: None,
     };
     std::fs::write(folder.path().join("sprat.json"), manifest.to_json()).unwrap();

@@ -17,7 +17,7 @@
 //! | [`vector`] | what a decoder does between products: norms, gates, rotations, attention |
 //! | `pool` | threads for pieces of work of ten microseconds |
 //! | `plain` | the twin of every kernel in portable Rust: what the others are tested against |
-//! | `x86`, `wasm` | AVX2 and AVX-512 VNNI, chosen when run; SIMD128, chosen when compiled |
+//! | `x86`, `neon`, `wasm` | AVX2 and AVX-512 VNNI, NEON with and without dot products: chosen when run; SIMD128: when compiled |
 //!
 //! [`matmul`] takes activations in 8 bits, which loses about a thousandth of their size and is what
 //! other engines do; [`matmul_f32`] takes them as they are.
@@ -27,6 +27,8 @@ mod activations;
 mod arena;
 mod layout;
 mod multiversion;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod plain;
 #[cfg(feature = "threads")]
 mod pool;
@@ -233,6 +235,8 @@ fn integer_tile(
     }
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     return wasm::integer_tile(w, tile, x, first, count, sums);
+    #[cfg(target_arch = "aarch64")]
+    return neon::integer_tile(w, tile, x, first, count, sums);
     #[allow(unreachable_code)]
     plain::integer_tile(w, tile, x, first, count, sums);
 }

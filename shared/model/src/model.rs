@@ -144,6 +144,7 @@ impl Model {
             examples: vec![],
             files: vec![],
             calibration: None,
+            largest_buffer: None,
             check: None,
         };
         Self::assemble(manifest, config, decoder, tokenizer, template, device)

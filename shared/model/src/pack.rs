@@ -43,6 +43,9 @@ pub struct Manifest {
     /// The gate fitted for this model (`sprat_route::gate::Gate`); opaque here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<serde_json::Value>,
+    /// Bytes of the largest buffer that a GPU holds of it, which its adapter must take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub largest_buffer: Option<u64>,
     /// A known value, computed before the first question to prove the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,

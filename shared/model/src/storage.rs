@@ -175,6 +175,28 @@ pub fn bytes_per_token(config: &crate::ModelConfig, storage: Storage) -> u64 {
     config.tensors().into_iter().map(read).sum::<f64>() as u64
 }
 
+/// Bytes of the largest buffer that a GPU holds of a model stored so: of one tensor, or of those that it
+/// multiplies as one. What is not quantized is f32 there.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn largest_buffer(config: &crate::ModelConfig, storage: Storage) -> u64 {
+    const TOGETHER: [(&str, &str); 3] = [
+        (".k_proj.", ".q_proj."),
+        (".v_proj.", ".q_proj."),
+        (".up_proj.", ".gate_proj."),
+    ];
+    let mut buffers = std::collections::HashMap::new();
+    for (name, shape) in config.tensors() {
+        let bytes = match &*parts(&name, &shape, storage) {
+            [quants, _scales] => quants.bytes(),
+            _ => shape.iter().product::<usize>() * size_of::<f32>(),
+        };
+        let one = |name: String, (part, whole): (&str, &str)| name.replace(part, whole);
+        let name = TOGETHER.into_iter().fold(name, one);
+        *buffers.entry(name).or_insert(0) += bytes as u64;
+    }
+    buffers.into_values().max().unwrap_or(0)
+}
+
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use encode::{Part, encode, parts};
 
@@ -269,6 +291,26 @@ mod encode {
     mod tests {
         use super::*;
         use proptest::prelude::*;
+
+        #[test]
+        fn a_gpus_largest_buffer_is_a_table_or_what_is_multiplied_as_one() {
+            use crate::Checkpoint;
+            let config = |shape| crate::RandomModel::new(shape).unwrap().config().clone();
+            let (table, gates) = (49152 * 576, 2 * 1536 * 576);
+            assert!(table > gates);
+            assert_eq!(largest_buffer(&config("smollm2-135m"), Storage::Q8), table);
+            assert_eq!(
+                largest_buffer(&config("smollm2-135m"), Storage::Q4),
+                table / 2
+            );
+            assert_eq!(
+                largest_buffer(&config("smollm2-135m"), Storage::F16),
+                table * 4
+            );
+            let mut narrow = config("smollm2-135m");
+            narrow.vocab_size = 100;
+            assert_eq!(largest_buffer(&narrow, Storage::Q8), gates);
+        }
 
         proptest! {
             #[test]

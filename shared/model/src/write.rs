@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use sha2::{Digest, Sha256};
 
-use crate::storage::{Part, encode, parts};
+use crate::storage::{Part, encode, largest_buffer, parts};
 use crate::{CHUNK_BYTES, Error, FORMAT, MANIFEST, Manifest, ModelConfig, PackFile, Storage};
 
 /// Everything a pack is written from, but the weights.
@@ -92,6 +92,7 @@ pub fn write_pack(
     }
     manifest.format = FORMAT;
     manifest.parameters = config.parameters();
+    manifest.largest_buffer = Some(largest_buffer(config, manifest.storage));
     manifest.files = files;
     staging.write(MANIFEST, &manifest.to_json())?;
     // Beside the manifest's files, for people: not fetched by a browser, so not listed.

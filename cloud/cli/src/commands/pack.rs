@@ -89,6 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         examples: args.examples.clone(),
         files: vec![],
         calibration: None,
+        largest_buffer: None,
         check: None,
     };
     let card = args.card.as_deref().map(std::fs::read).transpose();

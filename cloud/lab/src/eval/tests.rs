@@ -63,6 +63,7 @@ fn packed(checkpoint: &Path, dir: PathBuf) -> PathBuf {
         examples: vec![],
         files: vec![],
         calibration: None,
+        largest_buffer: None,
         check: None,
     };
     let contents = PackContents {

@@ -13,8 +13,11 @@ fn shipped() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../web/models/sprat-tiny")
 }
 
+/// Name, shape and values.
+type Floats = (String, Vec<usize>, Vec<f32>);
+
 /// The shipped pack's tensors as floats.
-fn shipped_tensors() -> (ModelConfig, Vec<(String, Vec<usize>, Vec<f32>)>) {
+fn shipped_tensors() -> (ModelConfig, Vec<Floats>) {
     let read = |name: &str| std::fs::read(shipped().join(name)).unwrap();
     let config = ModelConfig::from_json(&read("config.json")).unwrap();
     let mut tensors = TensorMap::new();

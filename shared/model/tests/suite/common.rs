@@ -101,6 +101,7 @@ pub(crate) fn seal(mut source: MemorySource) -> MemorySource {
             .map(|(path, bytes)| PackFile::of(path, bytes))
             .collect(),
         calibration: None,
+        largest_buffer: None,
         check: None,
     };
     source.0.insert(MANIFEST.into(), manifest.to_json());

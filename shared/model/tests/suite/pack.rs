@@ -295,6 +295,7 @@ fn seal_contents(config: &ModelConfig, storage: Storage) -> Manifest {
         examples: vec![],
         files: vec![],
         calibration: Some(serde_json::json!({"kept": true})),
+        largest_buffer: None,
         check: None,
     }
     .tap(|m| m.parameters = config.parameters())
