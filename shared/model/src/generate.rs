@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use burn::tensor::Tensor;
 
 use crate::cache::KvCache;
-use crate::lookup::{Lookup, MOST};
+use crate::draft::DraftSession;
+use crate::lookup::{MOST, Pace, look_up};
 use crate::sampler::{Confidence, Sampler, Sampling, confidence};
 use crate::tokenizer::Detokenizer;
 use crate::{Error, Model};
@@ -21,8 +22,8 @@ pub struct Options {
     pub stop: Vec<String>,
     /// How many of the likeliest alternatives to report with each token.
     pub top_logprobs: usize,
-    /// Whether tokens may be guessed from the text so far and checked several in one pass, where that is
-    /// possible: a greedy answer on a CPU. The answer is the same.
+    /// Whether tokens may be guessed, from the text so far and by the pack's draft model, and checked
+    /// several in one pass, where that is possible: a greedy answer on a CPU. The answer is the same.
     pub lookup: bool,
 }
 
@@ -85,13 +86,17 @@ pub struct Session {
     cache: KvCache,
     /// The tokens whose keys and values are in the cache.
     tokens: Vec<u32>,
+    /// The same of the draft model.
+    draft: Option<DraftSession>,
 }
 
 impl Session {
     pub(crate) fn new(model: &Model) -> Self {
+        let draft = model.draft.as_ref();
         Self {
             cache: KvCache::new(model.config(), &model.device),
             tokens: vec![],
+            draft: draft.map(|draft| draft.session(&model.device)),
         }
     }
 
@@ -144,8 +149,8 @@ impl Session {
             ahead: options
                 .is_ahead_possible(&model.device)
                 .then(Default::default),
-            lookup: (options.lookup && options.is_greedy() && self.cache.is_cut_freely())
-                .then(Lookup::default),
+            paces: (options.lookup && options.is_greedy() && self.cache.is_cut_freely())
+                .then(Default::default),
             certain: VecDeque::new(),
             passes: 0,
             options,
@@ -177,8 +182,8 @@ pub struct Generation<'a> {
     stop: StopText,
     options: Options,
     finish: Option<Finish>,
-    /// Where tokens may be guessed.
-    lookup: Option<Lookup>,
+    /// Where tokens may be guessed: how many from the text, and how many by the draft model.
+    paces: Option<[Pace; 2]>,
     /// Tokens that are sure to come, and what is reported with each.
     certain: VecDeque<(u32, Confidence, Top)>,
     passes: usize,
@@ -271,7 +276,7 @@ impl Generation<'_> {
         let Some(ahead) = &mut self.ahead else {
             return Err(Error::Device("no token is under way".to_owned()));
         };
-        let Session { cache, tokens } = &mut *self.session;
+        let Session { cache, tokens, .. } = &mut *self.session;
         let pending = &self.seen[tokens.len()..];
         let room = self.model.context() - self.prompt;
         let most = self.options.max_tokens.min(room);
@@ -293,25 +298,21 @@ impl Generation<'_> {
         let session = &mut *self.session;
         // A future dropped in mid-step leaves the cache ahead of `tokens`.
         let known = session.cut_back(session.tokens.len());
+        let (by, guess) = self.guess(known).await?;
+        let session = &mut *self.session;
         let pending = &self.seen[known..];
-        let room = self.model.context() - self.seen.len();
-        let room = room.min(self.options.max_tokens - (self.seen.len() - self.prompt));
-        let guess = match &self.lookup {
-            Some(lookup) if pending.len() == 1 => lookup.guess(&self.seen, MOST.min(room - 1)),
-            _ => &[],
-        };
         let decoder = &self.model.decoder;
-        let logits = match guess {
+        let logits = match &*guess {
             [] => decoder.run(pending, &mut session.cache)?,
             _ => {
-                let tokens = [pending, guess].concat();
+                let tokens = [pending, &guess].concat();
                 decoder.run_at_once(&tokens, tokens.len(), &mut session.cache)
             }
         };
         let logits = read(logits).await?;
         session.tokens.extend(pending);
         self.passes += 1;
-        let (guess, mut right) = (guess.to_vec(), 0);
+        let mut right = 0;
         for row in logits.chunks_exact(self.model.config().vocab_size) {
             if row.iter().any(|l| !l.is_finite()) {
                 let position = self.seen.len() - 1 + right;
@@ -327,10 +328,32 @@ impl Generation<'_> {
             self.session.tokens.push(id);
             right += 1;
         }
-        if let Some(lookup) = &mut self.lookup {
-            lookup.learn(guess.len(), right, self.seen.len() + self.certain.len());
+        if let Some(paces) = &mut self.paces {
+            paces[by].learn(guess.len(), right, self.seen.len() + self.certain.len());
         }
         Ok(())
+    }
+
+    /// Tokens that may follow, when `known` of the tokens so far are in the cache: which pace they keep, and
+    /// the tokens.
+    async fn guess(&mut self, known: usize) -> Result<(usize, Vec<u32>), Error> {
+        let room = self.model.context() - self.seen.len();
+        let room = room.min(self.options.max_tokens - (self.seen.len() - self.prompt));
+        let most = MOST.min(room - 1);
+        let Some([by_text, by_draft]) = &self.paces else {
+            return Ok((0, vec![]));
+        };
+        if known + 1 != self.seen.len() {
+            return Ok((0, vec![]));
+        }
+        let found = look_up(&self.seen, by_text, most);
+        match (&self.model.draft, &mut self.session.draft) {
+            (Some(draft), Some(session)) if found.is_empty() => {
+                let guess = draft.guess(session, &self.seen, by_draft, most).await?;
+                Ok((1, guess))
+            }
+            _ => Ok((0, found.to_vec())),
+        }
     }
 
     /// The text that this token makes certain, and whether it ends the answer.
@@ -383,7 +406,7 @@ impl Generation<'_> {
 }
 
 /// Brings logits to the host.
-async fn read(logits: Tensor<2>) -> Result<Vec<f32>, Error> {
+pub(crate) async fn read(logits: Tensor<2>) -> Result<Vec<f32>, Error> {
     let data = logits.into_data_async().await;
     let data = data.map_err(|e| Error::Device(e.to_string()))?;
     let logits = data.convert::<f32>().try_to_vec::<f32>();

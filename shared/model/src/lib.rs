@@ -34,6 +34,7 @@ mod config;
 #[cfg(feature = "flex")]
 mod cpu;
 mod decoder;
+mod draft;
 mod error;
 mod experts;
 #[cfg(all(feature = "train", feature = "flex"))]
@@ -106,4 +107,4 @@ pub use template::{ChatTemplate, Extras, Message};
 pub use tokenizer::{Detokenizer, Tokenizer};
 pub use weights::TensorMap;
 #[cfg(not(target_arch = "wasm32"))]
-pub use write::{PackContents, ReadTensor, write_pack};
+pub use write::{DraftContents, PackContents, ReadTensor, write_pack};

@@ -11,9 +11,9 @@ const SHORTEST: usize = 2;
 const PAUSE: usize = 4;
 const LONGEST_PAUSE: usize = 64;
 
-/// Guesses, as many as have come true lately.
+/// How many tokens to guess: as many as have come true lately.
 #[derive(Debug)]
-pub(crate) struct Lookup {
+pub(crate) struct Pace {
     /// Tokens to guess next time.
     length: usize,
     /// Length of the text before which nothing is guessed.
@@ -21,7 +21,7 @@ pub(crate) struct Lookup {
     pause: usize,
 }
 
-impl Default for Lookup {
+impl Default for Pace {
     fn default() -> Self {
         Self {
             length: 2,
@@ -31,23 +31,10 @@ impl Default for Lookup {
     }
 }
 
-impl Lookup {
-    /// At most `most` tokens that may follow `seen`: those that followed the latest place where its last
-    /// tokens stood before.
-    pub(crate) fn guess<'a>(&self, seen: &'a [u32], most: usize) -> &'a [u32] {
-        let most = most.min(self.length);
-        if most == 0 || seen.len() < self.resume {
-            return &[];
-        }
-        for length in (SHORTEST..=LONGEST.min(seen.len().saturating_sub(1))).rev() {
-            let end = &seen[seen.len() - length..];
-            let before = &seen[..seen.len() - 1];
-            if let Some(at) = before.windows(length).rposition(|window| window == end) {
-                let next = &seen[at + length..];
-                return &next[..most.min(next.len())];
-            }
-        }
-        &[]
+impl Pace {
+    /// Tokens to guess behind a text of `length` tokens.
+    pub(crate) fn most(&self, length: usize) -> usize {
+        if length < self.resume { 0 } else { self.length }
     }
 
     /// Says how many of `guessed` tokens were right, in a text that now has `length` tokens.
@@ -69,6 +56,24 @@ impl Lookup {
     }
 }
 
+/// At most `most` tokens that may follow `seen`: those that followed the latest place where its last tokens
+/// stood before.
+pub(crate) fn look_up<'a>(seen: &'a [u32], pace: &Pace, most: usize) -> &'a [u32] {
+    let most = most.min(pace.most(seen.len()));
+    if most == 0 {
+        return &[];
+    }
+    for length in (SHORTEST..=LONGEST.min(seen.len().saturating_sub(1))).rev() {
+        let end = &seen[seen.len() - length..];
+        let before = &seen[..seen.len() - 1];
+        if let Some(at) = before.windows(length).rposition(|window| window == end) {
+            let next = &seen[at + length..];
+            return &next[..most.min(next.len())];
+        }
+    }
+    &[]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,46 +81,46 @@ mod tests {
 
     #[test]
     fn what_followed_the_latest_such_place_is_guessed() {
-        let lookup = Lookup {
+        let pace = Pace {
             length: 3,
-            ..Lookup::default()
+            ..Pace::default()
         };
         assert_eq!(
-            lookup.guess(&[1, 2, 9, 8, 1, 2, 7, 6, 5, 1, 2], 8),
+            look_up(&[1, 2, 9, 8, 1, 2, 7, 6, 5, 1, 2], &pace, 8),
             [7, 6, 5]
         );
         // Four tokens say more than two.
         assert_eq!(
-            lookup.guess(&[3, 4, 1, 2, 9, 0, 1, 2, 7, 3, 4, 1, 2], 1),
+            look_up(&[3, 4, 1, 2, 9, 0, 1, 2, 7, 3, 4, 1, 2], &pace, 1),
             [9]
         );
-        assert_eq!(lookup.guess(&[1, 2, 3], 8), [0u32; 0]);
-        assert_eq!(lookup.guess(&[5, 5, 5], 8), [5]);
-        assert_eq!(lookup.guess(&[], 8), [0u32; 0]);
+        assert_eq!(look_up(&[1, 2, 3], &pace, 8), [0u32; 0]);
+        assert_eq!(look_up(&[5, 5, 5], &pace, 8), [5]);
+        assert_eq!(look_up(&[], &pace, 8), [0u32; 0]);
     }
 
     #[test]
     fn right_guesses_grow_and_wrong_ones_pause() {
-        let mut lookup = Lookup::default();
+        let mut pace = Pace::default();
         let text = [1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2];
-        assert_eq!(lookup.guess(&text, 8).len(), 2);
-        lookup.learn(2, 2, 11);
-        assert_eq!(lookup.guess(&text, 8).len(), 4);
-        lookup.learn(4, 4, 11);
-        assert_eq!(lookup.guess(&text, 8).len(), 8);
-        lookup.learn(8, 3, 11);
-        assert_eq!(lookup.guess(&text, 8).len(), 3);
-        lookup.learn(3, 0, 8);
-        assert!(lookup.guess(&text, 8).is_empty());
-        lookup.learn(2, 0, 3);
-        assert_eq!(lookup.guess(&text, 8).len(), 2);
+        assert_eq!(look_up(&text, &pace, 8).len(), 2);
+        pace.learn(2, 2, 11);
+        assert_eq!(look_up(&text, &pace, 8).len(), 4);
+        pace.learn(4, 4, 11);
+        assert_eq!(look_up(&text, &pace, 8).len(), 8);
+        pace.learn(8, 3, 11);
+        assert_eq!(look_up(&text, &pace, 8).len(), 3);
+        pace.learn(3, 0, 8);
+        assert!(look_up(&text, &pace, 8).is_empty());
+        pace.learn(2, 0, 3);
+        assert_eq!(look_up(&text, &pace, 8).len(), 2);
     }
 
     proptest! {
         #[test]
         fn guesses_stand_in_the_text(seen in proptest::collection::vec(0u32..4, 0..60), most in 0usize..10) {
-            let lookup = Lookup { length: MOST, ..Lookup::default() };
-            let guess = lookup.guess(&seen, most);
+            let pace = Pace { length: MOST, ..Pace::default() };
+            let guess = look_up(&seen, &pace, most);
             prop_assert!(guess.len() <= most.min(MOST));
             if !guess.is_empty() {
                 let mut continued = seen[seen.len() - SHORTEST..].to_vec();

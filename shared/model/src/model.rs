@@ -2,8 +2,9 @@
 
 use burn::tensor::Device;
 
+use crate::draft::Draft;
 use crate::generate::{Options, Session};
-use crate::pack::{Check, MANIFEST, Manifest, PackSource};
+use crate::pack::{Check, DRAFT, MANIFEST, Manifest, PackFile, PackSource};
 use crate::template::{ChatTemplate, Message};
 use crate::tokenizer::Tokenizer;
 use crate::{Decoder, Error, ModelConfig, Storage, TensorMap};
@@ -13,6 +14,8 @@ pub struct Model {
     manifest: Manifest,
     config: ModelConfig,
     pub(crate) decoder: Decoder,
+    /// A smaller model that guesses tokens for this one to check.
+    pub(crate) draft: Option<Draft>,
     pub(crate) tokenizer: Tokenizer,
     /// None in a model that was not made for conversations.
     template: Option<ChatTemplate>,
@@ -68,20 +71,20 @@ impl Model {
         let template = String::from_utf8_lossy(&template);
         let template = ChatTemplate::new(&template, &manifest.bos_token, &manifest.eos_token)?;
         let mut done: u64 = 0;
-        let mut tensors = TensorMap::keeping_blocks();
-        for shard in manifest.shards() {
-            let bytes = verified(source, &manifest, &shard.path).await?;
-            tensors.add_shard(&shard.path, &bytes, device)?;
-            done += shard.size;
+        let mut report = |bytes| {
+            done += bytes;
             progress(LoadProgress {
                 stage: LoadStage::Weights,
                 done,
                 total,
             });
-        }
-        let decoder = Decoder::from_tensors(&config, &mut tensors)?;
+        };
+        let shards = manifest.shards();
+        let decoder = decoder(source, &manifest, shards, &config, device, &mut report).await?;
+        let draft = draft(source, &manifest, &config, device, &mut report).await?;
         let template = Some(template);
-        let model = Self::assemble(manifest, config, decoder, tokenizer, template, device)?;
+        let mut model = Self::assemble(manifest, config, decoder, tokenizer, template, device)?;
+        model.draft = draft;
         progress(LoadProgress {
             stage: LoadStage::WarmUp,
             done: total,
@@ -179,6 +182,7 @@ impl Model {
             manifest,
             config,
             decoder,
+            draft: None,
             tokenizer,
             template,
             device,
@@ -323,6 +327,48 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// The decoder whose weights are in these files of the pack.
+async fn decoder<S: PackSource>(
+    source: &S,
+    manifest: &Manifest,
+    shards: impl Iterator<Item = &PackFile>,
+    config: &ModelConfig,
+    device: &Device,
+    report: &mut dyn FnMut(u64),
+) -> Result<Decoder, Error> {
+    let mut tensors = TensorMap::keeping_blocks();
+    for shard in shards {
+        let bytes = verified(source, manifest, &shard.path).await?;
+        tensors.add_shard(&shard.path, &bytes, device)?;
+        report(shard.size);
+    }
+    Decoder::from_tensors(config, &mut tensors)
+}
+
+/// The pack's draft model, if it has one.
+async fn draft<S: PackSource>(
+    source: &S,
+    manifest: &Manifest,
+    model: &ModelConfig,
+    device: &Device,
+    report: &mut dyn FnMut(u64),
+) -> Result<Option<Draft>, Error> {
+    let file = format!("{DRAFT}config.json");
+    if manifest.file(&file).is_err() {
+        return Ok(None);
+    }
+    let config = ModelConfig::from_json(&verified(source, manifest, &file).await?)?;
+    if config.vocab_size != model.vocab_size {
+        return Err(Error::Config(format!(
+            "the draft model has {} tokens, and the model {}: a draft must know the same ones",
+            config.vocab_size, model.vocab_size
+        )));
+    }
+    let shards = manifest.draft_shards();
+    let decoder = decoder(source, manifest, shards, &config, device, report).await?;
+    Ok(Some(Draft { config, decoder }))
 }
 
 /// One file of the pack, after its hashes were checked.

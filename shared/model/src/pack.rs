@@ -9,6 +9,8 @@ use crate::{Error, Storage};
 
 /// Name of the manifest inside a pack.
 pub const MANIFEST: &str = "sprat.json";
+/// What the names of a draft model's files begin with: `draft-config.json` and its shards.
+pub(crate) const DRAFT: &str = "draft-";
 /// Version of the manifest's format that this crate reads and writes.
 pub const FORMAT: u32 = 1;
 /// Bytes per hashed chunk in packs this crate writes: what a broken download loses at most.
@@ -135,8 +137,17 @@ impl Manifest {
             })
     }
 
-    /// Files with weights, in the manifest's order.
+    /// Files with the model's weights, in the manifest's order.
     pub fn shards(&self) -> impl Iterator<Item = &PackFile> {
+        self.weights().filter(|file| !file.path.starts_with(DRAFT))
+    }
+
+    /// Files with the weights of the draft model, of which there are none without one.
+    pub(crate) fn draft_shards(&self) -> impl Iterator<Item = &PackFile> {
+        self.weights().filter(|file| file.path.starts_with(DRAFT))
+    }
+
+    fn weights(&self) -> impl Iterator<Item = &PackFile> {
         self.files
             .iter()
             .filter(|file| file.path.ends_with(".safetensors"))

@@ -199,7 +199,8 @@ fn penalize(logits: &[f32], seen: &[u32], penalty: f32) -> Vec<f32> {
     logits
 }
 
-fn argmax(logits: &[f32]) -> u32 {
+/// The likeliest token; of equals the first.
+pub(crate) fn argmax(logits: &[f32]) -> u32 {
     let mut best = 0;
     for (id, logit) in logits.iter().enumerate() {
         if *logit > logits[best] {

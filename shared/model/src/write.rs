@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use sha2::{Digest, Sha256};
 
+use crate::pack::DRAFT;
 use crate::storage::{Part, encode, largest_buffer, parts};
 use crate::{CHUNK_BYTES, Error, FORMAT, MANIFEST, Manifest, ModelConfig, PackFile, Storage};
 
@@ -20,8 +21,18 @@ pub struct PackContents<'a> {
     pub tokenizer: &'a [u8],
     /// `chat_template.jinja`.
     pub template: &'a str,
+    /// A smaller model of the same vocabulary, which guesses tokens for this one to check.
+    pub draft: Option<DraftContents<'a>>,
     /// Further files, such as a README.md with the model card.
     pub extra: Vec<(&'a str, Vec<u8>)>,
+}
+
+/// A draft model to put into a pack.
+pub struct DraftContents<'a> {
+    /// The decoder's shape.
+    pub config: &'a ModelConfig,
+    /// Its weights.
+    pub read: &'a mut ReadTensor<'a>,
 }
 
 /// Gives the values of a tensor by its name and shape.
@@ -62,6 +73,7 @@ pub fn write_pack(
         config,
         tokenizer,
         template,
+        draft,
         extra,
     } = contents;
     let staging = Staging::begin(dir)?;
@@ -76,19 +88,22 @@ pub fn write_pack(
         staging.write(path, bytes)?;
         files.push(PackFile::of(path, bytes));
     }
-    let shards = shards(config, manifest.storage);
-    let total = shards.iter().flatten().map(|w| w.bytes() as u64).sum();
+    let storage = manifest.storage;
+    let bytes_of = |config| -> u64 { shards(config, storage).iter().flatten().map(bytes).sum() };
+    let draft_bytes = draft.as_ref().map_or(0, |draft| bytes_of(draft.config));
+    let total = bytes_of(config) + draft_bytes;
     let mut done = 0;
-    for (i, shard) in shards.iter().enumerate() {
-        let file = match shards.len() {
-            1 => "model.safetensors".to_owned(),
-            count => format!("model-{:05}-of-{count:05}.safetensors", i + 1),
-        };
-        let mut report = |bytes: u64| {
-            done += bytes;
-            progress(done, total);
-        };
-        files.push(staging.write_shard(&file, shard, manifest.storage, read, &mut report)?);
+    let mut report = |bytes: u64| {
+        done += bytes;
+        progress(done, total);
+    };
+    files.extend(staging.write_weights("", config, storage, read, &mut report)?);
+    if let Some(DraftContents { config, read }) = draft {
+        let file = format!("{DRAFT}config.json");
+        let json = pretty(&config.to_json());
+        staging.write(&file, &json)?;
+        files.push(PackFile::of(&file, &json));
+        files.extend(staging.write_weights(DRAFT, config, storage, read, &mut report)?);
     }
     manifest.format = FORMAT;
     manifest.parameters = config.parameters();
@@ -114,6 +129,10 @@ impl Manifest {
         let path = dir.join(MANIFEST);
         fs::rename(&temporary, &path).map_err(|e| cannot(&path, &e))
     }
+}
+
+fn bytes(weight: &Weight) -> u64 {
+    weight.bytes() as u64
 }
 
 fn pretty(json: &serde_json::Value) -> Vec<u8> {
@@ -194,6 +213,26 @@ impl Staging {
     fn write(&self, file: &str, bytes: &[u8]) -> Result<(), Error> {
         let path = self.folder.join(file);
         fs::write(&path, bytes).map_err(|e| cannot(&path, &e))
+    }
+
+    /// All weights of a decoder, in files whose names begin with `prefix`.
+    fn write_weights(
+        &self,
+        prefix: &str,
+        config: &ModelConfig,
+        storage: Storage,
+        read: &mut ReadTensor<'_>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Vec<PackFile>, Error> {
+        let shards = shards(config, storage);
+        let write = |(i, shard): (usize, &Vec<Weight>)| {
+            let file = match shards.len() {
+                1 => format!("{prefix}model.safetensors"),
+                count => format!("{prefix}model-{:05}-of-{count:05}.safetensors", i + 1),
+            };
+            self.write_shard(&file, shard, storage, read, progress)
+        };
+        shards.iter().enumerate().map(write).collect()
     }
 
     fn write_shard(

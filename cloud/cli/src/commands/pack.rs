@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use indicatif::HumanBytes;
 use sprat_lab::eval::Comparison;
 use sprat_model::{
-    ChatSettings, Checkpoint, Decoder, DirSource, Manifest, Message, Model, PackContents, Storage,
-    Tokenizer, write_pack,
+    ChatSettings, Checkpoint, Decoder, DirSource, DraftContents, Manifest, Message, Model,
+    ModelConfig, PackContents, Storage, Tokenizer, write_pack,
 };
 
 use crate::device::DeviceName;
@@ -36,6 +36,10 @@ pub(crate) struct Args {
     /// A question that shows what the model can do; may be repeated
     #[arg(long = "example", value_name = "QUESTION")]
     examples: Vec<String>,
+    /// A smaller model of the same vocabulary, from the same kinds of sources: it goes into the pack and
+    /// guesses tokens for this one to check, several at once
+    #[arg(long, value_name = "SOURCE")]
+    draft: Option<PathBuf>,
     /// Tokens of prompt and answer together [default: the config's]
     #[arg(long)]
     context: Option<usize>,
@@ -94,11 +98,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let card = args.card.as_deref().map(std::fs::read).transpose();
     let card = card.context("cannot read the card")?;
+    let mut draft = args
+        .draft
+        .as_deref()
+        .map(|path| draft(path, &config))
+        .transpose()?;
+    let draft_config = draft.as_ref().map(|draft| draft.config().clone());
+    let mut read_draft = |name: &str, shape: &[usize]| match &mut draft {
+        Some(draft) => draft.read_tensor(name, shape),
+        None => Err(sprat_model::Error::TensorMissing(name.to_owned())),
+    };
     let contents = PackContents {
         manifest,
         config: &config,
         tokenizer: &tokenizer,
         template: &chat.template.unwrap_or_default(),
+        draft: draft_config.as_ref().map(|config| DraftContents {
+            config,
+            read: &mut read_draft,
+        }),
         extra: card.map(|card| ("README.md", card)).into_iter().collect(),
     };
     let bar = folder::progress_bar("Packing")?;
@@ -126,6 +144,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("{}", compare(source.as_mut(), &tokenizer, &args.out, text)?);
     }
     Ok(())
+}
+
+/// The model that is to guess for one of this config.
+fn draft(path: &Path, config: &ModelConfig) -> Result<Box<dyn Checkpoint>> {
+    let draft = folder::open(path)
+        .with_context(|| format!("cannot pack {} as a draft model", path.display()))?;
+    if draft.config().vocab_size != config.vocab_size {
+        bail!(
+            "{} has {} tokens and the model {}: a draft model must have the same vocabulary",
+            path.display(),
+            draft.config().vocab_size,
+            config.vocab_size
+        );
+    }
+    Ok(draft)
 }
 
 /// Template and special tokens: those given, else the folder's own.

@@ -71,6 +71,7 @@ fn packed(checkpoint: &Path, dir: PathBuf) -> PathBuf {
         config: &config,
         tokenizer: &std::fs::read(checkpoint.join("tokenizer.json")).unwrap(),
         template: CHAT_TEMPLATE,
+        draft: None,
         extra: vec![],
     };
     write_pack(&dir, contents, &mut read, &mut |_, _| {}).unwrap();

@@ -245,6 +245,7 @@ fn every_storage_reads_back_as_it_was_written() {
             config: &config,
             tokenizer: &crate::common::word_tokenizer(),
             template: crate::common::TEMPLATE,
+            draft: None,
             extra: vec![("README.md", b"# A card".to_vec())],
         };
         let mut read = |name: &str, _: &[usize]| {
