@@ -55,6 +55,8 @@ export class Sprat {
   /** @type {ModelInfo | null} */ #model = null;
   /** @type {Promise<void>} */ #ready;
   #restarts = 0;
+  /** Whether a worker has used a GPU, or tried to: after a crash there is no other try. */
+  #gpu = false;
 
   /**
    * Loads a model and resolves when it can answer.
@@ -230,7 +232,6 @@ export class Sprat {
    * @param {SpratError} error
    */
   #crashed(error) {
-    const onGpu = this.#device?.kind === "webgpu";
     this.#port = null;
     if (this.#state === "disposed") return;
     this.#restarts += 1;
@@ -240,15 +241,16 @@ export class Sprat {
     }
     this.#options.onWarning?.({ code: error.code, message: `${error.message}; the model is being loaded again` });
     const wanted = this.#options.device ?? "auto";
-    this.#ready = this.#start(onGpu ? "cpu" : wanted);
+    this.#ready = this.#start(this.#gpu ? "cpu" : wanted);
     this.#ready.catch(() => {});
   }
 
   /**
-   * The worker changed its device by itself, because the GPU was lost.
+   * The worker tries a GPU, or changed its device by itself: because the GPU was ready, or was lost.
    * @param {any} note
    */
   #noted(note) {
+    if (note.type === "gpu") this.#gpu = true;
     if (note.type === "warning") this.#options.onWarning?.({ code: note.code, message: note.message });
     if (note.type === "status") this.#set(note.state, note.device, note.model);
   }

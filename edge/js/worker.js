@@ -129,6 +129,8 @@ async function begin(device, adapter, settings) {
  * @returns {Promise<Engine>}
  */
 async function boot(kind, adapter, settings) {
+  // Whatever ends this worker from here on may be the GPU's doing.
+  if (kind === "webgpu") worker.postMessage({ type: "gpu" });
   const module = await instantiate(kind);
   const runtime = new module.Runtime(settings);
   await runtime.open(kind, adapter?.words ?? "");

@@ -233,6 +233,41 @@ test("a GPU that cannot be had is left alone, and the CPU goes on", async () => 
   await chat.context.close();
 });
 
+test("shaders that do not compile leave the CPU answering, with one warning", async () => {
+  inWorker(`{
+    const pose = (name, value) => Object.defineProperty(GPUAdapter.prototype, name, { get: () => value });
+    pose("info", { description: "A card", vendor: "of the tests" });
+    pose("isFallbackAdapter", false);
+    const create = GPUDevice.prototype.createShaderModule;
+    GPUDevice.prototype.createShaderModule = function () { return create.call(this, { code: "no shader" }); };
+  }`);
+  const chat = await bench.page({ query: "device=cpu" });
+  const seen = await chat.page.evaluate(async (question) => {
+    const { Sprat } = await import("/sprat/sprat.js");
+    const devices = [];
+    const warnings = [];
+    let warned = () => {};
+    const warning = new Promise((resolve) => (warned = resolve));
+    const onWarning = ({ code }) => (warnings.push(code), warned());
+    const onStatus = ({ state, device }) => state === "ready" && devices.push(device.kind);
+    const sprat = await Sprat.load({ model: "/models/sprat-tiny/", cloud: null, onStatus, onWarning });
+    await warning;
+    const answer = async () => {
+      for await (const event of sprat.chat([{ role: "user", content: question }], { mode: "device" })) {
+        if (event.type === "end") return event.receipt.device;
+      }
+    };
+    // Right away, and when a worker that had to be replaced is back.
+    const answers = [await answer().catch((error) => error.code), await sprat.ready.then(answer)];
+    sprat.dispose();
+    return { devices, warnings, answers };
+  }, GREETING);
+  assert.deepEqual([...new Set(seen.devices)], ["cpu"]);
+  assert.equal(seen.warnings.length, 1, seen.warnings.join());
+  assert.match(seen.answers[1], /CPU/);
+  await chat.context.close();
+});
+
 test("a model that the GPU cannot hold is not fetched for it, and the page says so", async () => {
   bench.recorder.alter(/sprat\.json$/, (body) => Buffer.from(body.toString().replace("{", '{"largest_buffer": 1000000000000,')));
   const from = bench.recorder.requests.length;

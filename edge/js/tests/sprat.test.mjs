@@ -161,9 +161,11 @@ test("a worker that crashed on a GPU is replaced by one on the CPU", async () =>
   const { worker } = open();
   const load = worker.asked("load");
   assert.equal(load.device, "auto");
-  worker.event(load, { type: "device", kind: "webgpu", words: "WebGPU" });
+  worker.says({ type: "gpu" });
   worker.says({ type: "panic", message: "" });
   assert.equal(workers[1].asked("load").device, "cpu");
+  workers[1].says({ type: "panic", message: "" });
+  assert.equal(workers[2].asked("load").device, "cpu");
 });
 
 test("a worker that always crashes is given up", async () => {
