@@ -51,9 +51,10 @@ async function measure({ device, prompt, tokens, repeat }) {
 async function firstToken(device) {
   const { Sprat } = await import("/sprat/sprat.js");
   const sprat = await Sprat.load({ model: "/bench-pack/", cloud: null, device });
-  const options = { mode: "device", temperature: 0, maxTokens: 8 };
+  const options = { mode: "device", temperature: 0, maxTokens: 1 };
   for await (const event of sprat.chat([{ role: "user", content: "Hello!" }], options)) {
-    if (event.type !== "delta") continue;
+    // Its text may be empty, so its end is what counts.
+    if (event.type !== "end") continue;
     const time = performance.now();
     sprat.dispose();
     return time;

@@ -179,12 +179,13 @@ fn hash_file(path: &Path, hasher: &mut DefaultHasher) -> Result {
 fn optimize(module: &Path) -> Result {
     let wasm_opt = tools::npm_program("wasm-opt", "makes the published modules half as large")?;
     say(&format!(
-        "Optimizing {} with wasm-opt -Oz (minutes for the large one)",
+        "Optimizing {} with wasm-opt -O2 (a minute for the large one)",
         module.display()
     ));
     let smaller = module.with_extension("opt");
     run(Command::new(wasm_opt)
-        .arg("-Oz")
+        // Smaller after compression than -Oz, and the kernels lose nothing.
+        .arg("-O2")
         .args(WASM_FEATURES)
         .arg(module)
         .arg("-o")

@@ -50,7 +50,7 @@ const COMMANDS: &[(&str, &str, Run)] = &[
 
 const HELP: &str = "
 options of serve, build, package
-  --release   the page's modules as published: link-time optimized, then `wasm-opt -Oz`; takes
+  --release   the page's modules as published: link-time optimized, then `wasm-opt -O2`; takes
               several times as long (always on for package). The same as WASM_PROFILE=wasm-release
   --dev       serve and build only: the server in the dev profile, as `cargo xtask test` builds it
   other options of serve go to `sprat serve`, for example --port 9000";

@@ -19,6 +19,7 @@ impl Activations {
     ///
     /// # Panics
     /// When `columns` is no multiple of [`BLOCK`], or `x` is not whole rows.
+    #[inline(never)]
     pub fn new(x: &[f32], columns: usize) -> Self {
         assert!(
             columns.is_multiple_of(BLOCK) && x.len().is_multiple_of(columns.max(1)),

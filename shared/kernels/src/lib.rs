@@ -77,11 +77,20 @@ pub fn matmul(w: &Quantized<'_>, x: &Activations, out: &mut [f32]) {
 /// # Panics
 /// When the lengths of `x`, an `out` and its matrix do not fit each other.
 pub fn matmul_all<const N: usize>(products: [(Quantized<'_>, &mut [f32]); N], x: &Activations) {
-    let products = products.map(|(w, out)| {
-        assert_eq!(x.columns(), w.columns, "activations as wide as the matrix");
-        Product::new(w, x.tokens(), out)
-    });
-    each_tile(&products, x.tokens(), |w, tile, first, sums| {
+    run(
+        &products.map(|(w, out)| {
+            assert_eq!(x.columns(), w.columns, "activations as wide as the matrix");
+            Product::new(w, x.tokens(), out)
+        }),
+        x,
+    );
+}
+
+/// What [`matmul_all`] does, as neither a generic function nor an inlined one: those are compiled as their
+/// callers are, which may be for size.
+#[inline(never)]
+fn run(products: &[Product<'_>], x: &Activations) {
+    each_tile(products, x.tokens(), |w, tile, first, sums| {
         let count = sums.len();
         integer_tile(w, tile, x, first, count, sums);
     });

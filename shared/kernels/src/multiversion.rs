@@ -4,6 +4,8 @@
 macro_rules! multiversion {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$doc])*
+        // Inlined into a crate that is compiled for size, its loops would be too.
+        #[inline(never)]
         $vis fn $name($($arg: $type),*) {
             #[inline(always)]
             fn body($($arg: $type),*) $body
