@@ -23,7 +23,7 @@ const BUDGETS: [(&str, &[&str], u64); 2] = [
     (
         "WebGPU module, fetched later where there is a GPU",
         &["webgpu/sprat_edge.js", "webgpu/sprat_edge_bg.wasm"],
-        2_500_000,
+        2_300_000,
     ),
 ];
 
