@@ -31,6 +31,16 @@ function inWorker(code) {
   bench.recorder.alter(WORKER, (body) => Buffer.concat([Buffer.from(`${code}\n`), body]));
 }
 
+/** The software adapter poses as a card, which is what a page waits for; `more` breaks something about it. */
+function poseAsCard(more = "") {
+  inWorker(`{
+    const pose = (name, value) => Object.defineProperty(GPUAdapter.prototype, name, { get: () => value });
+    pose("info", { description: "A card", vendor: "of the tests" });
+    pose("isFallbackAdapter", false);
+    ${more}
+  }`);
+}
+
 /** The device alone must answer. */
 async function answersHere(chat) {
   await chat.mode.selectOption("device");
@@ -172,12 +182,7 @@ test("a software adapter is not chosen unless it is asked for", async () => {
 });
 
 test("the CPU answers until the GPU is ready, and the GPU goes on with the same tokens", async () => {
-  // The software adapter poses as a card, which is what a page waits for.
-  inWorker(`{
-    const pose = (name, value) => Object.defineProperty(GPUAdapter.prototype, name, { get: () => value });
-    pose("info", { description: "A card", vendor: "of the tests" });
-    pose("isFallbackAdapter", false);
-  }`);
+  poseAsCard();
   const chat = await bench.page({ query: "device=cpu" });
   const seen = await chat.page.evaluate(async (question) => {
     const { Sprat } = await import("/sprat/sprat.js");
@@ -219,12 +224,7 @@ test("the CPU answers until the GPU is ready, and the GPU goes on with the same 
 });
 
 test("a GPU that cannot be had is left alone, and the CPU goes on", async () => {
-  inWorker(`{
-    const pose = (name, value) => Object.defineProperty(GPUAdapter.prototype, name, { get: () => value });
-    pose("info", { description: "A card", vendor: "of the tests" });
-    pose("isFallbackAdapter", false);
-    GPUAdapter.prototype.requestDevice = () => Promise.reject(new Error("out of memory"));
-  }`);
+  poseAsCard(`GPUAdapter.prototype.requestDevice = () => Promise.reject(new Error("out of memory"));`);
   const chat = await bench.page({ query: "" });
   await chat.ready();
   await answersHere(chat);
@@ -234,13 +234,10 @@ test("a GPU that cannot be had is left alone, and the CPU goes on", async () => 
 });
 
 test("shaders that do not compile leave the CPU answering, with one warning", async () => {
-  inWorker(`{
-    const pose = (name, value) => Object.defineProperty(GPUAdapter.prototype, name, { get: () => value });
-    pose("info", { description: "A card", vendor: "of the tests" });
-    pose("isFallbackAdapter", false);
+  poseAsCard(`
     const create = GPUDevice.prototype.createShaderModule;
     GPUDevice.prototype.createShaderModule = function () { return create.call(this, { code: "no shader" }); };
-  }`);
+  `);
   const chat = await bench.page({ query: "device=cpu" });
   const seen = await chat.page.evaluate(async (question) => {
     const { Sprat } = await import("/sprat/sprat.js");

@@ -29,7 +29,33 @@ pub(crate) struct Attention {
     config: AttentionConfig,
 }
 
+/// Sizes and scale of the heads, as the passes of a CPU and a GPU want them.
+#[cfg(any(feature = "flex", feature = "gpu"))]
+pub(crate) struct Heads {
+    /// Query heads.
+    pub(crate) heads: usize,
+    /// Key and value heads.
+    pub(crate) kv_heads: usize,
+    /// Width of a head.
+    pub(crate) width: usize,
+    /// Factor of the scores.
+    pub(crate) scale: f32,
+    /// Positions that a query looks back on, itself included; all of them without.
+    pub(crate) window: Option<usize>,
+}
+
 impl AttentionConfig {
+    #[cfg(any(feature = "flex", feature = "gpu"))]
+    fn sizes(&self) -> Heads {
+        Heads {
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            width: self.head_dim,
+            scale: self.scale as f32,
+            window: self.window,
+        }
+    }
+
     /// Widths of queries and of keys or values, all heads together.
     fn widths(&self) -> (usize, usize) {
         (self.heads * self.head_dim, self.kv_heads * self.head_dim)
@@ -192,13 +218,6 @@ impl Attention {
     /// All of [`Attention::context`] in as few dispatches as there can be.
     #[cfg(feature = "gpu")]
     fn on_gpu(&self, input: Input<'_, 3>, pass: &Pass<'_>, cache: &mut Rows) -> Tensor<3> {
-        let heads = crate::gpu::Heads {
-            heads: self.config.heads,
-            kv_heads: self.config.kv_heads,
-            width: self.config.head_dim,
-            scale: self.config.scale as f32,
-            window: self.config.window,
-        };
         let qkv = match &self.qkv {
             Some(qkv) => qkv.forward_onto(input, None),
             None => {
@@ -212,7 +231,7 @@ impl Attention {
             ([q, k], eps)
         });
         let angles = self.config.rope.map(|rope| &pass.angles[rope]);
-        crate::gpu::attention(qkv, &heads, norms, angles, pass.start, cache)
+        crate::gpu::attention(qkv, &self.config.sizes(), norms, angles, pass.start, cache)
     }
 
     /// Whether [`Attention::on_cpu`] does what this layer wants.
@@ -234,15 +253,8 @@ impl Attention {
         rope: Option<&Rope>,
         cache: &mut Rows,
     ) -> Tensor<3> {
-        let heads = crate::cpu::Heads {
-            heads: self.config.heads,
-            kv_heads: self.config.kv_heads,
-            width: self.config.head_dim,
-            scale: self.config.scale as f32,
-            window: self.config.window,
-        };
         let norms = [&self.q_norm, &self.k_norm].map(|norm| norm.as_ref().map(RmsNorm::parts));
-        crate::cpu::attention(qkv, &heads, norms, rope, pass.start, cache)
+        crate::cpu::attention(qkv, &self.config.sizes(), norms, rope, pass.start, cache)
     }
 
     /// `[batch, time, heads * d]` to `[batch, heads, time, d]`, normed and turned.

@@ -9,6 +9,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use sprat_kernels::{for_each_chunk, vector};
 
+use crate::attention::Heads;
 use crate::cache::Rows;
 use crate::rope::Rope;
 
@@ -51,20 +52,6 @@ pub(crate) fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D
     let (mut gate, up) = (lower(gate), lower(up));
     vector::swiglu(gate.storage_mut(), up.storage());
     Tensor::from_primitive::<Flex>(gate)
-}
-
-/// Sizes and scale of grouped-query attention.
-pub(crate) struct Heads {
-    /// Query heads.
-    pub(crate) heads: usize,
-    /// Key and value heads.
-    pub(crate) kv_heads: usize,
-    /// Width of a head.
-    pub(crate) width: usize,
-    /// Factor of the scores.
-    pub(crate) scale: f32,
-    /// Positions that a query looks back on, itself included; all of them without.
-    pub(crate) window: Option<usize>,
 }
 
 /// A norm of each head: weight, with the one of "one plus weight" already in it, and eps.

@@ -6,25 +6,12 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::{UNITS, count, empty, is_software, lower, raise};
+use crate::attention::Heads;
 use crate::cache::Rows;
 use crate::rope::{Rope, RopeConfig};
 
 /// Keys that one workgroup looks at. A longer text is shared out among several.
 const CHUNK: usize = 256;
-
-/// Sizes and scale of grouped-query attention.
-pub(crate) struct Heads {
-    /// Query heads.
-    pub(crate) heads: usize,
-    /// Key and value heads.
-    pub(crate) kv_heads: usize,
-    /// Width of a head; a multiple of 4.
-    pub(crate) width: usize,
-    /// Factor of the scores.
-    pub(crate) scale: f32,
-    /// Positions that a query looks back on, itself included; all of them without.
-    pub(crate) window: Option<usize>,
-}
 
 /// Cosines and sines `[positions, width]` of every position that a cache has room for, on the device:
 /// a pass takes those of its positions without bringing anything there.
@@ -70,7 +57,7 @@ impl Angles {
 /// From products to context: heads are normed and turned, keys and values go to the cache, and every
 /// query attends to what it may see.
 ///
-/// `qkv` is `[1, time, (heads + 2 kv_heads) * width]`: a position's queries, then its keys, then its
+/// `qkv` is `[1, time, (heads + 2 kv_heads) * width]`, the width a multiple of 4: a position's queries, then its keys, then its
 /// values; positions begin at `start`. The norm has weights of a head's width for queries and for keys, and
 /// an eps. Returns `[1, time, heads * width]`.
 pub(crate) fn attention(

@@ -23,7 +23,7 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
 pub(crate) use ahead::Ahead;
-pub(crate) use attention::{Angles, Heads, attention};
+pub(crate) use attention::{Angles, attention};
 pub(crate) use norm::rms_norm;
 pub(crate) use product::{Around, Quantized};
 

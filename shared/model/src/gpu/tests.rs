@@ -6,8 +6,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::product::{Around, Quantized};
 use super::sample::{PICK, Picks};
-use super::{Angles, Heads, gpu_is_software, rms_norm};
+use super::{Angles, gpu_is_software, rms_norm};
 use crate::Storage;
+use crate::attention::Heads;
 use crate::cache::Rows;
 use crate::config::Activation;
 use crate::rope::{Rope, RopeConfig};
@@ -258,15 +259,14 @@ impl Attention {
         let positions = self.start..self.start + self.time;
         let rope = Rope::new(&Self::rope(), positions, self.capacity, &Device::flex());
         let norms = both.map(|norm| self.normed.then_some((norm, 1e-6)));
-        let sizes = crate::cpu::Heads {
-            heads,
-            kv_heads,
-            width,
-            scale: self.heads.scale,
-            window: self.heads.window,
-        };
-        let context =
-            crate::cpu::attention(parts, &sizes, norms, Some(&rope), self.start, &mut rows);
+        let context = crate::cpu::attention(
+            parts,
+            &self.heads,
+            norms,
+            Some(&rope),
+            self.start,
+            &mut rows,
+        );
         let (k, v) = end(rows);
         [got, [values(context), k, v]]
     }

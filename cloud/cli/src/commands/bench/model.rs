@@ -32,7 +32,7 @@ pub(crate) struct Args {
     /// Tokens to generate
     #[arg(long, default_value_t = 64, value_name = "N")]
     tokens: usize,
-    /// Guess tokens from the text so far, as answers on a CPU do. Random weights go round in circles, where
+    /// Guess tokens, from the text so far and by the pack's draft model, as answers on a CPU do. Random weights go round in circles, where
     /// guesses come true more often than in any text
     #[arg(long)]
     lookup: bool,
@@ -227,8 +227,8 @@ fn measure(
     let dispatches = (gpu_dispatches() - dispatches) as f64;
     let step = steps.get(steps.len() / 2).map(|seconds| Step {
         seconds: *seconds,
-        // Those of the first flight are launched with the first token's.
         tokens_per_pass: times.len() as f64 / generation.passes().max(1) as f64,
+        // Those of the first flight are launched with the first token's.
         dispatches: dispatches / times.len().saturating_sub(1 + TOGETHER).max(1) as f64,
     });
     match (times.first(), step) {
