@@ -6,6 +6,8 @@ use burn::tensor::activation::softmax;
 
 use crate::cache::Rows;
 use crate::config::{AttentionConfig, QkNorm};
+#[cfg(feature = "gpu")]
+use crate::gpu::{Angles, Place};
 use crate::layers::{Input, Linear, RmsNorm, Shapes, Weights, normed};
 use crate::pass::Pass;
 use crate::rope::Rope;
@@ -25,6 +27,10 @@ pub(crate) struct Attention {
     #[cfg(feature = "gpu")]
     #[module(skip)]
     qkv: Option<Linear>,
+    /// What queries and then keys are multiplied with after their norms of a head's width, and eps, on a GPU.
+    #[cfg(feature = "gpu")]
+    #[module(skip)]
+    head_norms: Option<(Tensor<1>, f32)>,
     #[module(skip)]
     config: AttentionConfig,
 }
@@ -120,6 +126,11 @@ impl Attention {
         Ok(Self {
             #[cfg(feature = "gpu")]
             qkv: Linear::stack([&mut q_proj, &mut k_proj, &mut v_proj]),
+            #[cfg(feature = "gpu")]
+            head_norms: q_norm.as_ref().zip(k_norm.as_ref()).and_then(|(q, k)| {
+                let ((q, eps), (k, _)) = (q.parts(), k.parts());
+                crate::gpu::usable(&q).then(|| (Tensor::cat(vec![q, k], 0), eps))
+            }),
             q_proj,
             k_proj,
             v_proj,
@@ -151,10 +162,12 @@ impl Attention {
         mut cache: Option<&mut Rows>,
     ) -> Tensor<3> {
         #[cfg(feature = "gpu")]
-        if let Some(rows) = cache.as_deref_mut()
-            && self.fits_gpu(&input, pass)
+        if let (Some(rows), Some(place)) = (cache.as_deref_mut(), &pass.place)
+            && self.fits_gpu(&place.angles)
+            && input.x.dims()[0] == 1
+            && crate::gpu::usable(&input.x)
         {
-            return self.on_gpu(input, pass, rows);
+            return self.on_gpu(input, place, rows);
         }
         let x = input.value();
         let [batch, time, _] = x.dims();
@@ -201,23 +214,23 @@ impl Attention {
         self.join_heads(context, time)
     }
 
-    /// Whether [`Attention::on_gpu`] does what this layer wants.
+    /// Whether [`Attention::on_gpu`] does what this layer wants, at a place with these angles.
     #[cfg(feature = "gpu")]
-    fn fits_gpu(&self, input: &Input<'_, 3>, pass: &Pass<'_>) -> bool {
+    pub(crate) fn fits_gpu(&self, angles: &[Angles]) -> bool {
         let config = &self.config;
-        config.rope.is_none_or(|rope| {
-            pass.angles
+        let turns = |rope: usize| {
+            angles
                 .get(rope)
                 .is_some_and(|angles| angles.width() == config.head_dim)
-        }) && config.qk_norm != QkNorm::Full
+        };
+        config.rope.is_none_or(turns)
+            && config.qk_norm != QkNorm::Full
             && config.head_dim.is_multiple_of(4)
-            && input.x.dims()[0] == 1
-            && crate::gpu::usable(&input.x)
     }
 
     /// All of [`Attention::context`] in as few dispatches as there can be.
     #[cfg(feature = "gpu")]
-    fn on_gpu(&self, input: Input<'_, 3>, pass: &Pass<'_>, cache: &mut Rows) -> Tensor<3> {
+    fn on_gpu(&self, input: Input<'_, 3>, place: &Place, cache: &mut Rows) -> Tensor<3> {
         let qkv = match &self.qkv {
             Some(qkv) => qkv.forward_onto(input, None),
             None => {
@@ -225,13 +238,8 @@ impl Attention {
                 Tensor::cat(Linear::forward_all(maps, input.value()).into(), 2)
             }
         };
-        let norms = self.q_norm.as_ref().zip(self.k_norm.as_ref());
-        let norms = norms.map(|(q, k)| {
-            let ((q, eps), (k, _)) = (q.parts(), k.parts());
-            ([q, k], eps)
-        });
-        let angles = self.config.rope.map(|rope| &pass.angles[rope]);
-        crate::gpu::attention(qkv, &self.config.sizes(), norms, angles, pass.start, cache)
+        let (heads, norms) = (self.config.sizes(), self.head_norms.clone());
+        crate::gpu::attention(qkv, &heads, norms, self.config.rope, place, cache)
     }
 
     /// Whether [`Attention::on_cpu`] does what this layer wants.

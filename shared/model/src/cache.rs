@@ -221,7 +221,7 @@ impl LayerCache {
 impl Rows {
     /// Room for `capacity` positions of keys and values of these widths.
     pub(crate) fn new(heads: usize, capacity: usize, widths: [usize; 2], device: &Device) -> Self {
-        let [keys, values] = widths.map(|width| Tensor::zeros([1, heads, capacity, width], device));
+        let [keys, values] = widths.map(|width| room([1, heads, capacity, width], device));
         Self { keys, values }
     }
 
@@ -253,7 +253,7 @@ impl Rows {
             tensor.inplace(|old| {
                 let [_, heads, _, d] = old.dims();
                 let held = [0..1, 0..heads, 0..len, 0..d];
-                let larger = Tensor::zeros([1, heads, capacity, d], &old.device());
+                let larger = room([1, heads, capacity, d], &old.device());
                 if len == 0 {
                     larger
                 } else {
@@ -262,6 +262,15 @@ impl Rows {
             });
         }
     }
+}
+
+/// Rows that nothing is written to yet.
+fn room(shape: [usize; 4], device: &Device) -> Tensor<4> {
+    #[cfg(feature = "gpu")]
+    if crate::gpu::runs_on(device) {
+        return crate::gpu::zeros(shape, device);
+    }
+    Tensor::zeros(shape, device)
 }
 
 /// Convolution states at earlier lengths. A state can't be cut back like rows, but it is small: one

@@ -9,6 +9,8 @@ use crate::attention::Attention;
 use crate::cache::{KvCache, LayerCache};
 use crate::config::{FeedForwardConfig, LayerConfig, MixerConfig};
 use crate::experts::Experts;
+#[cfg(feature = "gpu")]
+use crate::gpu::Place;
 use crate::latent::LatentAttention;
 use crate::layers::{Input, Linear, RmsNorm, Shapes, Weights, normed};
 use crate::matrix::Matrix;
@@ -190,19 +192,64 @@ impl Decoder {
 
     /// The same with the logits of the last `count` positions: `[count, vocab]`.
     fn forward_last(&self, tokens: Tensor<2, Int>, count: usize, cache: &mut KvCache) -> Tensor<2> {
-        let [_, time] = tokens.dims();
+        let (time, device) = (tokens.dims()[1], tokens.device());
         let start = cache.len();
         cache.reserve(start + time);
         let length = cache.length_of(start + time);
-        #[allow(unused_mut, reason = "only a GPU has angles")]
-        let mut pass = Pass::new(&self.config, start, time, length, &tokens.device());
+        #[allow(unused_mut, reason = "only a GPU has a place")]
+        let mut pass = Pass::new(&self.config, start, time, length, &device);
         #[cfg(feature = "gpu")]
-        if crate::gpu::runs_on(&tokens.device()) {
-            pass.angles = cache.angles(&self.config.ropes, length, &tokens.device());
+        if crate::gpu::runs_on(&device) {
+            let angles = cache.angles(&self.config.ropes, length, &device);
+            pass.place = Some(Place::new(angles, start, time, &device));
         }
+        self.forward_pass(tokens, count, &pass, cache)
+    }
+
+    /// [`Decoder::forward_cached`] of one token on a GPU, which knows its position, the cache's next one, itself: `start` has
+    /// it in its first number. `end` is a number of positions that has this one.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn forward_next(
+        &self,
+        token: Tensor<2, Int>,
+        start: Tensor<1, Int>,
+        end: usize,
+        cache: &mut KvCache,
+    ) -> Tensor<2> {
+        let (position, device) = (cache.len(), token.device());
+        cache.reserve(position + 1);
+        let length = cache.length_of(position + 1);
+        let mut pass = Pass::new(&self.config, position, 1, length, &device);
+        let angles = cache.angles(&self.config.ropes, length, &device);
+        pass.place = Some(Place { angles, start, end });
+        self.forward_pass(token, 1, &pass, cache)
+    }
+
+    /// Whether [`Decoder::forward_next`] launches the same with every token, but for `end` and `cache`'s capacity.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn steps_are_alike(&self, cache: &mut KvCache) -> bool {
+        let length = cache.length_of(cache.len() + 1);
+        let angles = cache.angles(&self.config.ropes, length, &self.norm.device());
+        self.layers.iter().all(|layer| {
+            let mixer = match &layer.mixer {
+                Mixer::Attention(attention) => attention.fits_gpu(&angles),
+                Mixer::Latent(_) | Mixer::ShortConv(_) => false,
+            };
+            mixer && matches!(layer.feed_forward, FeedForward::Dense(_))
+        })
+    }
+
+    fn forward_pass(
+        &self,
+        tokens: Tensor<2, Int>,
+        count: usize,
+        pass: &Pass<'_>,
+        cache: &mut KvCache,
+    ) -> Tensor<2> {
+        let time = tokens.dims()[1];
         let mut x = self.embed(tokens);
         for (layer, slot) in self.layers.iter().zip(cache.layers_mut()) {
-            x = layer.forward(x, &pass, Some(slot));
+            x = layer.forward(x, pass, Some(slot));
         }
         cache.advance(time);
         let hidden = x.dims()[2];

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::ModelConfig;
 #[cfg(feature = "gpu")]
-use crate::gpu::Angles;
+use crate::gpu::Place;
 use crate::rope::Rope;
 
 /// One pass over `time` new positions that follow `start` earlier ones. What only some layers or devices
@@ -21,9 +21,9 @@ pub(crate) struct Pass<'a> {
     ropes: Vec<OnceCell<Rope>>,
     /// One mask per window that the model's layers have.
     masks: RefCell<Vec<(Option<usize>, Tensor<4>)>>,
-    /// Of each of the model's ropes, if they are on the device.
+    /// What the kernels of a GPU are told.
     #[cfg(feature = "gpu")]
-    pub(crate) angles: Vec<Angles>,
+    pub(crate) place: Option<Place>,
 }
 
 impl<'a> Pass<'a> {
@@ -44,7 +44,7 @@ impl<'a> Pass<'a> {
             ropes: config.ropes.iter().map(|_| OnceCell::new()).collect(),
             masks: RefCell::default(),
             #[cfg(feature = "gpu")]
-            angles: Vec::new(),
+            place: None,
         }
     }
 

@@ -1,17 +1,45 @@
 //! Grouped-query attention over the cache: from products to context in two dispatches, in three for long
 //! texts.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::{UNITS, count, empty, is_software, lower, raise};
+use super::{UNITS, count, empty, is_software, lower, lower_int, raise};
 use crate::attention::Heads;
 use crate::cache::Rows;
 use crate::rope::{Rope, RopeConfig};
 
-/// Keys that one workgroup looks at. A longer text is shared out among several.
+/// Keys that one workgroup looks at, one a unit. A longer text is shared out among several.
 const CHUNK: usize = 256;
+/// Units that join what all of them found.
+const SIDE: usize = 16;
+
+/// Where a pass over new positions stands, for kernels.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// Of each of the model's ropes.
+    pub(crate) angles: Vec<Angles>,
+    /// How many positions come before, in the first number: on the device, so that the same launches can
+    /// be made again for the next token.
+    pub(crate) start: Tensor<1, Int>,
+    /// Positions with the new ones, or more: workgroups for keys that there are none of do nothing.
+    pub(crate) end: usize,
+}
+
+impl Place {
+    /// That of `time` positions after `start`.
+    pub(crate) fn new(angles: Vec<Angles>, start: usize, time: usize, device: &Device) -> Self {
+        Self {
+            angles,
+            start: Tensor::from_data(
+                TensorData::new(vec![start as u32], [1]),
+                (device, DType::U32),
+            ),
+            end: start + time,
+        }
+    }
+}
 
 /// Cosines and sines `[positions, width]` of every position that a cache has room for, on the device:
 /// a pass takes those of its positions without bringing anything there.
@@ -58,14 +86,14 @@ impl Angles {
 /// query attends to what it may see.
 ///
 /// `qkv` is `[1, time, (heads + 2 kv_heads) * width]`, the width a multiple of 4: a position's queries, then its keys, then its
-/// values; positions begin at `start`. The norm has weights of a head's width for queries and for keys, and
-/// an eps. Returns `[1, time, heads * width]`.
+/// values. The norm has weights of a head's width for queries, then for keys, and an eps; the rope is one of
+/// the place's. Returns `[1, time, heads * width]`.
 pub(crate) fn attention(
     qkv: Tensor<3>,
     heads: &Heads,
-    norm: Option<([Tensor<1>; 2], f32)>,
-    angles: Option<&Angles>,
-    start: usize,
+    norm: Option<(Tensor<1>, f32)>,
+    rope: Option<usize>,
+    place: &Place,
     cache: &mut Rows,
 ) -> Tensor<3> {
     let time = qkv.dims()[1];
@@ -73,8 +101,10 @@ pub(crate) fn attention(
     let (keys, values) = cache.tensors_mut();
     // The buffers are written in place: nobody else holds the cache's rows.
     let (keys, values) = (lower(keys.clone()), lower(values.clone()));
-    let q = turn(&qkv, heads, norm, angles, start, [&keys, &values]);
-    let context = attend(q, keys, values, heads, start, time);
+    let start = lower_int(place.start.clone());
+    let angles = rope.map(|rope| &place.angles[rope]);
+    let q = turn(&qkv, heads, norm, angles, &start, [&keys, &values]);
+    let context = attend(q, keys, values, heads, start, place.end, time);
     raise(context)
 }
 
@@ -82,9 +112,9 @@ pub(crate) fn attention(
 fn turn(
     qkv: &CubeTensor,
     n: &Heads,
-    norm: Option<([Tensor<1>; 2], f32)>,
+    norm: Option<(Tensor<1>, f32)>,
     angles: Option<&Angles>,
-    start: usize,
+    start: &CubeTensor,
     [keys, values]: [&CubeTensor; 2],
 ) -> CubeTensor {
     let slots = n.heads + 2 * n.kv_heads;
@@ -93,10 +123,7 @@ fn turn(
     let (normed, turned) = (norm.is_some(), angles.is_some());
     let eps = norm.as_ref().map_or(0.0, |(_, eps)| *eps);
     // What is not used is bound to something that is there.
-    let norms = norm.map_or_else(
-        || qkv.clone(),
-        |(both, _)| lower(Tensor::cat(both.into(), 0)),
-    );
+    let norms = norm.map_or_else(|| qkv.clone(), |(both, _)| lower(both));
     let angles = angles.map_or_else(|| qkv.clone(), |angles| lower(angles.table.clone()));
     let q = empty(qkv, [time, n.heads, n.width]);
     let units = time * slots * n.width / 2;
@@ -112,11 +139,11 @@ fn turn(
             qkv.clone().into_buffer_arg(),
             norms.into_buffer_arg(),
             angles.into_buffer_arg(),
+            start.clone().into_buffer_arg(),
             q.clone().into_buffer_arg(),
             keys.clone().into_buffer_arg(),
             values.clone().into_buffer_arg(),
             units as u32,
-            start as u32,
             capacity as u32,
             eps,
             n.heads,
@@ -134,11 +161,11 @@ fn attend(
     keys: CubeTensor,
     values: CubeTensor,
     n: &Heads,
-    start: usize,
+    start: CubeTensor,
+    end: usize,
     time: usize,
 ) -> CubeTensor {
-    let longest = n.window.map_or(start + time, |w| w.min(start + time));
-    let chunks = longest.div_ceil(CHUNK);
+    let chunks = n.window.map_or(end, |w| w.min(end)).div_ceil(CHUNK);
     let capacity = keys.meta.num_elements() / (n.kv_heads * n.width);
     let context = empty(&q, [1, time, n.heads * n.width]);
     // Of each chunk its context, its largest score and its sum of exponentials.
@@ -146,7 +173,7 @@ fn attend(
         1 => context.clone(),
         _ => empty(&q, [time, n.heads, chunks, n.width + 2]),
     };
-    let units = if is_software() { 1 } else { UNITS };
+    let units = if is_software() { 1 } else { CHUNK };
     count();
     // SAFETY: a workgroup reads its query, and keys and values of positions before `start + time`, which the
     // cache has; it writes what belongs to its query and chunk.
@@ -160,8 +187,8 @@ fn attend(
             q.into_buffer_arg(),
             keys.into_buffer_arg(),
             values.into_buffer_arg(),
+            start.into_buffer_arg(),
             parts.clone().into_buffer_arg(),
-            start as u32,
             capacity as u32,
             n.window.map_or(u32::MAX, |window| window as u32),
             n.scale,
@@ -200,11 +227,11 @@ fn turn_heads(
     qkv: &[f32],
     norms: &[f32],
     angles: &[f32],
+    start: &[u32],
     q: &mut [f32],
     keys: &mut [f32],
     values: &mut [f32],
     units: u32,
-    start: u32,
     capacity: u32,
     eps: f32,
     #[comptime] heads: usize,
@@ -220,7 +247,7 @@ fn turn_heads(
         let pair = unit % half;
         let slot = (unit / half) % slots;
         let time = unit / (half * slots);
-        let position = start as usize + time;
+        let position = start[0] as usize + time;
         let base = (time * slots + slot) * width;
         let mut first = qkv[base + pair];
         let mut second = qkv[base + pair + half];
@@ -269,9 +296,9 @@ fn turn_heads(
 fn attend_chunk<N: Size>(
     q: &[Vector<f32, N>],
     keys: &[Vector<f32, N>],
-    values: &[f32],
+    values: &[Vector<f32, N>],
+    start: &[u32],
     out: &mut [f32],
-    start: u32,
     capacity: u32,
     window: u32,
     scale: f32,
@@ -287,7 +314,7 @@ fn attend_chunk<N: Size>(
     let chunk = CUBE_POS_Z as usize;
     let fours = comptime!(width / 4);
     // The query sees positions before `end`, of which the first is `begin`.
-    let end = start as usize + time + 1;
+    let end = start[0] as usize + time + 1;
     let begin = end - select(end < window as usize, end, window as usize);
     let first = begin + chunk * CHUNK;
     let after = select(first + CHUNK < end, first + CHUNK, end);
@@ -296,6 +323,8 @@ fn attend_chunk<N: Size>(
     let query = (time * heads + head) * fours;
 
     let mut scores = Shared::new_slice(CHUNK);
+    // Finite, so that a chunk without keys weighs nothing instead of making NaN.
+    let mut largest = f32::new(-1.0e30);
     for key in range_stepped(unit, count, units) {
         let mut sum = 0.0f32;
         for i in 0..fours {
@@ -307,38 +336,87 @@ fn attend_chunk<N: Size>(
             }
         }
         scores[key] = sum * scale;
+        largest = max(largest, sum * scale);
     }
+    let mut shared = Shared::new_slice(comptime!(if units > 1 { units + SIDE } else { 1 }));
     if comptime!(units > 1) {
+        shared[unit] = largest;
         sync_cube();
-    }
-    // Finite, so that a chunk without keys weighs nothing instead of making NaN.
-    let mut largest = f32::new(-1.0e30);
-    for key in 0..count {
-        largest = max(largest, scores[key]);
-    }
-    if comptime!(units > 1) {
+        if unit < SIDE {
+            for i in 1..comptime!(units / SIDE) {
+                largest = max(largest, shared[unit + i * SIDE]);
+            }
+            shared[units + unit] = largest;
+        }
         sync_cube();
-    }
-    for key in range_stepped(unit, count, units) {
-        scores[key] = (scores[key] - largest).exp();
-    }
-    if comptime!(units > 1) {
-        sync_cube();
+        for i in 0..SIDE {
+            largest = max(largest, shared[units + i]);
+        }
     }
     let mut total = 0.0f32;
-    for key in 0..count {
-        total += scores[key];
+    for key in range_stepped(unit, count, units) {
+        let weight = (scores[key] - largest).exp();
+        scores[key] = weight;
+        total += weight;
+    }
+    if comptime!(units > 1) {
+        // Everybody has read the largest of each side by now, or reads it before the next barrier.
+        shared[unit] = total;
+        sync_cube();
+        if unit < SIDE {
+            for i in 1..comptime!(units / SIDE) {
+                total += shared[unit + i * SIDE];
+            }
+            shared[units + unit] = total;
+        }
+        sync_cube();
+        total = 0.0;
+        for i in 0..SIDE {
+            total += shared[units + i];
+        }
+    }
+    // As many keys side by side as there are units for the whole width.
+    let rows = comptime!(if units > fours { units / fours } else { 1 });
+    let mut sums = Shared::new_slice(comptime!(if rows > 1 { rows * width } else { 1 }));
+    if comptime!(rows > 1) {
+        if unit < comptime!(rows * fours) {
+            let mut sum = Vector::<f32, N>::new(0.0);
+            for key in range_stepped(unit / fours, count, rows) {
+                let weight = Vector::<f32, N>::new(scores[key]);
+                sum += weight * values[(row + key) * fours + unit % fours];
+            }
+            #[unroll]
+            for lane in 0..4usize {
+                sums[unit * 4 + lane] = sum.extract(lane);
+            }
+        }
+        sync_cube();
     }
     let place = time * heads + head;
-    for i in range_stepped(unit, width, units) {
-        let mut sum = 0.0f32;
-        for key in 0..count {
-            sum += scores[key] * values[(row + key) * width + i];
+    let (to, divisor) = if comptime!(whole) {
+        (place * width, total)
+    } else {
+        let part = place * CUBE_COUNT_Z as usize + chunk;
+        (part * comptime!(width + 2), 1.0f32)
+    };
+    if comptime!(rows > 1) {
+        for i in range_stepped(unit, width, units) {
+            let mut sum = 0.0f32;
+            for r in 0..rows {
+                sum += sums[r * width + i];
+            }
+            out[to + i] = sum / divisor;
         }
-        if comptime!(whole) {
-            out[place * width + i] = sum / total;
-        } else {
-            out[(place * CUBE_COUNT_Z as usize + chunk) * (width + 2) + i] = sum;
+    } else {
+        for four in range_stepped(unit, fours, units) {
+            let mut sum = Vector::<f32, N>::new(0.0);
+            for key in 0..count {
+                sum += Vector::<f32, N>::new(scores[key]) * values[(row + key) * fours + four];
+            }
+            #[unroll]
+            for lane in 0..4usize {
+                out[to + four * 4 + lane] = sum.extract(lane) / divisor;
+            }
         }
     }
     if comptime!(!whole) {

@@ -23,7 +23,7 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
 pub(crate) use ahead::Ahead;
-pub(crate) use attention::{Angles, attention};
+pub(crate) use attention::{Angles, Place, attention};
 pub(crate) use norm::rms_norm;
 pub(crate) use product::{Around, Quantized};
 
@@ -46,7 +46,7 @@ fn is_software() -> bool {
     SOFTWARE.load(Ordering::Relaxed)
 }
 
-/// How many of this crate's GPU kernels this thread has launched, for measurements.
+/// How many of this crate's GPU kernels this thread has launched, recorded ones among them, for measurements.
 pub fn gpu_dispatches() -> u64 {
     DISPATCHES.get()
 }
@@ -54,6 +54,18 @@ pub fn gpu_dispatches() -> u64 {
 /// To be called once for every launch.
 fn count() {
     DISPATCHES.set(DISPATCHES.get() + 1);
+}
+
+/// How many launches `record` makes, which are not counted: they are recorded.
+fn recorded(record: impl FnOnce()) -> u64 {
+    let before = DISPATCHES.get();
+    record();
+    DISPATCHES.replace(before) - before
+}
+
+/// To be called for launches that are made together.
+fn count_all(launches: u64) {
+    DISPATCHES.set(DISPATCHES.get() + launches);
 }
 
 /// Whether `device` runs these kernels.
@@ -88,4 +100,9 @@ fn raise<const D: usize>(x: CubeTensor) -> Tensor<D> {
 fn empty<const D: usize>(like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
     let (client, device) = (like.client.clone(), like.device.clone());
     empty_device_contiguous_dtype(client, device, Shape::new(shape), DType::F32)
+}
+
+/// Zeros that kernels write in place: contiguous, as tensors that burn makes need not be.
+pub(crate) fn zeros<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
+    raise(lower(Tensor::<D>::zeros(shape, device)))
 }

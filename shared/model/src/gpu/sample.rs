@@ -1,65 +1,115 @@
 //! The likeliest token and how sure the model is of it, without bringing logits to the host.
 
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use cubecl::client::Client;
 use cubecl::prelude::*;
 
 use super::{UNITS, count, empty, is_software, lower, lower_int};
+use crate::Error;
 
 /// Numbers of a pick: token id, log-probability, margin, entropy, and 0 if a logit was not finite. An id is
 /// exact as f32: vocabularies are far below 2^24.
 pub(crate) const PICK: usize = 5;
 /// Units that look through a row of logits.
-const READERS: usize = 1024;
+const READERS: usize = 4096;
+/// Units that join what these find; a power of two.
+const JOINERS: usize = 256;
 /// What each of them finds: its largest logit, that one's id, its second largest logit, its sums of
 /// `exp(l - largest)` and `exp(l - largest) (l - largest)`, and 0 if one was not finite.
 const FOUND: usize = 6;
 /// Below all logits, but finite: drivers may take for granted that nothing is not.
 const LOWEST: f32 = -3.0e38;
 
-/// The picks of some steps in a row: those that a device has made, and those it is about to make.
+/// Rows of picks that there is room for: a row is written over this many steps later.
+pub(crate) const ROWS: usize = 8;
+
+/// What a device has picked last, and where it stands.
 #[derive(Debug)]
 pub(crate) struct Picks {
-    /// `[steps, PICK]`
-    picks: Tensor<2>,
-    /// The latest step's token, `[1, 1]`.
-    token: Tensor<2, Int>,
+    /// The latest steps' picks, `[ROWS * PICK]`.
+    rows: Tensor<1>,
+    /// The latest step's token, `[1]`.
+    token: Tensor<1, Int>,
+    /// The position of the latest step's token, and the number of steps, `[2]`: on the device, so that all
+    /// steps are made of the same launches.
+    state: Tensor<1, Int>,
 }
 
-impl Picks {
-    /// Room for the picks of `steps`.
-    pub(crate) fn new(steps: usize, device: &Device) -> Self {
-        let nothing = TensorData::new(vec![0u32], [1, 1]);
-        Self {
-            picks: Tensor::zeros([steps, PICK], device),
-            token: Tensor::from_data(nothing, (device, DType::U32)),
-        }
-    }
+/// Bytes on their way from a device.
+type Bytes = Result<Vec<cubecl::bytes::Bytes>, cubecl::server::ServerError>;
 
-    /// Room for as many steps after these.
-    pub(crate) fn follow(&self) -> Self {
+/// Picks on their way to the host, asked for behind the launches up to then.
+pub(crate) struct Reading {
+    /// None once they have come.
+    bytes: Option<Pin<Box<dyn Future<Output = Bytes> + Send>>>,
+    /// What `bytes` was got from, by the type of its method: after it, so that it is dropped later.
+    client: Option<Box<Client>>,
+}
+
+/// What nobody waited for. To drop it would give a buffer back that the driver still has, so whoever reads
+/// next waits for it first.
+static FORGOTTEN: Mutex<Vec<Reading>> = Mutex::new(Vec::new());
+
+impl Picks {
+    /// Nothing is picked yet, and the first pick's token comes to `position`.
+    pub(crate) fn new(position: usize, device: &Device) -> Self {
+        let int = |numbers: Vec<u32>| {
+            let len = numbers.len();
+            Tensor::from_data(TensorData::new(numbers, [len]), (device, DType::U32))
+        };
         Self {
-            picks: Tensor::zeros(self.picks.dims(), &self.picks.device()),
-            token: self.token.clone(),
+            rows: Tensor::zeros([ROWS * PICK], device),
+            token: int(vec![0]),
+            state: int(vec![(position as u32).wrapping_sub(1), 0]),
         }
     }
 
     /// The latest step's token, for the next step: `[1, 1]`.
     pub(crate) fn token(&self) -> Tensor<2, Int> {
-        self.token.clone()
+        self.token.clone().reshape([1, 1])
     }
 
-    /// All picks `[steps, PICK]`, to be read back.
-    pub(crate) fn all(&self) -> Tensor<2> {
-        self.picks.clone()
+    /// The latest token's position, in the first number.
+    pub(crate) fn position(&self) -> Tensor<1, Int> {
+        self.state.clone()
     }
 
-    /// Picks the likeliest of `logits` `[1, vocab]` as the token of step `step`.
-    pub(crate) fn pick(&mut self, logits: Tensor<2>, step: usize) {
+    /// What the device runs launches with.
+    pub(crate) fn client(&self) -> Client {
+        lower(self.rows.clone()).client
+    }
+
+    /// Asks for all rows as they are after what is launched so far.
+    pub(crate) fn read(&self) -> Reading {
+        let rows = lower(self.rows.clone());
+        let client = Box::new(rows.client);
+        let bytes: Pin<Box<dyn Future<Output = Bytes> + Send + '_>> =
+            Box::pin(client.read_async(vec![rows.handle]));
+        // SAFETY: only the lifetime changes; the client is in a box of its own, and is dropped after it.
+        #[allow(unsafe_code)]
+        let bytes = unsafe {
+            std::mem::transmute::<
+                Pin<Box<dyn Future<Output = Bytes> + Send + '_>>,
+                Pin<Box<dyn Future<Output = Bytes> + Send + 'static>>,
+            >(bytes)
+        };
+        Reading {
+            bytes: Some(bytes),
+            client: Some(client),
+        }
+    }
+
+    /// Picks the likeliest of `logits` `[1, vocab]` as the next step's token.
+    pub(crate) fn pick(&mut self, logits: Tensor<2>) {
         let vocab = logits.dims()[1];
         let logits = lower(logits);
         let found = empty(&logits, [READERS, FOUND]);
         // The buffers are written in place: clones of these tensors are read after the last step.
-        let (picks, token) = (lower(self.picks.clone()), lower_int(self.token.clone()));
+        let rows = lower(self.rows.clone());
+        let (token, state) = (lower_int(self.token.clone()), lower_int(self.state.clone()));
         count();
         // SAFETY: each unit reads logits before `vocab` and writes its own numbers.
         #[allow(unsafe_code)]
@@ -73,9 +123,9 @@ impl Picks {
                 vocab as u32,
             );
         }
-        let units = if is_software() { 1 } else { UNITS };
+        let units = if is_software() { 1 } else { JOINERS };
         count();
-        // SAFETY: one workgroup reads what was found, and one logit, and writes the row of `step`.
+        // SAFETY: one workgroup reads what was found and writes one of the rows.
         #[allow(unsafe_code)]
         unsafe {
             settle::launch_unchecked(
@@ -83,12 +133,62 @@ impl Picks {
                 CubeCount::Static(1, 1, 1),
                 CubeDim::new_1d(units as u32),
                 found.into_buffer_arg(),
-                picks.into_buffer_arg(),
+                rows.into_buffer_arg(),
                 token.into_buffer_arg(),
-                step as u32,
+                state.into_buffer_arg(),
                 units,
             );
         }
+    }
+}
+
+impl Reading {
+    /// The [`ROWS`] rows of [`PICK`] numbers, one after another. Whoever drops this future in between asks
+    /// again.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub(crate) async fn rows(&mut self) -> Result<Vec<f32>, Error> {
+        while let Some(mut forgotten) = Self::forgotten() {
+            // Its failure is of another answer.
+            let _ = forgotten.wait().await;
+        }
+        let bytes = self.wait().await?;
+        let rows = bytes.first().map(|b| bytemuck::pod_collect_to_vec(b));
+        rows.filter(|rows: &Vec<f32>| rows.len() == ROWS * PICK)
+            .ok_or_else(|| Error::Device("it gave back less than was asked for".to_owned()))
+    }
+
+    async fn wait(&mut self) -> Result<Vec<cubecl::bytes::Bytes>, Error> {
+        let Some(bytes) = &mut self.bytes else {
+            return Err(Error::Device("this was read already".to_owned()));
+        };
+        let bytes = bytes.await;
+        self.bytes = None;
+        bytes.map_err(|e| Error::Device(e.to_string()))
+    }
+
+    fn forgotten() -> Option<Self> {
+        FORGOTTEN
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if self.bytes.is_some() {
+            let (bytes, client) = (self.bytes.take(), self.client.take());
+            let mut forgotten = FORGOTTEN.lock().unwrap_or_else(PoisonError::into_inner);
+            forgotten.push(Self { bytes, client });
+        }
+    }
+}
+
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reading")
     }
 }
 
@@ -117,28 +217,19 @@ fn look_through(logits: &[f32], found: &mut [f32], vocab: u32) {
     }
 }
 
-/// One workgroup joins what [`READERS`] units found: row `step` of the picks, and the token.
+/// One workgroup joins what [`READERS`] units found: the next row of the picks, the token, and where it stands.
 #[cube(launch_unchecked)]
 fn settle(
     found: &[f32],
     picks: &mut [f32],
     token: &mut [u32],
-    step: u32,
+    state: &mut [u32],
     #[comptime] units: usize,
 ) {
     let unit = UNIT_POS as usize;
     let mut best = nothing_found();
     for i in range_stepped(unit, READERS, units) {
-        let at = i * FOUND;
-        join(
-            &mut best,
-            found[at],
-            found[at + 1],
-            found[at + 2],
-            found[at + 3],
-            found[at + 4],
-            found[at + 5],
-        );
+        join_at(&mut best, found, i);
     }
     if comptime!(units > 1) {
         let mut shared = Shared::new_slice(comptime!(units * FOUND));
@@ -146,33 +237,58 @@ fn settle(
         for i in 0..FOUND {
             shared[unit * FOUND + i] = best[i];
         }
-        sync_cube();
-        if unit == 0 {
-            for other in 1..units {
-                let at = other * FOUND;
+        #[unroll]
+        for round in 0..comptime!(units.ilog2() as usize) {
+            // Half as many units as had something join it with the other half's.
+            let half = comptime!(units >> (round + 1));
+            sync_cube();
+            if unit < half {
+                let other = unit + half;
                 join(
                     &mut best,
-                    shared[at],
-                    shared[at + 1],
-                    shared[at + 2],
-                    shared[at + 3],
-                    shared[at + 4],
-                    shared[at + 5],
+                    shared[other * FOUND],
+                    shared[other * FOUND + 1],
+                    shared[other * FOUND + 2],
+                    shared[other * FOUND + 3],
+                    shared[other * FOUND + 4],
+                    shared[other * FOUND + 5],
                 );
+                #[unroll]
+                for i in 0..FOUND {
+                    shared[unit * FOUND + i] = best[i];
+                }
             }
         }
     }
     if unit == 0 {
         let log_sum = best[3].ln();
         let entropy = log_sum - best[4] / best[3];
-        let at = step as usize * PICK;
+        let step = state[1];
+        let at = (step as usize % ROWS) * PICK;
         picks[at] = best[1];
         picks[at + 1] = -log_sum;
         picks[at + 2] = (1.0 - (best[2] - best[0]).exp()) / best[3];
         picks[at + 3] = max(entropy, 0.0f32);
         picks[at + 4] = best[5];
         token[0] = best[1] as u32;
+        state[0] += 1;
+        state[1] = step + 1;
     }
+}
+
+/// Adds what a unit found.
+#[cube]
+fn join_at(best: &mut Array<f32>, found: &[f32], unit: usize) {
+    let at = unit * FOUND;
+    join(
+        best,
+        found[at],
+        found[at + 1],
+        found[at + 2],
+        found[at + 3],
+        found[at + 4],
+        found[at + 5],
+    );
 }
 
 #[cube]

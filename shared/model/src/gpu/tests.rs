@@ -1,12 +1,12 @@
 //! Each kernel against what the CPU computes, with barriers and without, and slips that must be seen.
 
-use burn::tensor::{Device, DeviceKind, Tensor, TensorData};
+use burn::tensor::{Device, DeviceKind, Int, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::product::{Around, Quantized};
+use super::product::{Around, Quantized, Spread};
 use super::sample::{PICK, Picks};
-use super::{Angles, gpu_is_software, rms_norm};
+use super::{Angles, Place, gpu_is_software, rms_norm};
 use crate::Storage;
 use crate::attention::Heads;
 use crate::cache::Rows;
@@ -15,8 +15,15 @@ use crate::rope::{Rope, RopeConfig};
 use crate::sampler::confidence;
 use crate::storage::Blocks;
 
+/// A software adapter, so that the tests need no GPU; `SPRAT_TEST_GPU=1` takes the machine's own, and
+/// `SPRAT_TEST_GPU=cuda` an NVIDIA card where CUDA is compiled in.
 fn gpu() -> Device {
-    Device::wgpu(DeviceKind::Cpu)
+    match std::env::var("SPRAT_TEST_GPU") {
+        #[cfg(feature = "cuda")]
+        Ok(name) if name == "cuda" => Device::cuda(0),
+        Ok(_) => Device::wgpu(DeviceKind::DefaultDevice),
+        Err(_) => Device::wgpu(DeviceKind::Cpu),
+    }
 }
 
 /// Numbers of about one.
@@ -133,6 +140,10 @@ impl Case {
     }
 
     fn got(&self, blocks: &Blocks<'_>) -> Vec<f32> {
+        self.got_spread(blocks, None)
+    }
+
+    fn got_spread(&self, blocks: &Blocks<'_>, spread: Option<Spread>) -> Vec<f32> {
         let device = gpu();
         let [x, _, norm, bias, residual] = self.inputs();
         let around = Around {
@@ -146,7 +157,11 @@ impl Case {
             gate: self.gate,
         };
         let matrix = Quantized::new(blocks, &device);
-        values(matrix.project_around(tensor(&x, [self.tokens, self.columns], &device), around))
+        let x = tensor(&x, [self.tokens, self.columns], &device);
+        values(match spread {
+            Some(spread) => matrix.project_spread(x, around, spread),
+            None => matrix.project_around(x, around),
+        })
     }
 }
 
@@ -158,6 +173,7 @@ fn products_are_those_of_the_numbers_with_all_that_is_around() {
                 [1, 16, 32],
                 [1, 33, 96],
                 [2, 48, 64],
+                [3, 32, 64],
                 [9, 17, 64],
                 [1, 208, 320],
             ]
@@ -193,6 +209,40 @@ fn products_are_those_of_the_numbers_with_all_that_is_around() {
     });
 }
 
+/// However units are spread, also where some of them have nothing to do.
+#[test]
+fn products_are_the_same_however_they_are_spread() {
+    for storage in [Storage::Q8, Storage::Q4] {
+        for (tokens, columns) in [(1, 32), (1, 96), (1, 2048), (5, 352)] {
+            let case = Case {
+                tokens,
+                outputs: 48,
+                columns,
+                norm: true,
+                bias: true,
+                residual: false,
+                gate: Some(Activation::Silu),
+            };
+            let [_, weights, ..] = case.inputs();
+            let blocks = Blocks::quantize("w", &[96, columns], &weights, storage);
+            let blocks = blocks.unwrap().unwrap();
+            let expected = case.expected(&blocks.dequantize());
+            for (slots, depth) in [(1, 1), (4, 4), (8, 1), (8, 2), (16, 4), (64, 1), (64, 4)] {
+                // Their sums would not fit into a workgroup's memory.
+                if tokens * slots > 64 {
+                    continue;
+                }
+                let got = case.got_spread(&blocks, Some(Spread { slots, depth }));
+                let off = off(&got, &expected);
+                assert!(
+                    off < CLOSE,
+                    "{storage:?} {tokens} {columns} {slots} {depth}: {off}"
+                );
+            }
+        }
+    }
+}
+
 /// One attention over a cache that holds `start` positions, on a device.
 struct Attention {
     heads: Heads,
@@ -200,6 +250,8 @@ struct Attention {
     start: usize,
     time: usize,
     capacity: usize,
+    /// Positions that workgroups are launched for although there are none.
+    to_spare: usize,
 }
 
 impl Attention {
@@ -245,8 +297,10 @@ impl Attention {
         };
         let (qkv, both, mut rows) = side(&gpu());
         let angles = Angles::new(rope, self.capacity, self.capacity, &gpu());
-        let norm = self.normed.then_some((both, 1e-6));
-        let context = super::attention(qkv, on_gpu, norm, Some(&angles), gpu_start, &mut rows);
+        let mut place = Place::new(vec![angles], gpu_start, self.time, &gpu());
+        place.end += self.to_spare;
+        let norm = self.normed.then(|| (Tensor::cat(both.into(), 0), 1e-6));
+        let context = super::attention(qkv, on_gpu, norm, Some(0), &place, &mut rows);
         let (k, v) = end(rows);
         let got = [values(context), k, v];
 
@@ -303,6 +357,7 @@ fn attention_is_that_of_the_cpu() {
                     start,
                     time,
                     capacity: start + time + 3,
+                    to_spare: if normed { 0 } else { 300 },
                 };
                 let [got, expected] = case.run(&case.heads, start, &Attention::rope());
                 for (got, expected) in got.iter().zip(&expected) {
@@ -323,6 +378,7 @@ fn slips_of_attention_are_seen() {
         start: 20,
         time: 2,
         capacity: 32,
+        to_spare: 0,
     };
     let seen = |on_gpu: &Heads, start, rope: &RopeConfig| {
         let [got, expected] = case.run(on_gpu, start, rope);
@@ -353,14 +409,20 @@ fn slips_of_attention_are_seen() {
 
 fn picks_of(logits: &[f32]) -> Vec<f32> {
     let device = gpu();
-    let mut picks = Picks::new(2, &device);
-    picks.pick(tensor(&[1.0, 0.0], [1, 2], &device), 0);
-    picks.pick(tensor(logits, [1, logits.len()], &device), 1);
-    let token: Vec<i64> = picks.token().into_data().iter::<i64>().collect();
-    let all = values(picks.all());
+    let mut picks = Picks::new(7, &device);
+    picks.pick(tensor(&[1.0, 0.0], [1, 2], &device));
+    // What is asked for is what was picked by then.
+    let mut first = picks.read();
+    picks.pick(tensor(logits, [1, logits.len()], &device));
+    let ints = |tensor: Tensor<1, Int>| tensor.into_data().iter::<i64>().collect::<Vec<_>>();
+    let token = ints(picks.token().reshape([1]));
+    assert_eq!(ints(picks.position()), [8, 2]);
+    let first = pollster::block_on(first.rows()).unwrap();
+    assert_eq!((first[0], first[PICK]), (0.0, 0.0));
+    let all = pollster::block_on(picks.read().rows()).unwrap();
     assert_eq!(all[0], 0.0);
     assert_eq!(token, [all[PICK] as i64]);
-    all[PICK..].to_vec()
+    all[PICK..2 * PICK].to_vec()
 }
 
 #[test]

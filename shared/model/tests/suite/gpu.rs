@@ -84,6 +84,22 @@ fn picks_of_the_device_are_those_of_the_host() {
     }
 }
 
+/// A step is recorded for so many positions, and with the buffers of so large a cache: what comes after is
+/// recorded anew.
+#[test]
+fn recorded_steps_end_where_their_room_does() {
+    for device in gpus() {
+        let model = model("llama-15m", Storage::Q8, &device);
+        for start in [118, 245] {
+            let prompt: Vec<u32> = (300..300 + start).collect();
+            let expected = answer(&model, &mut model.session(), &prompt, greedy(30, 2));
+            let got = answer(&model, &mut model.session(), &prompt, greedy(30, 0));
+            let ids = |tokens: &[Token]| tokens.iter().map(|t| t.id).collect::<Vec<_>>();
+            assert_eq!(ids(&got), ids(&expected), "after {start}");
+        }
+    }
+}
+
 /// An answer that is dropped in its middle, with tokens in flight, leaves a session as good as new, for
 /// attention and for the states of convolutions.
 #[test]
