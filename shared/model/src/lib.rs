@@ -89,6 +89,8 @@ pub fn gpu_dispatches() -> u64 {
     0
 }
 
+#[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+pub use gpu::{GpuProduct, gpu_bandwidth, gpu_products};
 #[cfg(feature = "gpu")]
 pub use gpu::{gpu_dispatches, gpu_is_software};
 pub use minijinja::Value as TemplateValue;

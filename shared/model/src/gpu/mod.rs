@@ -7,6 +7,8 @@
 
 mod ahead;
 mod attention;
+#[cfg(not(target_arch = "wasm32"))]
+mod measure;
 mod norm;
 mod product;
 mod sample;
@@ -24,6 +26,8 @@ use burn_cubecl::tensor::CubeTensor;
 
 pub(crate) use ahead::Ahead;
 pub(crate) use attention::{Angles, Place, attention};
+#[cfg(not(target_arch = "wasm32"))]
+pub use measure::{GpuProduct, gpu_bandwidth, gpu_products};
 pub(crate) use norm::rms_norm;
 pub(crate) use product::{Around, Quantized};
 

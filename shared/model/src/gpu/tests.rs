@@ -227,9 +227,18 @@ fn products_are_the_same_however_they_are_spread() {
             let blocks = Blocks::quantize("w", &[96, columns], &weights, storage);
             let blocks = blocks.unwrap().unwrap();
             let expected = case.expected(&blocks.dequantize());
-            for (slots, depth) in [(1, 1), (4, 4), (8, 1), (8, 2), (16, 4), (64, 1), (64, 4)] {
+            for (slots, depth) in [
+                (1, 1),
+                (4, 4),
+                (8, 1),
+                (8, 2),
+                (16, 4),
+                (64, 1),
+                (64, 4),
+                (128, 2),
+            ] {
                 // Their sums would not fit into a workgroup's memory.
-                if tokens * slots > 64 {
+                if tokens * slots > 128 {
                     continue;
                 }
                 let got = case.got_spread(&blocks, Some(Spread { slots, depth }));

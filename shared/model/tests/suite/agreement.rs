@@ -153,11 +153,13 @@ fn quantized_products_are_near_those_of_floats_on_the_cpu() {
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 #[test]
 fn quantized_products_are_those_of_floats_on_a_gpu() {
-    for (_, device) in crate::common::devices().into_iter().skip(1) {
+    for (backend, device) in crate::common::devices().into_iter().skip(1) {
+        // Scores without a cache are burn's product, on NVIDIA's tensor cores with 10 bits of each factor.
+        let tolerance = if backend == "cuda" { 2e-3 } else { 1e-4 };
         for software in [true, false] {
             sprat_model::gpu_is_software(software);
             for storage in [Storage::Q8, Storage::Q4] {
-                quantized_products_are_near_those_of_floats(&device, storage, 1e-4);
+                quantized_products_are_near_those_of_floats(&device, storage, tolerance);
             }
         }
     }

@@ -9,6 +9,7 @@ use sprat_kernels::{Activations, Bits, Quantized, matmul, matmul_f32};
 
 use super::machine::Machine;
 use super::{Common, Spread};
+use crate::device::DeviceName;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -19,6 +20,9 @@ pub(crate) struct Args {
     /// Activations at once; may be repeated
     #[arg(long = "tokens", value_name = "N", default_values_t = [1, 4, 128])]
     tokens: Vec<usize>,
+    /// What multiplies; on a card every way to spread a product over its units is timed
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceName,
     #[command(flatten)]
     common: Common,
 }
@@ -49,7 +53,11 @@ struct Row {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.common.start()?;
-    let machine = Machine::read();
+    let machine = Machine::read(args.device)?;
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    if args.device != DeviceName::Cpu {
+        return on_card(args, &machine);
+    }
     let mut results = Vec::new();
     for &[rows, columns] in &args.matrices {
         for bits in [Bits::Eight, Bits::Four] {
@@ -67,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                         tokens,
                         milliseconds: seconds.map(|s| s * 1e3),
                         gigabytes_per_second: bytes / seconds.median / 1e9,
-                        share_of_bandwidth: bytes / seconds.median / machine.bandwidth,
+                        share_of_bandwidth: bytes / seconds.median / machine.bandwidth(),
                         gigaweights_per_second: products / seconds.median / 1e9,
                     });
                 }
@@ -92,6 +100,75 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         )?;
     }
     args.common.print(&machine, &results, table)
+}
+
+/// A matrix on a card.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+#[derive(Serialize)]
+struct CardRow {
+    weights: &'static str,
+    rows: usize,
+    columns: usize,
+    tokens: usize,
+    /// How it is spread: units that share a row, and words that each asks for at once.
+    used: [usize; 2],
+    microseconds: f64,
+    share_of_bandwidth: f64,
+    gigaweights_per_second: f64,
+    /// What would be fastest, and how long that takes.
+    best: [usize; 2],
+    best_microseconds: f64,
+}
+
+/// The table that a product's spread is chosen by, measured again.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+fn on_card(args: &Args, machine: &Machine) -> Result<()> {
+    let device = args.device.open()?;
+    let mut results = Vec::new();
+    let mut table =
+        "weights       matrix tokens  spread       us   of memory  Gweights/s   best       us"
+            .to_owned();
+    for &[rows, columns] in &args.matrices {
+        for bits in [Bits::Eight, Bits::Four] {
+            for &tokens in &args.tokens {
+                let products = sprat_model::gpu_products(&device, [rows, columns], bits, tokens)?;
+                let fastest = products
+                    .iter()
+                    .min_by(|a, b| a.seconds.total_cmp(&b.seconds));
+                let used = products.iter().find(|product| product.is_used);
+                let (Some(used), Some(best)) = (used, fastest) else {
+                    continue;
+                };
+                let bytes = (rows * columns) as f64 * (bits.words() as f64 * 4.0 + 4.0) / 32.0;
+                let row = CardRow {
+                    weights: if bits == Bits::Eight { "q8" } else { "q4" },
+                    rows,
+                    columns,
+                    tokens,
+                    used: [used.slots, used.depth],
+                    microseconds: used.seconds * 1e6,
+                    share_of_bandwidth: bytes / used.seconds / machine.bandwidth(),
+                    gigaweights_per_second: (rows * columns * tokens) as f64 / used.seconds / 1e9,
+                    best: [best.slots, best.depth],
+                    best_microseconds: best.seconds * 1e6,
+                };
+                write!(
+                    table,
+                    "\n{:<7} {:>12} {tokens:>6} {:>7} {:>8.1} {:>9.0} % {:>11.0} {:>6} {:>8.1}",
+                    row.weights,
+                    format!("{rows}x{columns}"),
+                    format!("{}/{}", used.slots, used.depth),
+                    row.microseconds,
+                    row.share_of_bandwidth * 100.0,
+                    row.gigaweights_per_second,
+                    format!("{}/{}", best.slots, best.depth),
+                    row.best_microseconds,
+                )?;
+                results.push(row);
+            }
+        }
+    }
+    args.common.print(machine, &results, table)
 }
 
 struct Matrix {

@@ -2,8 +2,11 @@
 
 use std::time::Instant;
 
+use anyhow::Result;
 use rayon::prelude::*;
 use serde::Serialize;
+
+use crate::device::DeviceName;
 
 /// A machine, and how fast its memory is.
 #[derive(Debug, Serialize)]
@@ -12,6 +15,18 @@ pub(super) struct Machine {
     cores: usize,
     pub(super) threads: usize,
     /// Bytes per second that all threads together read from memory.
+    bandwidth: f64,
+    /// The graphics card, where one computes.
+    pub(super) adapter: Option<Adapter>,
+}
+
+/// A graphics card, and how fast its memory is.
+#[derive(Debug, Serialize)]
+pub(super) struct Adapter {
+    name: String,
+    /// By CUDA, or by Vulkan, Metal or DirectX.
+    device: String,
+    /// Bytes per second that a copy within its memory reads and writes.
     pub(super) bandwidth: f64,
 }
 
@@ -21,19 +36,47 @@ const BUFFER: usize = 256 << 20;
 impl Machine {
     /// Reads and measures the machine. That takes a large buffer: whatever has to know how much memory it
     /// took itself, asks before.
-    pub(super) fn read() -> Self {
+    pub(super) fn read(device: DeviceName) -> Result<Self> {
         let threads = rayon::current_num_threads();
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let name = cpuinfo
             .lines()
             .find_map(|line| line.strip_prefix("model name"));
         let name = name.and_then(|rest| Some(rest.split_once(':')?.1.trim().to_owned()));
-        Self {
+        Ok(Self {
             processor: name.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             threads,
             bandwidth: bandwidth(threads),
+            adapter: Adapter::read(device)?,
+        })
+    }
+
+    /// Bytes per second that whatever computes gets from its memory.
+    pub(super) fn bandwidth(&self) -> f64 {
+        self.adapter
+            .as_ref()
+            .map_or(self.bandwidth, |adapter| adapter.bandwidth)
+    }
+}
+
+impl Adapter {
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    fn read(device: DeviceName) -> Result<Option<Self>> {
+        if device == DeviceName::Cpu {
+            return Ok(None);
         }
+        let bandwidth = sprat_model::gpu_bandwidth(&device.open()?)?;
+        Ok(Some(Self {
+            name: device.adapter().unwrap_or_else(|| "unknown".to_owned()),
+            device: format!("{device:?}").to_lowercase(),
+            bandwidth,
+        }))
+    }
+
+    #[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+    fn read(_: DeviceName) -> Result<Option<Self>> {
+        Ok(None)
     }
 }
 
@@ -62,6 +105,16 @@ impl std::fmt::Display for Machine {
             self.cores,
             self.threads,
             self.bandwidth / 1e9
-        )
+        )?;
+        match &self.adapter {
+            Some(adapter) => write!(
+                f,
+                "\n{} ({}), {:.0} GB/s copied within its memory",
+                adapter.name,
+                adapter.device,
+                adapter.bandwidth / 1e9
+            ),
+            None => Ok(()),
+        }
     }
 }

@@ -103,7 +103,7 @@ fn run(args: &Args, prefill: bool, decode: bool) -> Result<()> {
         }
     }
     let peak_bytes = peak_bytes();
-    let machine = Machine::read();
+    let machine = Machine::read(args.device)?;
     let manifest = model.manifest();
     let bytes = bytes_per_token(model.config(), manifest.storage);
     let decoded = if decode {
@@ -128,7 +128,7 @@ fn run(args: &Args, prefill: bool, decode: bool) -> Result<()> {
         tokens_per_pass: tokens_per_pass.filter(|_| args.lookup),
         dispatches_per_token: dispatches.filter(|d| *d > 0.0),
         cache_bytes_per_position: KvCache::new(model.config(), model.device()).bytes_per_token(),
-        share_of_bandwidth: decoded.map(|d| d.median * bytes as f64 / machine.bandwidth),
+        share_of_bandwidth: decoded.map(|d| d.median * bytes as f64 / machine.bandwidth()),
         peak_bytes,
     };
     let table = table(&results);

@@ -17,7 +17,7 @@ pub(super) enum Added {
 }
 
 /// Sums that the units of a workgroup add up in two steps: this many of the first.
-const GROUPS: usize = 4;
+pub(super) const GROUPS: usize = 4;
 
 /// `out [tokens, rows] = x [tokens, blocks * 32] · wᵀ`, with what is around it. A workgroup has whole
 /// tiles; a unit sums four rows for `at_once` tokens over every `slots`-th word row, `depth` of which it
@@ -27,11 +27,11 @@ const GROUPS: usize = 4;
 #[allow(clippy::too_many_arguments)]
 // What is known when the kernel is compiled does not mix with what is not.
 #[allow(clippy::collapsible_if)]
-pub(super) fn product<N: Size>(
+pub(super) fn product<S: Float, N: Size>(
     x: &[Vector<f32, N>],
     norm: &[Vector<f32, N>],
     words: &[Vector<u32, N>],
-    scales: &[Vector<f32, N>],
+    scales: &[Vector<S, N>],
     addend: &[f32],
     out: &mut [f32],
     rows: u32,
@@ -69,7 +69,7 @@ pub(super) fn product<N: Size>(
     if tile * 16 < rows {
         let rounds = word_rows.div_ceil(slots * depth);
         for round in 0..rounds {
-            let mut asked = Array::<Vector<u32, N>>::new(comptime!(depth * parts));
+            let mut asked = Array::<u32>::new(comptime!(4 * depth * parts));
             #[unroll]
             for d in 0..depth {
                 // Past the end the last word row is read once more, and its products are nothing.
@@ -78,7 +78,11 @@ pub(super) fn product<N: Size>(
                 #[unroll]
                 for part in 0..parts {
                     let from = (tile + part * (rows / 16)) * word_rows + i;
-                    asked[comptime!(d * parts + part)] = words[from * 4 + quad];
+                    let four = words[from * 4 + quad];
+                    #[unroll]
+                    for r in 0..4usize {
+                        asked[comptime!(4 * (d * parts + part) + r)] = four.extract(r);
+                    }
                 }
             }
             #[unroll]
@@ -89,6 +93,11 @@ pub(super) fn product<N: Size>(
                 let block = i / per_block;
                 let w = i % per_block;
                 let mut values = Array::<f32>::new(comptime!(at_once * in_word));
+                let mut totals = Array::<f32>::new(at_once);
+                #[unroll]
+                for t in 0..at_once {
+                    totals[t] = 0.0;
+                }
                 #[unroll]
                 for half in 0..comptime!(in_word / 4) {
                     let at = w + comptime!(4 * half);
@@ -104,6 +113,7 @@ pub(super) fn product<N: Size>(
                                 sums[comptime!(4 * parts * at_once + t)] += value * value;
                                 value *= norm[block * 8 + at].extract(k);
                             }
+                            totals[t] += value;
                             values[comptime!(t * in_word + 4 * half + k)] = value;
                         }
                     }
@@ -112,18 +122,21 @@ pub(super) fn product<N: Size>(
                 for part in 0..parts {
                     let place = (tile + part * (rows / 16)) * blocks + block;
                     let scale = scales[place * 4 + quad];
-                    let word = asked[comptime!(d * parts + part)];
                     #[unroll]
                     for r in 0..4usize {
-                        let weights = numbers(word.extract(r), in_word);
+                        let weights =
+                            numbers(asked[comptime!(4 * (d * parts + part) + r)], in_word);
                         #[unroll]
                         for t in 0..at_once {
-                            let mut dot = 0.0f32;
+                            // Weights are stored with what makes them positive, which is taken off here.
+                            let mut dot = totals[t]
+                                * comptime!(if in_word == 4 { -128.0f32 } else { -8.0f32 });
                             #[unroll]
                             for k in 0..in_word {
                                 dot += weights[k] * values[comptime!(t * in_word + k)];
                             }
-                            sums[comptime!(4 * (part * at_once + t) + r)] += dot * scale.extract(r);
+                            sums[comptime!(4 * (part * at_once + t) + r)] +=
+                                dot * f32::cast_from(scale.extract(r));
                         }
                     }
                 }
@@ -263,17 +276,23 @@ fn finish(
     out[place] = value;
 }
 
-/// The numbers of a word, in the order of their columns: four of 8 bits; or four of 4 bits, and four more
-/// half a block further on.
+/// The numbers of a word, in the order of their columns, and as much more as makes them positive: four of 8
+/// bits, 128 more; or four of 4 bits, and four others half a block further on, 8 more.
 #[cube]
 fn numbers(word: u32, #[comptime] in_word: usize) -> Array<f32> {
     let mut numbers = Array::<f32>::new(in_word);
-    #[unroll]
-    for k in 0..in_word {
-        if comptime!(in_word == 4) {
-            numbers[k] = byte(word, k);
-        } else {
-            numbers[k] = nibble(word, comptime!(2 * (k % 4) + k / 4));
+    if comptime!(in_word == 4) {
+        // From two's complement.
+        let word = word ^ 0x8080_8080u32;
+        #[unroll]
+        for k in 0..4usize {
+            numbers[k] = f32::cast_from((word >> comptime!(8 * k as u32)) & 255u32);
+        }
+    } else {
+        #[unroll]
+        for k in 0..8usize {
+            let at = comptime!(4 * (2 * (k % 4) + k / 4) as u32);
+            numbers[k] = f32::cast_from((word >> at) & 15u32);
         }
     }
     numbers
@@ -289,26 +308,12 @@ fn activated(x: f32, #[comptime] gate: Option<Activation>) -> f32 {
     x / (1.0 + (-inner).exp())
 }
 
-/// Byte `i` of a word as a signed number.
-#[cube]
-fn byte(word: u32, #[comptime] i: usize) -> f32 {
-    let up = comptime!(24 - 8 * i as i32);
-    f32::cast_from((i32::cast_from(word) << up) >> 24)
-}
-
-/// Half byte `i` of a word, less 8.
-#[cube]
-fn nibble(word: u32, #[comptime] i: usize) -> f32 {
-    let down = comptime!(4 * i as u32);
-    f32::cast_from(i32::cast_from((word >> down) & 15u32) - 8)
-}
-
 /// Rows of the matrix as floats; a unit decodes one word.
 #[cube(launch_unchecked)]
-pub(super) fn gather(
-    numbers: &[u32],
+pub(super) fn gather<S: Float>(
+    wanted: &[u32],
     words: &[u32],
-    scales: &[f32],
+    scales: &[S],
     out: &mut [f32],
     units: u32,
     blocks: u32,
@@ -320,19 +325,20 @@ pub(super) fn gather(
         let w = unit % per_block;
         let block = (unit / per_block) % blocks;
         let index = unit / (per_block * blocks);
-        let row = numbers[index] as usize;
+        let row = wanted[index] as usize;
         let place = (row / 16) * blocks + block;
         let lane = row % 16;
-        let scale = scales[place * 16 + lane];
+        let scale = f32::cast_from(scales[place * 16 + lane]);
         let word = words[(place * per_block + w) * 16 + lane];
         let to = (index * blocks + block) * 32 + 4 * w;
+        let numbers = numbers(word, comptime!(32 / per_block));
         #[unroll]
         for i in 0..4usize {
             if comptime!(per_block == 8) {
-                out[to + i] = byte(word, i) * scale;
+                out[to + i] = (numbers[i] - 128.0) * scale;
             } else {
-                out[to + i] = nibble(word, comptime!(2 * i)) * scale;
-                out[to + i + 16] = nibble(word, comptime!(2 * i + 1)) * scale;
+                out[to + i] = (numbers[i] - 8.0) * scale;
+                out[to + i + 16] = (numbers[comptime!(i + 4)] - 8.0) * scale;
             }
         }
     }

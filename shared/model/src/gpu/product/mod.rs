@@ -6,19 +6,21 @@ mod kernel;
 use std::ops::Range;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use cubecl::client::Client;
 use cubecl::prelude::*;
 use sprat_kernels::{BLOCK, Bits, TILE};
 
 use super::{UNITS, count, empty, is_software, lower, lower_int, raise};
 use crate::config::Activation;
 use crate::storage::Blocks;
-use kernel::{Added, gather, product};
+use half::f16;
+use kernel::{Added, GROUPS, gather, product};
 
 /// Words `[tiles, blocks, bits.words(), TILE]` and scales `[tiles, blocks, TILE]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Quantized {
     words: Tensor<1, Int>,
-    /// As f32: without the f16 that few browsers' adapters have, and exact.
+    /// As f16, or as f32 on adapters without: exact in both.
     scales: Tensor<1>,
     shape: [usize; 2],
     bits: Bits,
@@ -40,8 +42,9 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// The best one for so many tiles of so many words a row, by `sprat bench kernels --device cuda`.
-    fn of(tiles: usize, words: usize, tokens: usize) -> Self {
+    /// The best one for so many tiles of so many words a row, by `sprat bench kernels --device cuda`, where
+    /// at most `most` units share a row.
+    pub(super) fn of(tiles: usize, words: usize, tokens: usize, most: usize) -> Self {
         if is_software() {
             return Self { slots: 1, depth: 1 };
         }
@@ -50,11 +53,24 @@ impl Spread {
             let slots = 64 / tokens.min(TOKENS).next_power_of_two();
             return Self { slots, depth: 1 };
         }
-        let slots = if tiles < 1024 { 64 } else { 16 };
-        let depth = match words / slots {
-            0..2 => 1,
-            2..8 => 2,
-            _ => 4,
+        // Few tiles have to keep all of a card busy with as many units each as there can be.
+        let wanted = match tiles {
+            0..256 => 256,
+            256..512 => 128,
+            _ => 64,
+        };
+        let mut slots = usize::min(wanted, most);
+        // What a unit does alone it does sooner than several can add up.
+        while slots > 64 && words < 2 * slots {
+            slots /= 2;
+        }
+        let rounds = words.div_ceil(slots);
+        let depths = [4, 2]
+            .into_iter()
+            .filter(|depth| rounds.is_multiple_of(*depth));
+        let depth = match tiles {
+            0..1024 => depths.max().unwrap_or(1),
+            _ => 1,
         };
         Self { slots, depth }
     }
@@ -87,19 +103,38 @@ impl<const D: usize> Default for Around<D> {
 impl Quantized {
     pub(crate) fn new(blocks: &Blocks<'_>, device: &Device) -> Self {
         let (words, scales) = blocks.tiled();
-        let scales: Vec<f32> = scales
-            .iter()
-            .map(|s| half::f16::from_bits(*s).to_f32())
-            .collect();
+        Self::of_tiles(&words, &scales, blocks.shape, blocks.bits, device)
+    }
+
+    /// Of words and scales as `sprat-kernels` lays them out, scales as the bits of f16.
+    pub(super) fn of_tiles(
+        words: &[u32],
+        scales: &[u16],
+        shape: [usize; 2],
+        bits: Bits,
+        device: &Device,
+    ) -> Self {
         let (words_len, scales_len) = (words.len(), scales.len());
-        Self {
-            words: Tensor::from_data(
-                TensorData::new(words.to_vec(), [words_len]),
-                (device, DType::U32),
+        let words = Tensor::from_data(
+            TensorData::new(words.to_vec(), [words_len]),
+            (device, DType::U32),
+        );
+        let scales = scales.iter().map(|s| f16::from_bits(*s));
+        let scales = match has_f16(&lower_int(words.clone()).client) {
+            true => Tensor::from_data(
+                TensorData::new(scales.collect::<Vec<f16>>(), [scales_len]),
+                (device, DType::F16),
             ),
-            scales: Tensor::from_data(TensorData::new(scales, [scales_len]), device),
-            shape: blocks.shape,
-            bits: blocks.bits,
+            false => Tensor::from_data(
+                TensorData::new(scales.map(f16::to_f32).collect::<Vec<f32>>(), [scales_len]),
+                (device, DType::F32),
+            ),
+        };
+        Self {
+            words,
+            scales,
+            shape,
+            bits,
         }
     }
 
@@ -158,11 +193,36 @@ impl Quantized {
         let halves = if around.gate.is_some() { 2 } else { 1 };
         let tiles = (self.shape[0] / halves).div_ceil(TILE);
         let words = self.shape[1] / BLOCK * self.bits.words();
-        self.project_spread(x, around, Spread::of(tiles, words, tokens))
+        let spread = Spread::of(tiles, words, tokens, self.most_slots());
+        self.project_spread(x, around, spread)
+    }
+
+    /// How many units may share a row: their sums, those of a gate and of squares among them, are in a
+    /// workgroup's memory.
+    pub(super) fn most_slots(&self) -> usize {
+        let client = lower(self.scales.clone()).client;
+        let hardware = &client.properties().hardware;
+        let sums = (2 * TILE + 1) * size_of::<f32>();
+        let room = (hardware.max_shared_memory_size / sums).saturating_sub(GROUPS);
+        let most = room.min(hardware.max_units_per_cube as usize / QUADS);
+        // The largest power of two.
+        1 << most.max(1).ilog2()
     }
 
     /// The same with units spread as one likes.
     pub(crate) fn project_spread<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        around: Around<D>,
+        spread: Spread,
+    ) -> Tensor<D> {
+        match self.scales.dtype() {
+            DType::F16 => self.launch::<f16, D>(x, around, spread),
+            _ => self.launch::<f32, D>(x, around, spread),
+        }
+    }
+
+    fn launch<S: Float + CubeElement, const D: usize>(
         &self,
         x: Tensor<D>,
         around: Around<D>,
@@ -194,14 +254,13 @@ impl Quantized {
         let normed = norm.is_some();
         // What is not used is bound to something that is there.
         let norm = norm.unwrap_or_else(|| x.clone());
-        let scales = lower(self.scales.clone());
-        let addend = addend.unwrap_or_else(|| scales.clone());
+        let addend = addend.unwrap_or_else(|| x.clone());
         count();
         // SAFETY: the words and scales are as many as the shape says, norms and addends as callers say;
         // rows and tokens past the end are not written, and their inputs not read.
         #[allow(unsafe_code)]
         unsafe {
-            product::launch_unchecked(
+            product::launch_unchecked::<S>(
                 &out.client.clone(),
                 CubeCount::Static(
                     tiles.div_ceil(tiles_in_group) as u32,
@@ -213,7 +272,7 @@ impl Quantized {
                 x.into_buffer_arg(),
                 norm.into_buffer_arg(),
                 lower_int(self.words.clone()).into_buffer_arg(),
-                scales.into_buffer_arg(),
+                lower(self.scales.clone()).into_buffer_arg(),
                 addend.into_buffer_arg(),
                 out.clone().into_buffer_arg(),
                 outputs as u32,
@@ -236,7 +295,15 @@ impl Quantized {
         }
     }
 
+    /// Rows by their numbers `[n]`: `[n, in]`.
     pub(crate) fn rows(&self, numbers: Tensor<1, Int>) -> Tensor<2> {
+        match self.scales.dtype() {
+            DType::F16 => self.gathered::<f16>(numbers),
+            _ => self.gathered::<f32>(numbers),
+        }
+    }
+
+    fn gathered<S: Float + CubeElement>(&self, numbers: Tensor<1, Int>) -> Tensor<2> {
         let columns = self.shape[1];
         let wanted = numbers.dims()[0];
         let scales = lower(self.scales.clone());
@@ -247,7 +314,7 @@ impl Quantized {
         // SAFETY: numbers are of rows that there are, as callers' token ids are.
         #[allow(unsafe_code)]
         unsafe {
-            gather::launch_unchecked(
+            gather::launch_unchecked::<S>(
                 &out.client.clone(),
                 CubeCount::Static(units.div_ceil(UNITS) as u32, 1, 1),
                 CubeDim::new_1d(UNITS as u32),
@@ -267,4 +334,9 @@ impl Quantized {
         let rows = self.shape[0] as i64;
         self.rows(Tensor::arange(0..rows, &self.words.device()))
     }
+}
+
+/// Whether kernels can read f16.
+fn has_f16(client: &Client) -> bool {
+    client.properties().supports_type(f16::elem_type_native())
 }
