@@ -85,7 +85,7 @@ pub fn gpu_products(
     let x = Tensor::<2>::from_data(TensorData::new(x, [tokens, columns]), device);
     let client = lower(x.clone()).client;
     let most = matrices[0].most_slots();
-    let used = Spread::of(tiles, columns / BLOCK * bits.words(), tokens, most);
+    let used = Spread::of(tiles, columns / BLOCK, bits, tokens, most);
     let most = match tokens {
         1 => most,
         // What their sums leave room for.

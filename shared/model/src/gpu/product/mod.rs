@@ -42,9 +42,9 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// The best one for so many tiles of so many words a row, by `sprat bench kernels --device cuda`, where
+    /// The best one for so many tiles of so many blocks a row, by `sprat bench kernels --device cuda`, where
     /// at most `most` units share a row.
-    pub(super) fn of(tiles: usize, words: usize, tokens: usize, most: usize) -> Self {
+    pub(super) fn of(tiles: usize, blocks: usize, bits: Bits, tokens: usize, most: usize) -> Self {
         if is_software() {
             return Self { slots: 1, depth: 1 };
         }
@@ -53,6 +53,7 @@ impl Spread {
             let slots = 64 / tokens.min(TOKENS).next_power_of_two();
             return Self { slots, depth: 1 };
         }
+        let words = blocks * bits.words();
         // Few tiles have to keep all of a card busy with as many units each as there can be.
         let wanted = match tiles {
             0..256 => 256,
@@ -60,17 +61,14 @@ impl Spread {
             _ => 64,
         };
         let mut slots = usize::min(wanted, most);
-        // What a unit does alone it does sooner than several can add up.
-        while slots > 64 && words < 2 * slots {
+        // At most half of them have nothing to do.
+        while slots > 64 && words <= slots / 2 {
             slots /= 2;
         }
         let rounds = words.div_ceil(slots);
-        let depths = [4, 2]
-            .into_iter()
-            .filter(|depth| rounds.is_multiple_of(*depth));
-        let depth = match tiles {
-            0..1024 => depths.max().unwrap_or(1),
-            _ => 1,
+        let depth = match bits {
+            Bits::Eight => 1,
+            Bits::Four => [4, 2, 1].into_iter().find(|d| rounds % d == 0).unwrap_or(1),
         };
         Self { slots, depth }
     }
@@ -192,8 +190,8 @@ impl Quantized {
         let tokens = x.dims()[..D - 1].iter().product();
         let halves = if around.gate.is_some() { 2 } else { 1 };
         let tiles = (self.shape[0] / halves).div_ceil(TILE);
-        let words = self.shape[1] / BLOCK * self.bits.words();
-        let spread = Spread::of(tiles, words, tokens, self.most_slots());
+        let blocks = self.shape[1] / BLOCK;
+        let spread = Spread::of(tiles, blocks, self.bits, tokens, self.most_slots());
         self.project_spread(x, around, spread)
     }
 
