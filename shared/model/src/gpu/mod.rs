@@ -1,8 +1,8 @@
 //! What a decoder does on a GPU without gradients, in few dispatches: one kernel source for WGSL and CUDA.
 //!
 //! A token of a small model costs a GPU less in arithmetic than in dispatches, so a layer of attention and
-//! a dense feed-forward network has seven at most: norm and products for queries, keys and values; head
-//! norms, rotation and cache; attention; its parts' sum in long texts; output and residual; norm, gate, up
+//! a dense feed-forward network has six at most: norm and products for queries, keys and values; head
+//! norms, rotation, cache and attention; its parts' sum in long texts; output and residual; norm, gate, up
 //! and activation; down and residual. Everything here has its plain form in the module that calls it.
 
 mod ahead;
