@@ -5,12 +5,10 @@
 //! a [`Plan`] that says for each tensor what will be done to it; [`Merge::run`] then goes through
 //! the tensors one by one, so that no model is ever in memory as a whole. [`merge()`] does both.
 //!
-//! The methods themselves are pure functions of slices in [`methods`], one file each:
-//! [`linear`](methods::linear), [`slerp`](methods::slerp),
-//! [`task_arithmetic`](methods::task_arithmetic), [`ties`](methods::ties) and
-//! [`dare`](methods::dare).
+//! The methods themselves are pure functions of slices in [`methods`], one file each: the 20 of
+//! mergekit 0.1.
 //!
-//! All arithmetic is in `f32`, whatever the models are stored in. `dtype` and `out_dtype` of a
+//! All arithmetic is in `f32` and `f64`, whatever the models are stored in. `dtype` and `out_dtype` of a
 //! recipe only decide how the result is stored: a merge of `bfloat16` models is rounded once, at
 //! the end.
 //!

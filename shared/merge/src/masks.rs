@@ -1,15 +1,15 @@
-//! The random masks of DARE.
+//! The random masks of DARE and DELLA.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-/// Decides which elements of a task vector stay. The default is [`SeededMasks`].
+/// The random numbers of DARE and DELLA. The default is [`SeededMasks`].
 pub trait MaskSource {
-    /// Which of `len` elements of tensor `tensor` stay, each with probability `density`.
+    /// Numbers in [0, 1) for `len` elements of tensor `tensor`: one stays if its number is below the probability with which it should.
     ///
     /// `model` counts the task vectors of the recipe from 0, in the order of the recipe and without
     /// the base.
-    fn mask(&mut self, tensor: &str, model: usize, density: f64, len: usize) -> Vec<bool>;
+    fn numbers(&mut self, tensor: &str, model: usize, len: usize) -> Vec<f64>;
 }
 
 /// Masks that depend on the seed, the tensor's name and the model's place in the recipe only: the
@@ -27,15 +27,14 @@ impl SeededMasks {
 }
 
 impl MaskSource for SeededMasks {
-    fn mask(&mut self, tensor: &str, model: usize, density: f64, len: usize) -> Vec<bool> {
+    fn numbers(&mut self, tensor: &str, model: usize, len: usize) -> Vec<f64> {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&self.seed.to_le_bytes());
         key[8..16].copy_from_slice(&(model as u64).to_le_bytes());
         key[16..24].copy_from_slice(&fnv1a(tensor.as_bytes()).to_le_bytes());
         let mut random = ChaCha8Rng::from_seed(key);
-        let limit = density * 2f64.powi(32);
         (0..len)
-            .map(|_| f64::from(random.next_u32()) < limit)
+            .map(|_| f64::from(random.next_u32()) / 2f64.powi(32))
             .collect()
     }
 }
@@ -52,21 +51,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mask_keeps_about_its_density_and_depends_on_all_of_its_key() {
-        let mask = |seed, tensor, model| SeededMasks::new(seed).mask(tensor, model, 0.3, 100_000);
-        let first = mask(1, "a", 0);
-        assert_eq!(first, mask(1, "a", 0));
-        for other in [mask(2, "a", 0), mask(1, "b", 0), mask(1, "a", 1)] {
+    fn numbers_are_even_and_depend_on_all_of_their_key() {
+        let numbers = |seed, tensor, model| SeededMasks::new(seed).numbers(tensor, model, 100_000);
+        let first = numbers(1, "a", 0);
+        assert_eq!(first, numbers(1, "a", 0));
+        assert!(first.iter().all(|n| (0.0..1.0).contains(n)));
+        for other in [numbers(2, "a", 0), numbers(1, "b", 0), numbers(1, "a", 1)] {
             assert_ne!(first, other);
             // Five standard deviations of a binomial count are 725.
-            let kept = other.iter().filter(|&&keep| keep).count();
+            let kept = other.iter().filter(|n| **n < 0.3).count();
             assert!(kept.abs_diff(30_000) < 725, "{kept}");
         }
-    }
-
-    #[test]
-    fn the_ends_keep_nothing_and_everything() {
-        assert!(!SeededMasks::new(0).mask("a", 0, 0.0, 1000).contains(&true));
-        assert!(!SeededMasks::new(0).mask("a", 0, 1.0, 1000).contains(&false));
     }
 }

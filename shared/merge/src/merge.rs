@@ -1,10 +1,15 @@
 //! Runs a plan, one tensor after the other.
 
 use crate::masks::{MaskSource, SeededMasks};
+use crate::methods::nuslerp::Arcs;
+use crate::methods::ram::Plus;
 use crate::methods::task_arithmetic::Mix;
-use crate::methods::{dare, linear, slerp, task_arithmetic, ties};
+use crate::methods::{
+    arcee_fusion, breadcrumbs, dare, della, karcher, linear, model_stock, multislerp, nearswap,
+    nuslerp, passthrough, ram, sce, slerp, task_arithmetic, ties,
+};
 use crate::plan::{Inventory, Plan, PlannedTensor, Step, plan};
-use crate::{Error, Method, Recipe, Result, TensorReader};
+use crate::{Error, Method, Parameter, Recipe, Result, TensorReader};
 
 /// A merge that is planned and ready to run.
 ///
@@ -73,7 +78,7 @@ impl Merge {
         })
     }
 
-    /// Takes the masks of DARE from elsewhere.
+    /// Takes the random numbers of DARE and DELLA from elsewhere.
     #[must_use]
     pub fn with_masks(mut self, masks: impl MaskSource + 'static) -> Self {
         self.masks = Box::new(masks);
@@ -113,7 +118,7 @@ impl Merge {
                 models: &plan.models,
                 tensor,
             };
-            let merged = merge_one(plan.method, &mut inputs, &mut **masks)?;
+            let merged = merge_one(plan.method, plan.mergekit_faults, &mut inputs, &mut **masks)?;
             check_result(&tensor.name, &merged)?;
             sink(&tensor.name, &tensor.shape, merged)?;
             elements += tensor.elements() as u64;
@@ -188,68 +193,154 @@ impl Inputs<'_> {
     }
 }
 
+/// One tensor: read, then merged.
 fn merge_one(
     method: Method,
+    mergekit_faults: bool,
     inputs: &mut Inputs<'_>,
     masks: &mut dyn MaskSource,
 ) -> Result<Vec<f32>> {
-    match &inputs.tensor.step {
-        Step::Linear { models, normalize } => {
-            let values = inputs.read_all(models.iter().map(|(model, _)| *model))?;
-            let weights: Vec<f32> = models.iter().map(|(_, weight)| *weight).collect();
-            linear::merge(&slices(&values), &weights, *normalize)
-        }
-        Step::Slerp { from, to, t } => slerp::merge(&inputs.read(*from)?, &inputs.read(*to)?, *t),
-        Step::TaskVectors {
-            base,
-            models,
-            weights,
-            densities,
-            normalize,
-            rescale,
-            lambda,
-            election,
-        } => {
-            let mix = Mix {
-                weights,
-                normalize: *normalize,
-                lambda: *lambda,
-                election: *election,
+    let (step, shape) = (&inputs.tensor.step, &inputs.tensor.shape);
+    let base = step.base.map(|base| inputs.read(base)).transpose()?;
+    let values = inputs.read_all(step.models.iter().copied())?;
+    let models: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
+    // The length of a row; all of a tensor that has none.
+    let width = shape.last().copied().unwrap_or(1);
+    let weights = step.weights();
+    let Some(base) = base.as_deref() else {
+        return without_base(method, step, &models, &weights, shape);
+    };
+    let mix = Mix {
+        weights: &weights,
+        normalize: step.is(Parameter::Normalize),
+        lambda: step.one(Parameter::Lambda) as f32,
+        election: step.election,
+    };
+    let densities = step.each(Parameter::Density);
+    let rescale = step.is(Parameter::Rescale);
+    let other = models.first().copied().unwrap_or_default();
+    match method {
+        Method::Slerp => slerp::merge(base, other, step.one(Parameter::T) as f32),
+        Method::Nearswap => nearswap::merge(base, other, step.one(Parameter::T)),
+        Method::ArceeFusion => arcee_fusion::merge(base, other, width),
+        Method::Ties => ties::merge(base, &models, densities, rescale, mix),
+        Method::Breadcrumbs | Method::BreadcrumbsTies => {
+            let thin = match mergekit_faults {
+                true => breadcrumbs::thin_as_mergekit,
+                false => breadcrumbs::thin,
             };
-            let base = inputs.read(*base)?;
-            let values = inputs.read_all(models.iter().copied())?;
-            let values = slices(&values);
-            match method {
-                Method::Ties => ties::merge(&base, &values, densities, *rescale, mix),
-                Method::DareTies | Method::DareLinear => {
-                    let masks = draw(masks, &inputs.tensor.name, densities, base.len());
-                    dare::merge(&base, &values, &masks, *rescale, mix)
-                }
-                _ => task_arithmetic::merge(&base, &values, mix),
-            }
+            let gammas = step.each(Parameter::Gamma);
+            breadcrumbs::merge(base, &models, densities, gammas, thin, mix)
+        }
+        Method::DareTies | Method::DareLinear | Method::Della | Method::DellaLinear => {
+            let is_della = matches!(method, Method::Della | Method::DellaLinear);
+            let epsilons = is_della.then(|| (step.each(Parameter::Epsilon), width));
+            let masks = draw(
+                masks,
+                &inputs.tensor.name,
+                base,
+                &models,
+                densities,
+                epsilons,
+            );
+            dare::merge(base, &models, &masks, rescale, mix)
+        }
+        Method::ModelStock => {
+            model_stock::merge(base, &models, width, step.is(Parameter::FilterWise))
+        }
+        Method::Sce => sce::merge(base, &models, step.one(Parameter::SelectTopk)),
+        Method::Ram => ram::merge(base, &models, step.one(Parameter::Epsilon), None),
+        Method::RamplusTl => {
+            let plus = Plus {
+                rate: step.one(Parameter::R),
+                limit: step.one(Parameter::Alpha),
+            };
+            ram::merge(base, &models, step.one(Parameter::Epsilon), Some(plus))
+        }
+        Method::Nuslerp => nuslerp::merge(Some(base), &models, &weights, arcs(step, shape)),
+        Method::Multislerp => multislerp::merge(
+            Some(base),
+            &models,
+            &weights,
+            step.is(Parameter::NormalizeWeights),
+            step.one(Parameter::Eps),
+        ),
+        Method::TaskArithmetic => task_arithmetic::merge(base, &models, mix),
+        // They have no base of their own.
+        Method::Linear | Method::Karcher | Method::Passthrough => {
+            without_base(method, step, &models, &weights, shape)
         }
     }
 }
 
-fn slices(values: &[Vec<f32>]) -> Vec<&[f32]> {
-    values.iter().map(Vec::as_slice).collect()
+/// What is no difference from anything.
+fn without_base(
+    method: Method,
+    step: &Step,
+    models: &[&[f32]],
+    weights: &[f32],
+    shape: &[usize],
+) -> Result<Vec<f32>> {
+    match method {
+        Method::Linear => linear::merge(models, weights, step.is(Parameter::Normalize)),
+        Method::Karcher => {
+            let iterations = step.one(Parameter::MaxIter) as usize;
+            karcher::merge(models, iterations, step.one(Parameter::Tol))
+        }
+        Method::Nuslerp => nuslerp::merge(None, models, weights, arcs(step, shape)),
+        Method::Multislerp => multislerp::merge(
+            None,
+            models,
+            weights,
+            step.is(Parameter::NormalizeWeights),
+            step.one(Parameter::Eps),
+        ),
+        Method::Passthrough => {
+            let model = models.first().copied().unwrap_or_default();
+            passthrough::merge(model, step.one(Parameter::Scale) as f32)
+        }
+        other => Err(Error::Models {
+            method: other.name(),
+            problem: "`base_model` is missing".into(),
+        }),
+    }
 }
 
-/// A mask for each task vector; an empty one where everything stays.
+/// What turns by itself. mergekit's `nuslerp_row_wise` turns what torch calls columns, and so it does here.
+fn arcs(step: &Step, shape: &[usize]) -> Arcs {
+    let whole = step.is(Parameter::NuslerpFlatten);
+    match shape {
+        [.., _, width] if !whole && step.is(Parameter::NuslerpRowWise) => Arcs::Columns(*width),
+        [.., _, width] if !whole => Arcs::Rows(*width),
+        _ => Arcs::Whole,
+    }
+}
+
+/// A mask for each task vector; an empty one where everything stays. With DELLA's epsilons and the
+/// length of a row elements stay by their magnitude.
 fn draw(
     source: &mut dyn MaskSource,
     tensor: &str,
+    base: &[f32],
+    models: &[&[f32]],
     densities: &[f64],
-    len: usize,
+    epsilons: Option<(&[f64], usize)>,
 ) -> Vec<Vec<bool>> {
-    let mask = |(model, &density): (usize, &f64)| {
-        if density < 1.0 {
-            source.mask(tensor, model, density, len)
-        } else {
-            Vec::new()
+    let mut mask = |(model, &density): (usize, &f64)| {
+        if density >= 1.0 {
+            return Vec::new();
+        }
+        let numbers = source.numbers(tensor, model, base.len());
+        match epsilons {
+            None => numbers.iter().map(|number| *number < density).collect(),
+            Some((epsilons, width)) => {
+                let delta: Vec<f32> = models[model].iter().zip(base).map(|(x, b)| x - b).collect();
+                let stays = della::probabilities(&delta, width, density, epsilons[model]);
+                numbers.iter().zip(stays).map(|(n, p)| *n < p).collect()
+            }
         }
     };
-    densities.iter().enumerate().map(mask).collect()
+    densities.iter().enumerate().map(&mut mask).collect()
 }
 
 fn check_result(tensor: &str, values: &[f32]) -> Result<()> {

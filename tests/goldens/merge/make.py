@@ -95,7 +95,9 @@ class Masks:
 
 def merge(recipe: Path, folder: Path):
     data = yaml.safe_load(recipe.read_text())
-    # `consensus` is our key, unknown to mergekit: see the head of this file.
+    # Ours, unknown to mergekit, which needs no telling to be itself.
+    data.pop("compat", None)
+    # `consensus` is our key too: see the head of this file.
     consensus = data.get("parameters", {}).pop("consensus", None)
     for model in data["models"]:
         model["model"] = str(folder / model["model"])

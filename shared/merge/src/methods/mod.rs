@@ -3,80 +3,28 @@
 //! Every slice that goes into one call is the same tensor of one of the models, so all have the
 //! same length; a call where they don't returns [`Error::Call`].
 
+pub mod arcee_fusion;
+pub mod breadcrumbs;
 pub mod dare;
+pub mod della;
+pub mod karcher;
 pub mod linear;
+mod method;
+pub mod model_stock;
+pub mod multislerp;
+pub mod nearswap;
+pub mod nuslerp;
+pub mod passthrough;
+pub mod ram;
+pub mod sce;
 pub mod slerp;
 pub mod task_arithmetic;
 pub mod ties;
+mod vector;
 
-use crate::recipe::Parameter;
+pub use method::{Inputs, Method, Range, Spec};
+
 use crate::{Error, Result};
-
-/// A merge method, by its name in a recipe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Method {
-    /// Weighted average: [`linear`].
-    Linear,
-    /// Interpolation on the arc between two models: [`slerp`].
-    Slerp,
-    /// Sum of task vectors: [`task_arithmetic`].
-    TaskArithmetic,
-    /// Trimmed task vectors with an elected sign: [`ties`].
-    Ties,
-    /// Randomly thinned task vectors with an elected sign: [`dare`].
-    DareTies,
-    /// Randomly thinned task vectors: [`dare`].
-    DareLinear,
-}
-
-impl Method {
-    /// All methods, in the order that help texts list them.
-    pub const ALL: [Method; 6] = [
-        Method::Linear,
-        Method::Slerp,
-        Method::TaskArithmetic,
-        Method::Ties,
-        Method::DareTies,
-        Method::DareLinear,
-    ];
-
-    /// Its name in a recipe.
-    pub fn name(self) -> &'static str {
-        match self {
-            Method::Linear => "linear",
-            Method::Slerp => "slerp",
-            Method::TaskArithmetic => "task_arithmetic",
-            Method::Ties => "ties",
-            Method::DareTies => "dare_ties",
-            Method::DareLinear => "dare_linear",
-        }
-    }
-
-    /// The method of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|method| method.name() == name)
-    }
-
-    /// Whether it works on differences from a base model.
-    pub fn uses_task_vectors(self) -> bool {
-        !matches!(self, Method::Linear | Method::Slerp)
-    }
-
-    /// The parameters that change its result.
-    pub fn parameters(self) -> &'static [Parameter] {
-        use Parameter::{Consensus, Density, Lambda, Normalize, Rescale, T, Weight};
-        match self {
-            Method::Linear => &[Weight, Normalize],
-            Method::Slerp => &[T],
-            Method::TaskArithmetic => &[Weight, Normalize, Lambda],
-            Method::Ties | Method::DareTies => {
-                &[Weight, Density, Normalize, Rescale, Lambda, Consensus]
-            }
-            Method::DareLinear => &[Weight, Density, Normalize, Rescale, Lambda],
-        }
-    }
-}
 
 /// Checks that all inputs are as long as the first and that there is one number for each.
 fn check(method: &'static str, inputs: &[&[f32]], numbers: &[(&str, usize)]) -> Result<usize> {

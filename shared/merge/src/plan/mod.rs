@@ -27,6 +27,8 @@ pub struct Plan {
     pub models: Vec<String>,
     /// The merge method.
     pub method: Method,
+    /// Whether known faults of mergekit are made as well.
+    pub mergekit_faults: bool,
     /// The tensors of the result, in the order of the reference model.
     pub tensors: Vec<PlannedTensor>,
     /// What in the recipe has no effect.
@@ -44,44 +46,42 @@ pub struct PlannedTensor {
     pub step: Step,
 }
 
-/// How one tensor is made. Numbers in front are indices into [`Plan::models`].
+/// How the plan's [`Method`] makes one tensor. Models are indices into [`Plan::models`].
 #[derive(Debug, Clone, PartialEq)]
-pub enum Step {
-    /// [`linear`](crate::methods::linear).
-    Linear {
-        /// Models and weights.
-        models: Vec<(usize, f32)>,
-        /// Whether to divide by the sum of weights.
-        normalize: bool,
-    },
-    /// [`slerp`](crate::methods::slerp).
-    Slerp {
-        /// Where `t` is 0.
-        from: usize,
-        /// Where `t` is 1.
-        to: usize,
-        /// The place between.
-        t: f32,
-    },
-    /// A sum of task vectors, thinned by the plan's [`Method`] before.
-    TaskVectors {
-        /// What they are differences from.
-        base: usize,
-        /// The models.
-        models: Vec<usize>,
-        /// A weight for each.
-        weights: Vec<f32>,
-        /// A density for each, in (0, 1].
-        densities: Vec<f64>,
-        /// Whether to divide by the sum of the weights that count.
-        normalize: bool,
-        /// Whether thinned vectors are scaled to their former L1 norm.
-        rescale: bool,
-        /// Scale of the sum.
-        lambda: f32,
-        /// How signs are elected, if they are.
-        election: Option<Election>,
-    },
+pub struct Step {
+    /// What task vectors are differences from, or where an interpolation begins; none where a base is a model like the others, or there is none.
+    pub base: Option<usize>,
+    /// The models that are merged.
+    pub models: Vec<usize>,
+    /// How signs are elected, if they are.
+    pub election: Option<Election>,
+    /// Of each of the method's parameters one value, or one for each of the models.
+    values: BTreeMap<Parameter, Vec<f64>>,
+}
+
+impl Step {
+    /// A parameter's value for each of the models; nothing if the method hasn't got it.
+    pub fn each(&self, parameter: Parameter) -> &[f64] {
+        self.values.get(&parameter).map_or(&[], Vec::as_slice)
+    }
+
+    /// A parameter's value for all of them, or the first one's; 0 if the method hasn't got it.
+    pub fn one(&self, parameter: Parameter) -> f64 {
+        self.each(parameter).first().copied().unwrap_or(0.0)
+    }
+
+    /// Whether a switch is on.
+    pub fn is(&self, parameter: Parameter) -> bool {
+        self.one(parameter) != 0.0
+    }
+
+    /// The weights of the models.
+    pub fn weights(&self) -> Vec<f32> {
+        self.each(Parameter::Weight)
+            .iter()
+            .map(|weight| *weight as f32)
+            .collect()
+    }
 }
 
 impl PlannedTensor {
@@ -138,6 +138,7 @@ pub fn plan(recipe: &Recipe, inventories: &[Inventory]) -> Result<Plan> {
         tensors: tensors.collect::<Result<_>>()?,
         warnings: warnings(recipe),
         method: recipe.method,
+        mergekit_faults: recipe.mergekit_faults,
         models: inputs.into_iter().map(str::to_owned).collect(),
     })
 }
@@ -193,7 +194,11 @@ fn warnings(recipe: &Recipe) -> Vec<String> {
                 warnings.push(format!(
                     "`{name}` of {place} has no effect: masks take no memory here"
                 ));
-            } else if !method.parameters().contains(parameter) {
+            } else if !method
+                .parameters()
+                .iter()
+                .any(|spec| spec.parameter == *parameter)
+            {
                 let method = method.name();
                 warnings.push(format!(
                     "`{name}` of {place} has no effect on a {method} merge"
@@ -248,10 +253,7 @@ mod tests {
         let weights: Vec<f32> = plan
             .tensors
             .iter()
-            .map(|tensor| match &tensor.step {
-                Step::TaskVectors { weights, .. } => weights[0],
-                other => panic!("{other:?}"),
-            })
+            .map(|tensor| tensor.step.weights()[0])
             .collect();
         assert_eq!(weights, [0.0, 0.5, 1.0]);
     }

@@ -1,7 +1,10 @@
 //! What a recipe's parameters are for one tensor.
 
+use std::collections::BTreeMap;
+
 use super::Step;
 use crate::methods::ties::Election;
+use crate::methods::{Inputs, Range, Spec};
 use crate::recipe::{Parameter, Setting};
 use crate::{Error, Method, Recipe, Result};
 
@@ -51,52 +54,55 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     /// What is done with it. `inputs` are the models that are read.
     pub(super) fn step(&self, inputs: &[&str]) -> Result<Step> {
-        let recipe = self.recipe;
+        let (recipe, method) = (self.recipe, self.recipe.method);
         let index = |name: &str| inputs.iter().position(|input| *input == name).unwrap_or(0);
-        let base = index(recipe.reference());
-        match recipe.method {
-            Method::Linear => {
-                let weight = |(index, name): (usize, &&str)| {
-                    Ok((index, self.required(Parameter::Weight, name)? as f32))
-                };
-                let models = inputs
+        let (base, names) = match method.inputs() {
+            Inputs::Any | Inputs::One => (None, inputs.to_vec()),
+            _ => (
+                recipe.base_model.as_deref().map(index),
+                recipe.changed().map(|source| &*source.model).collect(),
+            ),
+        };
+        let mut values = BTreeMap::new();
+        for spec in method.parameters() {
+            let of = match spec.parameter.per_model() {
+                true => names
                     .iter()
-                    .enumerate()
-                    .map(weight)
-                    .collect::<Result<_>>()?;
-                Ok(Step::Linear {
-                    models,
-                    normalize: self.switch(Parameter::Normalize, true)?,
-                })
-            }
-            Method::Slerp => {
-                let t = self.value(Parameter::T, None);
-                let t = t.ok_or_else(|| self.error(Parameter::T, None, "is missing".into()))?;
-                // The base is one of two, so the other is the other.
-                Ok(Step::Slerp {
-                    from: base,
-                    to: 1 - base,
-                    t: t as f32,
-                })
-            }
-            Method::TaskArithmetic | Method::Ties | Method::DareTies | Method::DareLinear => {
-                let names: Vec<&str> = recipe.changed().map(|source| &*source.model).collect();
-                let weight = |name: &&str| Ok(self.required(Parameter::Weight, name)? as f32);
-                Ok(Step::TaskVectors {
-                    base,
-                    models: names.iter().map(|name| index(name)).collect(),
-                    weights: names.iter().map(weight).collect::<Result<_>>()?,
-                    densities: names
-                        .iter()
-                        .map(|n| self.density(n))
-                        .collect::<Result<_>>()?,
-                    normalize: self.switch(Parameter::Normalize, recipe.method == Method::Ties)?,
-                    rescale: self.switch(Parameter::Rescale, is_dare(recipe.method))?,
-                    lambda: self.value(Parameter::Lambda, None).unwrap_or(1.0) as f32,
-                    election: self.election(),
-                })
+                    .map(|name| self.checked(spec, Some(name)))
+                    .collect::<Result<_>>()?,
+                false => vec![self.checked(spec, None)?],
+            };
+            values.insert(spec.parameter, of);
+        }
+        let step = Step {
+            base,
+            models: names.iter().map(|name| index(name)).collect(),
+            election: self.election(),
+            values,
+        };
+        self.check_della(&step, &names)?;
+        Ok(step)
+    }
+
+    /// DELLA's probabilities are probabilities.
+    fn check_della(&self, step: &Step, names: &[&str]) -> Result<()> {
+        if !matches!(self.recipe.method, Method::Della | Method::DellaLinear) {
+            return Ok(());
+        }
+        let both = step
+            .each(Parameter::Density)
+            .iter()
+            .zip(step.each(Parameter::Epsilon));
+        for ((density, epsilon), name) in both.zip(names) {
+            // A whole task vector is not thinned.
+            if *density < 1.0 && (density - epsilon <= 0.0 || density + epsilon >= 1.0) {
+                let problem = format!(
+                    "is {epsilon}; density ± epsilon, {density} ± {epsilon}, must be between 0 and 1"
+                );
+                return Err(self.error(Parameter::Epsilon, Some(name), problem));
             }
         }
+        Ok(())
     }
 
     /// The model's own value, or else the recipe's.
@@ -117,47 +123,38 @@ impl Place<'_> {
             .find_map(|setting| setting.at(self.tensor, self.depth))
     }
 
-    fn required(&self, parameter: Parameter, model: &str) -> Result<f64> {
-        self.value(parameter, Some(model)).ok_or_else(|| {
-            let unlisted = !self
-                .recipe
-                .models
-                .iter()
-                .any(|source| source.model == model);
-            let hint = if unlisted {
-                " (the base takes part too: list it with one)"
-            } else {
-                ""
-            };
-            self.error(parameter, Some(model), format!("is missing{hint}"))
-        })
+    /// The value of a parameter, if the method can use it.
+    fn checked(&self, spec: &Spec, model: Option<&str>) -> Result<f64> {
+        let parameter = spec.parameter;
+        let Some(value) = self.value(parameter, model).or(spec.default) else {
+            return Err(self.error(parameter, model, format!("is missing{}", self.hint(model))));
+        };
+        let wrong = |wanted: &str| {
+            Err(self.error(parameter, model, format!("is {value}; it must be {wanted}")))
+        };
+        match spec.range {
+            Range::Any | Range::Word => Ok(value),
+            Range::Part if value > 0.0 && value <= 1.0 + ROUNDING => Ok(value.min(1.0)),
+            Range::Part => wrong("above 0 and at most 1"),
+            Range::PartOrNone if (0.0..1.0).contains(&value) => Ok(value),
+            Range::PartOrNone => wrong("at least 0 and below 1"),
+            Range::Positive if value >= 0.0 => Ok(value),
+            Range::Positive => wrong("0 or above"),
+            Range::Switch if value == 0.0 || value == 1.0 => Ok(value),
+            Range::Switch => wrong("true or false"),
+        }
     }
 
-    fn density(&self, model: &str) -> Result<f64> {
-        if self.recipe.method == Method::TaskArithmetic {
-            return Ok(1.0);
-        }
-        let density = self.value(Parameter::Density, Some(model)).unwrap_or(1.0);
-        if density > 0.0 && density <= 1.0 + ROUNDING {
-            return Ok(density.min(1.0));
-        }
-        let problem = format!("is {density}; it must be above 0 and at most 1");
-        Err(self.error(Parameter::Density, Some(model), problem))
-    }
-
-    fn switch(&self, parameter: Parameter, default: bool) -> Result<bool> {
-        match self.value(parameter, None) {
-            None => Ok(default),
-            Some(0.0) => Ok(false),
-            Some(1.0) => Ok(true),
-            Some(value) => {
-                Err(self.error(parameter, None, format!("is {value}, not true or false")))
-            }
+    fn hint(&self, model: Option<&str>) -> &'static str {
+        let listed = |name: &str| self.recipe.models.iter().any(|source| source.model == name);
+        match model {
+            Some(name) if !listed(name) => " (the base takes part too: list it with one)",
+            _ => "",
         }
     }
 
     fn election(&self) -> Option<Election> {
-        if !matches!(self.recipe.method, Method::Ties | Method::DareTies) {
+        if !self.recipe.method.elects() {
             return None;
         }
         match self.recipe.parameters.get(&Parameter::Consensus) {
@@ -174,10 +171,6 @@ impl Place<'_> {
             problem,
         }
     }
-}
-
-fn is_dare(method: Method) -> bool {
-    matches!(method, Method::DareTies | Method::DareLinear)
 }
 
 #[cfg(test)]

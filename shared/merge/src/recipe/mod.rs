@@ -22,8 +22,9 @@
 //! tokenizer_source: base
 //! ```
 //!
-//! Beside mergekit's keys there are two of ours: `seed` at the top, for the methods that draw
-//! masks, and `parameters: {consensus: sum | count}` for those that elect signs.
+//! Beside mergekit's keys there are three of ours: `seed` at the top, for the methods that draw
+//! masks, `compat: mergekit` for its results where they are known to be wrong, and `parameters: {consensus: sum | count}` for the
+//! methods that elect signs.
 
 mod parse;
 mod parse_parameters;
@@ -55,6 +56,8 @@ pub struct Recipe {
     pub tokenizer_source: Option<String>,
     /// Seed of the random masks; 0 if the recipe gives none.
     pub seed: u64,
+    /// Whether faults of mergekit that are known are made as well: `compat: mergekit`.
+    pub mergekit_faults: bool,
 }
 
 /// One of the models of a recipe.
@@ -131,19 +134,10 @@ impl Recipe {
         if self.models.is_empty() {
             return Err(error("no models are listed".into()));
         }
-        let base = self.base_model.as_deref();
-        if base.is_none() && self.method != Method::Linear {
-            return Err(error("`base_model` is missing".into()));
-        }
-        if self.method.uses_task_vectors() && self.changed().next().is_none() {
-            return Err(error("no model beside the base is listed".into()));
-        }
-        if self.method == Method::Slerp && self.inputs().len() != 2 {
-            let count = self.inputs().len();
-            return Err(error(format!(
-                "needs the base and one other model, not {count} models"
-            )));
-        }
+        self.method
+            .inputs()
+            .check(self.base_model.is_some(), self.changed().count())
+            .map_err(error)?;
         if let Some(tokenizer) = self.tokenizer_source.as_deref()
             && tokenizer != "base"
             && !self.inputs().contains(&tokenizer)

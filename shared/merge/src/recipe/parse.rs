@@ -42,11 +42,12 @@ impl<'de> Visitor<'de> for RecipeVisitor {
             "out_dtype",
             "tokenizer_source",
             "seed",
+            "compat",
         ];
         let (mut models, mut method) = (None, None);
         let (mut base_model, mut tokenizer_source) = (None, None);
         let mut parameters = Parameters::new();
-        let (mut dtype, mut out_dtype, mut seed) = (None, None, 0);
+        let (mut dtype, mut out_dtype, mut seed, mut compat) = (None, None, 0, false);
         let mut keys = Keys::new("the recipe", &allowed, &LATER);
         while let Some(key) = keys.next(&mut map)? {
             match key {
@@ -59,6 +60,10 @@ impl<'de> Visitor<'de> for RecipeVisitor {
                 "dtype" => dtype = map.next_value_seed(DtypeSeed)?,
                 "out_dtype" => out_dtype = map.next_value_seed(DtypeSeed)?,
                 "tokenizer_source" => tokenizer_source = Some(map.next_value_seed(TokenizerSeed)?),
+                "compat" => {
+                    map.next_value_seed(CompatSeed)?;
+                    compat = true;
+                }
                 _ => seed = map.next_value()?,
             }
         }
@@ -72,6 +77,7 @@ impl<'de> Visitor<'de> for RecipeVisitor {
             out_dtype,
             tokenizer_source,
             seed,
+            mergekit_faults: compat,
         })
     }
 }
@@ -257,9 +263,25 @@ text_seed!(MethodSeed, Method, |_, f| f
 impl MethodSeed {
     fn read(self, text: &str) -> Result<Method, String> {
         Method::from_name(text).ok_or_else(|| {
-            let known = Method::ALL.map(Method::name).join(", ");
+            let known: Vec<&str> = Method::ALL.iter().map(|method| method.name()).collect();
+            let known = known.join(", ");
             format!("unknown merge method `{text}`; known are {known}")
         })
+    }
+}
+
+struct CompatSeed;
+
+text_seed!(CompatSeed, (), |_, f| f.write_str("`mergekit`"));
+
+impl CompatSeed {
+    fn read(self, text: &str) -> Result<(), String> {
+        match text {
+            "mergekit" => Ok(()),
+            _ => Err(format!(
+                "`compat` is `mergekit` or is not there, not `{text}`"
+            )),
+        }
     }
 }
 

@@ -7,21 +7,6 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use super::parse::Keys;
 use super::{Parameter, Parameters, Rule, Setting};
 
-/// What other methods of mergekit know.
-const LATER_PARAMETERS: [&str; 11] = [
-    "epsilon",
-    "gamma",
-    "scale",
-    "filter_wise",
-    "max_iter",
-    "tol",
-    "eps",
-    "select_topk",
-    "nuslerp_flatten",
-    "nuslerp_row_wise",
-    "normalize_weights",
-];
-
 /// A map of parameters.
 pub(super) struct ParametersSeed {
     pub(super) of_model: bool,
@@ -49,7 +34,8 @@ impl<'de> Visitor<'de> for ParametersSeed {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parameters, A::Error> {
         let allowed: Vec<Parameter> = Parameter::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|p| p.per_model() || !self.of_model)
             .collect();
         let names: Vec<&'static str> = allowed.iter().map(|p| p.name()).collect();
@@ -58,7 +44,7 @@ impl<'de> Visitor<'de> for ParametersSeed {
         } else {
             "`parameters`"
         };
-        let mut keys = Keys::new(place, &names, &LATER_PARAMETERS);
+        let mut keys = Keys::new(place, &names, &[]);
         let mut parameters = Parameters::new();
         while let Some(key) = keys.next(&mut map)? {
             let setting = map.next_value_seed(SettingSeed(key))?;

@@ -2,59 +2,81 @@
 
 use std::collections::BTreeMap;
 
-/// A parameter of some method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Parameter {
-    /// How much of a model.
-    Weight,
-    /// Which part of a task vector stays, in (0, 1].
-    Density,
-    /// Place between two models, from the base (0) to the other (1).
-    T,
-    /// Whether to divide by the sum of weights.
-    Normalize,
-    /// Whether a thinned task vector is scaled to its former norm.
-    Rescale,
-    /// Scale of the summed task vectors.
-    Lambda,
-    /// How signs are elected: `sum` or `count`.
-    Consensus,
-    /// mergekit's choice of memory for masks; it has no effect on the result.
-    Int8Mask,
+macro_rules! parameters {
+    ($($(#[$doc:meta])* $name:ident = $key:literal $(, $per_model:ident)?;)*) => {
+        /// A parameter of some method.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Parameter {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Parameter {
+            /// All of them.
+            pub const ALL: &[Parameter] = &[$(Parameter::$name,)*];
+
+            /// Its name in a recipe.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Parameter::$name => $key,)*
+                }
+            }
+
+            /// Whether each model can have its own value.
+            pub fn per_model(self) -> bool {
+                match self {
+                    $(Parameter::$name => false $(|| stringify!($per_model) == "per_model")?,)*
+                }
+            }
+        }
+    };
 }
 
-impl Parameter {
-    /// All of them.
-    pub const ALL: [Parameter; 8] = [
-        Parameter::Weight,
-        Parameter::Density,
-        Parameter::T,
-        Parameter::Normalize,
-        Parameter::Rescale,
-        Parameter::Lambda,
-        Parameter::Consensus,
-        Parameter::Int8Mask,
-    ];
-
-    /// Its name in a recipe.
-    pub fn name(self) -> &'static str {
-        match self {
-            Parameter::Weight => "weight",
-            Parameter::Density => "density",
-            Parameter::T => "t",
-            Parameter::Normalize => "normalize",
-            Parameter::Rescale => "rescale",
-            Parameter::Lambda => "lambda",
-            Parameter::Consensus => "consensus",
-            Parameter::Int8Mask => "int8_mask",
-        }
-    }
-
-    /// Whether each model can have its own value.
-    pub fn per_model(self) -> bool {
-        matches!(self, Parameter::Weight | Parameter::Density)
-    }
+parameters! {
+    /// How much of a model.
+    Weight = "weight", per_model;
+    /// Which part of a task vector stays, in (0, 1].
+    Density = "density", per_model;
+    /// Which part of a task vector goes because it is large: [`breadcrumbs`](crate::methods::breadcrumbs).
+    Gamma = "gamma", per_model;
+    /// How far probabilities are from the density: [`della`](crate::methods::della). How large a
+    /// change is one: [`ram`](crate::methods::ram).
+    Epsilon = "epsilon", per_model;
+    /// What a model that is passed through is multiplied with.
+    Scale = "scale", per_model;
+    /// Place between two models, from the base (0) to the other (1); a distance in
+    /// [`nearswap`](crate::methods::nearswap).
+    T = "t";
+    /// Whether to divide by the sum of weights.
+    Normalize = "normalize";
+    /// Whether a thinned task vector is scaled to its former norm.
+    Rescale = "rescale";
+    /// Scale of the summed task vectors.
+    Lambda = "lambda";
+    /// How signs are elected: `sum` or `count`.
+    Consensus = "consensus";
+    /// mergekit's choice of memory for masks; it has no effect on the result.
+    Int8Mask = "int8_mask";
+    /// Whether each row has a ratio of its own: [`model_stock`](crate::methods::model_stock).
+    FilterWise = "filter_wise";
+    /// Whether tensors turn as a whole: [`nuslerp`](crate::methods::nuslerp).
+    NuslerpFlatten = "nuslerp_flatten";
+    /// Whether rows turn, and not columns, where tensors don't turn as a whole.
+    NuslerpRowWise = "nuslerp_row_wise";
+    /// Whether weights are divided by their sum: [`multislerp`](crate::methods::multislerp).
+    NormalizeWeights = "normalize_weights";
+    /// A length below which a vector has no direction.
+    Eps = "eps";
+    /// Steps at most: [`karcher`](crate::methods::karcher).
+    MaxIter = "max_iter";
+    /// The length of a step that is the last.
+    Tol = "tol";
+    /// Which part of the elements stays: [`sce`](crate::methods::sce).
+    SelectTopk = "select_topk";
+    /// How much a model's own changes are scaled for those it shares: [`ram`](crate::methods::ram).
+    R = "r";
+    /// At most for so many shared changes to each of its own.
+    Alpha = "alpha";
 }
 
 /// Parameters by name.
