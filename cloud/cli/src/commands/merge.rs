@@ -1,48 +1,58 @@
 //! `sprat merge`
 
+use std::fs::File;
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sprat_merge::{Dtype, Recipe, TensorReader};
+use indicatif::{ProgressBar, ProgressStyle};
+use sprat_merge::{Dtype, Merge, Method, Recipe, Report, SafetensorsWriter, TensorReader};
 
+use super::pack;
 use crate::folder;
+use crate::quant::Quant;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A mergekit-style recipe (YAML); model paths in it are relative to the recipe
-    recipe: PathBuf,
-    /// Model folder to write
-    out: PathBuf,
+    /// A recipe as mergekit reads them (YAML); models in it are folders beside the recipe, or
+    /// models of the hub
+    #[arg(required_unless_present = "methods")]
+    recipe: Option<PathBuf>,
+    /// The folder to write: Hugging Face's files, and the recipe
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["methods", "dry_run"])]
+    out: Option<PathBuf>,
+    /// Write a pack for pages and services instead
+    #[arg(long)]
+    pack: bool,
+    /// How a pack's matrices are stored
+    #[arg(long, value_enum, default_value_t = Quant::Q8, requires = "pack")]
+    quant: Quant,
     /// Print what would be done to each tensor, and write nothing
     #[arg(long)]
     dry_run: bool,
+    /// Print the merge methods, one a line
+    #[arg(long)]
+    methods: bool,
 }
 
-/// Name, shape and values of one tensor.
-type Tensor = (String, Vec<usize>, Vec<f32>);
-
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let text = std::fs::read_to_string(&args.recipe)
-        .with_context(|| format!("cannot read {}", args.recipe.display()))?;
-    let recipe =
-        Recipe::parse(&text).with_context(|| format!("cannot use {}", args.recipe.display()))?;
-    let root = args.recipe.parent().unwrap_or(Path::new("."));
-    // Beside the recipe, or a model of the hub.
-    let locate = |name: &str| {
-        let beside = root.join(name);
-        folder::resolve(if beside.exists() {
-            &beside
-        } else {
-            Path::new(name)
-        })
-    };
-    let reference = locate(recipe.reference())?;
+    if args.methods {
+        Method::ALL
+            .iter()
+            .for_each(|method| println!("{}", method.name()));
+        return Ok(());
+    }
+    let path = args.recipe.as_deref().context("there is no recipe")?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let recipe = Recipe::parse(&text).with_context(|| format!("cannot use {}", path.display()))?;
+    let root = path.parent().unwrap_or(Path::new("."));
     // Every path is looked up before any tensor is read.
     for name in recipe.inputs() {
-        locate(name)?;
+        locate(root, name)?;
     }
-    let open = |name: &str| {
-        let path = locate(name).map_err(|e| e.to_string());
+    let mut merge = Merge::open(&recipe, |name: &str| {
+        let path = locate(root, name).map_err(|e| e.to_string());
         let reader = path.and_then(|p| folder::open_weights(&p).map_err(|e| e.to_string()));
         reader
             .map(|r| Box::new(r) as Box<dyn TensorReader>)
@@ -50,84 +60,124 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 what: name.to_owned(),
                 problem,
             })
-    };
-    let mut merge = sprat_merge::Merge::open(&recipe, open)?;
+    })?;
     if args.dry_run {
         for tensor in &merge.plan().tensors {
             println!("{} {:?}: {:?}", tensor.name, tensor.shape, tensor.step);
         }
         return Ok(());
     }
-    if args.out.exists() {
-        bail!(
-            "{} exists; remove it or name another folder",
-            args.out.display()
-        );
+    let out = args.out.as_deref().context("there is no --out")?;
+    if out.exists() {
+        bail!("{} exists; remove it or name another folder", out.display());
     }
-    let mut tensors: Vec<Tensor> = Vec::new();
-    let report = merge.run(
-        |name, shape, values| {
-            tensors.push((name.to_owned(), shape.to_vec(), values));
-            Ok(())
-        },
-        |_| {},
-    )?;
-    write(
-        &args.out,
-        &reference,
-        &locate(recipe.tokenizer())?,
-        &tensors,
-        &text,
-    )?;
+    let name = out.file_name().context("--out needs a folder's name")?;
+    // Built beside `out` under another name, so that nothing half-written looks finished.
+    let draft = out.with_file_name(format!("{}.part", name.to_string_lossy()));
+    if draft.exists() {
+        std::fs::remove_dir_all(&draft)
+            .with_context(|| format!("cannot remove {}", draft.display()))?;
+    }
+    std::fs::create_dir_all(&draft)
+        .with_context(|| format!("cannot create {}", draft.display()))?;
+    let dtype = recipe.storage().unwrap_or(Dtype::Float32);
+    let report = write_weights(&mut merge, &draft.join("model.safetensors"), dtype)?;
+    let [reference, tokenizer] =
+        [recipe.reference(), recipe.tokenizer()].map(|name| locate(root, name));
+    write_config(&reference?, &draft, dtype)?;
+    copy_tokenizer(&tokenizer?, &draft)?;
+    std::fs::write(draft.join("merge.yml"), &text)?;
+    for warning in &report.warnings {
+        eprintln!("warning: {warning}");
+    }
+    match args.pack {
+        true => {
+            pack::pack(draft.clone(), out.to_owned(), args.quant)?;
+            std::fs::remove_dir_all(&draft)?;
+        }
+        false => std::fs::rename(&draft, out)
+            .with_context(|| format!("cannot write {}", out.display()))?,
+    }
     println!(
-        "{}: {} tensors by {}",
-        args.out.display(),
-        tensors.len(),
+        "{}: {} tensors of {} models by {}",
+        out.display(),
+        report.tensors,
+        report.models.len(),
         report.method.name()
     );
     Ok(())
 }
 
-/// A model folder: config of the reference model, the tokenizer's files, weights in f32 and the
-/// recipe. Built beside `out` and renamed when whole.
-fn write(
-    out: &Path,
-    reference: &Path,
-    tokenizer: &Path,
-    tensors: &[Tensor],
-    recipe: &str,
-) -> Result<()> {
-    let name = out
-        .file_name()
-        .context("the merge needs a folder name")?
-        .to_string_lossy();
-    let draft = out.with_file_name(format!("{name}.part"));
-    if draft.exists() {
-        std::fs::remove_dir_all(&draft)?;
+/// A model of a recipe: beside it, or of the hub.
+fn locate(root: &Path, name: &str) -> Result<PathBuf> {
+    let beside = root.join(name);
+    folder::resolve(if beside.exists() {
+        &beside
+    } else {
+        Path::new(name)
+    })
+}
+
+/// Tensor by tensor, so that memory is a tensor's of each model.
+fn write_weights(merge: &mut Merge, path: &Path, dtype: Dtype) -> Result<Report> {
+    let tensors = &merge.plan().tensors;
+    let elements = tensors.iter().map(|t| t.elements() as u64).sum();
+    let shapes: Vec<(String, Vec<usize>)> = tensors
+        .iter()
+        .map(|tensor| (tensor.name.clone(), tensor.shape.clone()))
+        .collect();
+    let shapes = shapes.iter().map(|(name, shape)| (&**name, &**shape));
+    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut writer = SafetensorsWriter::new(BufWriter::new(file), shapes, dtype)?;
+    let bar = ProgressBar::new(elements);
+    bar.set_style(
+        ProgressStyle::with_template("{bar:30} {percent:>3} % {wide_msg} {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    let report = merge.run(
+        |name, _, values| writer.write(name, &values),
+        |progress| {
+            bar.set_position(progress.elements);
+            bar.set_message(progress.tensor.to_owned());
+        },
+    );
+    bar.finish_and_clear();
+    let report = report?;
+    writer.finish()?;
+    Ok(report)
+}
+
+/// The reference's config with the result's storage type.
+fn write_config(reference: &Path, out: &Path, dtype: Dtype) -> Result<()> {
+    let path = reference.join("config.json");
+    let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+    if let Some(map) = config.as_object_mut() {
+        // transformers 5 calls it `dtype`.
+        for key in ["torch_dtype", "dtype"] {
+            if map.contains_key(key) {
+                map.insert(key.to_owned(), dtype.name().into());
+            }
+        }
     }
-    std::fs::create_dir_all(&draft)
-        .with_context(|| format!("cannot create {}", draft.display()))?;
-    std::fs::copy(reference.join("config.json"), draft.join("config.json"))?;
+    std::fs::write(out.join("config.json"), format!("{config:#}\n"))?;
+    Ok(())
+}
+
+fn copy_tokenizer(from: &Path, out: &Path) -> Result<()> {
     for file in [
         "tokenizer.json",
         "tokenizer_config.json",
+        "special_tokens_map.json",
+        "generation_config.json",
         "chat_template.jinja",
     ] {
-        let path = tokenizer.join(file);
+        let path = from.join(file);
         if path.exists() {
-            std::fs::copy(path, draft.join(file))?;
+            std::fs::copy(&path, out.join(file))
+                .with_context(|| format!("cannot copy {}", path.display()))?;
         }
     }
-    std::fs::write(draft.join("merge.yml"), recipe)?;
-    let shapes = tensors
-        .iter()
-        .map(|(name, shape, _)| (name.as_str(), shape.as_slice()));
-    let file = std::fs::File::create(draft.join("model.safetensors"))?;
-    let file = std::io::BufWriter::new(file);
-    let mut writer = sprat_merge::SafetensorsWriter::new(file, shapes, Dtype::Float32)?;
-    for (name, _, values) in tensors {
-        writer.write(name, values)?;
-    }
-    writer.finish()?;
-    std::fs::rename(&draft, out).with_context(|| format!("cannot write {}", out.display()))
+    Ok(())
 }

@@ -68,6 +68,26 @@ const COMPARED_TOKENS: usize = 4096;
 /// Tokens in the pack's known value: enough to run the prompt and the step after it.
 const CHECK_TOKENS: usize = 8;
 
+/// Packs a folder as it is.
+pub(crate) fn pack(source: PathBuf, out: PathBuf, quant: Quant) -> Result<()> {
+    run(&Args {
+        source,
+        out,
+        quant,
+        description: String::new(),
+        license: "MIT OR Apache-2.0".to_owned(),
+        examples: vec![],
+        draft: None,
+        context: None,
+        template: None,
+        bos_token: None,
+        eos_token: None,
+        card: None,
+        text: None,
+        no_check: false,
+    })
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
     let mut source = folder::open(&args.source)
