@@ -37,6 +37,7 @@ impl DeviceName {
     }
 
     /// What the opened device is called by its driver; None of a processor, and where nothing says it.
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
     pub(crate) fn adapter(self) -> Option<String> {
         match self {
             Self::Cpu => None,
@@ -50,6 +51,7 @@ impl DeviceName {
 }
 
 /// The model of the first card, by the driver's own listing.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
 fn first_nvidia_card() -> Option<String> {
     let mut cards: Vec<_> = std::fs::read_dir("/proc/driver/nvidia/gpus")
         .ok()?

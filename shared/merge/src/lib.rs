@@ -40,6 +40,7 @@ mod error;
 mod masks;
 mod merge;
 pub mod methods;
+mod parallel;
 mod plan;
 mod recipe;
 mod tensors;

@@ -4,12 +4,13 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 /// The random numbers of DARE and DELLA. The default is [`SeededMasks`].
-pub trait MaskSource {
-    /// Numbers in [0, 1) for `len` elements of tensor `tensor`: one stays if its number is below the probability with which it should.
+pub trait MaskSource: Send + Sync {
+    /// Even numbers for `len` elements of tensor `tensor`: one stays if its number is below 2³² times the
+    /// probability with which it should.
     ///
     /// `model` counts the task vectors of the recipe from 0, in the order of the recipe and without
     /// the base.
-    fn numbers(&mut self, tensor: &str, model: usize, len: usize) -> Vec<f64>;
+    fn numbers(&self, tensor: &str, model: usize, len: usize) -> Vec<u32>;
 }
 
 /// Masks that depend on the seed, the tensor's name and the model's place in the recipe only: the
@@ -27,15 +28,13 @@ impl SeededMasks {
 }
 
 impl MaskSource for SeededMasks {
-    fn numbers(&mut self, tensor: &str, model: usize, len: usize) -> Vec<f64> {
+    fn numbers(&self, tensor: &str, model: usize, len: usize) -> Vec<u32> {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&self.seed.to_le_bytes());
         key[8..16].copy_from_slice(&(model as u64).to_le_bytes());
         key[16..24].copy_from_slice(&fnv1a(tensor.as_bytes()).to_le_bytes());
         let mut random = ChaCha8Rng::from_seed(key);
-        (0..len)
-            .map(|_| f64::from(random.next_u32()) / 2f64.powi(32))
-            .collect()
+        (0..len).map(|_| random.next_u32()).collect()
     }
 }
 
@@ -55,11 +54,13 @@ mod tests {
         let numbers = |seed, tensor, model| SeededMasks::new(seed).numbers(tensor, model, 100_000);
         let first = numbers(1, "a", 0);
         assert_eq!(first, numbers(1, "a", 0));
-        assert!(first.iter().all(|n| (0.0..1.0).contains(n)));
         for other in [numbers(2, "a", 0), numbers(1, "b", 0), numbers(1, "a", 1)] {
             assert_ne!(first, other);
             // Five standard deviations of a binomial count are 725.
-            let kept = other.iter().filter(|n| **n < 0.3).count();
+            let kept = other
+                .iter()
+                .filter(|n| f64::from(**n) < 0.3 * 2f64.powi(32))
+                .count();
             assert!(kept.abs_diff(30_000) < 725, "{kept}");
         }
     }

@@ -8,6 +8,7 @@ use crate::methods::{
     arcee_fusion, breadcrumbs, dare, della, karcher, linear, model_stock, multislerp, nearswap,
     nuslerp, passthrough, ram, sce, slerp, task_arithmetic, ties,
 };
+use crate::parallel;
 use crate::plan::{Inventory, Plan, PlannedTensor, Step, plan};
 use crate::{Error, Method, Parameter, Recipe, Result, TensorReader};
 
@@ -118,7 +119,7 @@ impl Merge {
                 models: &plan.models,
                 tensor,
             };
-            let merged = merge_one(plan.method, plan.mergekit_faults, &mut inputs, &mut **masks)?;
+            let merged = merge_one(plan.method, plan.mergekit_faults, &mut inputs, &**masks)?;
             check_result(&tensor.name, &merged)?;
             sink(&tensor.name, &tensor.shape, merged)?;
             elements += tensor.elements() as u64;
@@ -198,7 +199,7 @@ fn merge_one(
     method: Method,
     mergekit_faults: bool,
     inputs: &mut Inputs<'_>,
-    masks: &mut dyn MaskSource,
+    masks: &dyn MaskSource,
 ) -> Result<Vec<f32>> {
     let (step, shape) = (&inputs.tensor.step, &inputs.tensor.shape);
     let base = step.base.map(|base| inputs.read(base)).transpose()?;
@@ -319,28 +320,36 @@ fn arcs(step: &Step, shape: &[usize]) -> Arcs {
 /// A mask for each task vector; an empty one where everything stays. With DELLA's epsilons and the
 /// length of a row elements stay by their magnitude.
 fn draw(
-    source: &mut dyn MaskSource,
+    source: &dyn MaskSource,
     tensor: &str,
     base: &[f32],
     models: &[&[f32]],
     densities: &[f64],
     epsilons: Option<(&[f64], usize)>,
 ) -> Vec<Vec<bool>> {
-    let mut mask = |(model, &density): (usize, &f64)| {
+    let limit = |probability: f64| probability * 2f64.powi(32);
+    parallel::map(densities, |model, &density| {
         if density >= 1.0 {
             return Vec::new();
         }
         let numbers = source.numbers(tensor, model, base.len());
         match epsilons {
-            None => numbers.iter().map(|number| *number < density).collect(),
+            None => {
+                let limit = limit(density);
+                numbers.iter().map(|n| f64::from(*n) < limit).collect()
+            }
             Some((epsilons, width)) => {
                 let delta: Vec<f32> = models[model].iter().zip(base).map(|(x, b)| x - b).collect();
                 let stays = della::probabilities(&delta, width, density, epsilons[model]);
-                numbers.iter().zip(stays).map(|(n, p)| *n < p).collect()
+                let stays = stays.into_iter().map(limit);
+                numbers
+                    .iter()
+                    .zip(stays)
+                    .map(|(n, p)| f64::from(*n) < p)
+                    .collect()
             }
         }
-    };
-    densities.iter().enumerate().map(&mut mask).collect()
+    })
 }
 
 fn check_result(tensor: &str, values: &[f32]) -> Result<()> {

@@ -34,13 +34,11 @@ fn open(name: &str) -> Result<Box<dyn TensorReader>> {
 struct Injected;
 
 impl MaskSource for Injected {
-    fn numbers(&mut self, _tensor: &str, model: usize, len: usize) -> Vec<f64> {
+    fn numbers(&self, _tensor: &str, model: usize, len: usize) -> Vec<u32> {
         let number = |index: usize| {
             (index as u64 * 2_654_435_761 + model as u64 * 40_503 + 12_345) % (1 << 32)
         };
-        (0..len)
-            .map(|index| (number(index) as f64) / 2f64.powi(32))
-            .collect()
+        (0..len).map(|index| number(index) as u32).collect()
     }
 }
 

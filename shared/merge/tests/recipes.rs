@@ -91,9 +91,9 @@ const WRONG: &[(&str, usize, &str)] = &[
         "unknown key `weigth`",
     ),
     (
-        "models:\n- model: a\n  parameters:\n    gamma: 1\n",
+        "models:\n- model: a\n  parameters:\n    lambda: 1\n",
         4,
-        "`gamma` in a model's",
+        "`lambda` in a model's",
     ),
     (
         "models:\n- model: a\n  parameters:\n    weight: heavy\n",
@@ -150,6 +150,26 @@ const WRONG: &[(&str, usize, &str)] = &[
         "models:\n- model: a\nmerge_method: slerp\nbase_model: a\n",
         0,
         "one other",
+    ),
+    (
+        "models:\n- model: a\n- model: b\nmerge_method: passthrough\n",
+        0,
+        "needs one model",
+    ),
+    (
+        "models:\n- model: a\nmerge_method: model_stock\nbase_model: b\n",
+        0,
+        "needs 2 models beside the base, not 1",
+    ),
+    (
+        "models:\n- model: a\n- model: b\n- model: c\nmerge_method: nuslerp\n",
+        0,
+        "needs 2 models beside the base, not 3",
+    ),
+    (
+        "models:\n- model: a\nmerge_method: linear\ncompat: none\n",
+        4,
+        "`compat` is `mergekit`",
     ),
     (
         "models:\n- model: a\nmerge_method: linear\ndtype: int4\n",

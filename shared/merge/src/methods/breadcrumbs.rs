@@ -9,7 +9,7 @@
 
 use super::task_arithmetic::{Mix, combine};
 use super::{check, task_vectors};
-use crate::Result;
+use crate::{Result, parallel};
 
 /// What thins a task vector by a density and a gamma: [`thin`], or [`thin_as_mergekit`].
 pub type Thin = fn(&mut [f32], f64, f64);
@@ -31,9 +31,9 @@ pub fn merge(
     check("breadcrumbs", models, &counts)?;
     check("breadcrumbs", &[base, models[0]], &[])?;
     let mut deltas = task_vectors(base, models);
-    for (delta, (&density, &gamma)) in deltas.iter_mut().zip(densities.iter().zip(gammas)) {
-        thin(delta, density, gamma);
-    }
+    parallel::each(&mut deltas, |model, delta| {
+        thin(delta, densities[model], gammas[model]);
+    });
     Ok(combine(base, deltas, mix))
 }
 

@@ -8,6 +8,7 @@
 
 use super::task_arithmetic::{Mix, combine};
 use super::{check, l1, restore_l1, task_vectors};
+use crate::parallel;
 use crate::{Error, Result};
 
 /// Merges `models` into `base`. `masks` say which elements of each task vector stay; an empty one
@@ -33,9 +34,9 @@ pub fn merge(
         });
     }
     let mut deltas = task_vectors(base, models);
-    for (delta, mask) in deltas.iter_mut().zip(masks) {
-        drop_and_rescale(delta, mask, rescale);
-    }
+    parallel::each(&mut deltas, |model, delta| {
+        drop_and_rescale(delta, &masks[model], rescale);
+    });
     Ok(combine(base, deltas, mix))
 }
 

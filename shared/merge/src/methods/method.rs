@@ -93,9 +93,6 @@ impl Inputs {
         if wants_base && !base {
             return Err("`base_model` is missing".into());
         }
-        if others == 0 && !(self == Self::Any && base) {
-            return Err("no model beside the base is listed".into());
-        }
         let found = others + usize::from(base);
         match self {
             Self::One if found != 1 => {
@@ -110,6 +107,8 @@ impl Inputs {
             Self::PerhapsBase(count) if count > 0 && others != count => Err(format!(
                 "needs {count} models beside the base, not {others}"
             )),
+            Self::Any if found > 0 => Ok(()),
+            _ if others == 0 => Err("no model beside the base is listed".into()),
             _ => Ok(()),
         }
     }

@@ -24,6 +24,7 @@ mod vector;
 
 pub use method::{Inputs, Method, Range, Spec};
 
+use crate::parallel;
 use crate::{Error, Result};
 
 /// Checks that all inputs are as long as the first and that there is one number for each.
@@ -52,8 +53,8 @@ fn check(method: &'static str, inputs: &[&[f32]], numbers: &[(&str, usize)]) -> 
 
 /// `model - base`, for each model.
 fn task_vectors(base: &[f32], models: &[&[f32]]) -> Vec<Vec<f32>> {
-    let delta = |model: &&[f32]| model.iter().zip(base).map(|(x, b)| x - b).collect();
-    models.iter().map(delta).collect()
+    let delta = |_, model: &&[f32]| model.iter().zip(base).map(|(x, b)| x - b).collect();
+    parallel::map(models, delta)
 }
 
 /// Scales what is left of a thinned vector so that its L1 norm is `norm` again.

@@ -6,7 +6,7 @@
 
 use super::ties::Election;
 use super::{check, task_vectors};
-use crate::Result;
+use crate::{Result, parallel};
 
 /// A sum of weights nearer to zero than this is not divided by.
 const TINY: f32 = 1e-8;
@@ -32,38 +32,59 @@ pub fn merge(base: &[f32], models: &[&[f32]], mix: Mix<'_>) -> Result<Vec<f32>> 
 }
 
 /// Adds weighted `deltas` to `base`. All are as long as `base`, and there is one weight for each.
-pub(super) fn combine(base: &[f32], mut deltas: Vec<Vec<f32>>, mix: Mix<'_>) -> Vec<f32> {
-    for (delta, weight) in deltas.iter_mut().zip(mix.weights) {
-        delta.iter_mut().for_each(|x| *x *= weight);
-    }
+pub(super) fn combine(base: &[f32], deltas: Vec<Vec<f32>>, mix: Mix<'_>) -> Vec<f32> {
     let total: f32 = mix.weights.iter().sum();
-    let add = |(index, &base): (usize, &f32)| {
-        let (sum, weight) = match mix.election {
-            None => (deltas.iter().map(|delta| delta[index]).sum(), total),
-            Some(election) => elected(&deltas, mix.weights, index, election),
-        };
-        // Where no weight counts there is nothing to divide.
-        let sum: f32 = if mix.normalize && weight.abs() >= TINY {
-            sum / weight
-        } else {
-            sum
-        };
-        base + mix.lambda * sum
-    };
-    base.iter().enumerate().map(add).collect()
+    parallel::filled(base.len(), |start, out| {
+        let range = start..start + out.len();
+        let deltas: Vec<&[f32]> = deltas.iter().map(|delta| &delta[range.clone()]).collect();
+        // What counts at each element, and the weights of that; the second only where they are elected.
+        let mut weights = vec![total; out.len()];
+        match mix.election {
+            None => {
+                for (delta, weight) in deltas.iter().zip(mix.weights) {
+                    out.iter_mut()
+                        .zip(*delta)
+                        .for_each(|(sum, x)| *sum += x * weight);
+                }
+            }
+            Some(election) => elected(&deltas, mix.weights, election, out, &mut weights),
+        }
+        for ((sum, base), weight) in out.iter_mut().zip(&base[range]).zip(weights) {
+            // Where no weight counts there is nothing to divide.
+            if mix.normalize && weight.abs() >= TINY {
+                *sum /= weight;
+            }
+            *sum = base + mix.lambda * *sum;
+        }
+    })
 }
 
-/// The sum of those values at `index` that have the elected sign, and of their weights.
-fn elected(deltas: &[Vec<f32>], weights: &[f32], index: usize, election: Election) -> (f32, f32) {
-    let sign = election.sign(deltas.iter().map(|delta| delta[index]));
-    let mut sums = (0.0, 0.0);
+/// The sums of those weighted values that have the elected sign, and of their weights.
+fn elected(
+    deltas: &[&[f32]],
+    weights: &[f32],
+    election: Election,
+    sums: &mut [f32],
+    sums_of_weights: &mut [f32],
+) {
+    // First who wins.
     for (delta, weight) in deltas.iter().zip(weights) {
-        if delta[index] * sign > 0.0 {
-            sums.0 += delta[index];
-            sums.1 += weight;
+        for (total, x) in sums.iter_mut().zip(*delta) {
+            *total += election.vote(x * weight);
         }
     }
-    sums
+    let signs: Vec<f32> = sums.iter().map(|total| Election::sign_of(*total)).collect();
+    sums.fill(0.0);
+    sums_of_weights.fill(0.0);
+    for (delta, weight) in deltas.iter().zip(weights) {
+        let sums = sums.iter_mut().zip(sums_of_weights.iter_mut());
+        for (((sum, of_weights), x), sign) in sums.zip(*delta).zip(&signs) {
+            let value = x * weight;
+            let counts = value * sign > 0.0;
+            *sum += if counts { value } else { 0.0 };
+            *of_weights += if counts { *weight } else { 0.0 };
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 
 use super::task_arithmetic::{Mix, combine};
 use super::{check, l1, restore_l1, task_vectors};
-use crate::Result;
+use crate::{Result, parallel};
 
 /// How the sign of an element is elected. A draw is positive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,12 +22,20 @@ pub enum Election {
 impl Election {
     /// `1.0` or `-1.0`.
     pub fn sign(self, values: impl Iterator<Item = f32>) -> f32 {
-        let total: f32 = match self {
-            Election::Sum => values.sum(),
-            Election::Count => values
-                .map(|x| if x == 0.0 { 0.0 } else { x.signum() })
-                .sum(),
-        };
+        Self::sign_of(values.map(|value| self.vote(value)).sum())
+    }
+
+    /// What a value adds to the total that decides.
+    pub(super) fn vote(self, value: f32) -> f32 {
+        match self {
+            Election::Sum => value,
+            Election::Count if value == 0.0 => 0.0,
+            Election::Count => value.signum(),
+        }
+    }
+
+    /// The sign that a total gives.
+    pub(super) fn sign_of(total: f32) -> f32 {
         if total >= 0.0 { 1.0 } else { -1.0 }
     }
 }
@@ -45,13 +53,13 @@ pub fn merge(
     check("ties", models, &counts)?;
     check("ties", &[base, models[0]], &[])?;
     let mut deltas = task_vectors(base, models);
-    for (delta, &density) in deltas.iter_mut().zip(densities) {
+    parallel::each(&mut deltas, |model, delta| {
         let norm = l1(delta);
-        trim(delta, density);
+        trim(delta, densities[model]);
         if rescale {
             restore_l1(delta, norm);
         }
-    }
+    });
     Ok(combine(base, deltas, mix))
 }
 

@@ -274,6 +274,28 @@ mod tests {
     }
 
     #[test]
+    fn probabilities_of_della_are_probabilities() {
+        let della = |parameters: &str| {
+            let recipe = Recipe::parse(&format!(
+                "{{models: [{{model: a, parameters: {parameters}}}], merge_method: della, base_model: b}}"
+            ));
+            plan(
+                &recipe.unwrap(),
+                &[inventory("a", &NAMES), inventory("b", &NAMES)],
+            )
+        };
+        assert!(della("{weight: 1, density: 0.5}").is_ok());
+        assert!(della("{weight: 1}").is_ok());
+        for parameters in ["density: 0.1", "density: 0.9", "density: 0.5, epsilon: 0.5"] {
+            let error = della(&format!("{{weight: 1, {parameters}}}")).unwrap_err();
+            assert!(
+                error.to_string().contains("`epsilon` of model `a`"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn models_that_do_not_fit_are_named() {
         let recipe = Recipe::parse(
             "{models: [{model: a}, {model: b}], merge_method: linear, parameters: {weight: 1}}",
