@@ -111,6 +111,61 @@ fn shards_are_one_model() {
     assert_eq!(single.names(), ["a"]);
 }
 
+/// A pack's weights are floats, of twice as many columns as bytes with 4 bits; its scales are no tensors of
+/// their own, and its draft model is another model.
+#[test]
+fn blocks_of_a_pack_are_floats() {
+    use safetensors::tensor::{Dtype, TensorView};
+    let folder = tempfile::tempdir().unwrap();
+    let one = half::f16::ONE.to_le_bytes();
+    let (eights, fours) = ([3u8; 32], [0x5cu8; 16]);
+    let view =
+        |dtype, shape: &[usize], bytes| TensorView::new(dtype, shape.to_vec(), bytes).unwrap();
+    let write = |file: &str, tensors: Vec<(&str, TensorView<'_>)>| {
+        let bytes = safetensors::serialize(tensors, None).unwrap();
+        fs::write(folder.path().join(file), bytes).unwrap();
+    };
+    write(
+        "model-1.safetensors",
+        vec![
+            ("w", view(Dtype::I8, &[1, 32], &eights)),
+            ("v", view(Dtype::U8, &[1, 16], &fours)),
+            ("v.scale", view(Dtype::F16, &[1, 1], &one)),
+            ("other.scale", view(Dtype::F16, &[1], &one)),
+        ],
+    );
+    write(
+        "model-2.safetensors",
+        vec![("w.scale", view(Dtype::F16, &[1, 1], &one))],
+    );
+    write(
+        "draft-model.safetensors",
+        vec![("w", view(Dtype::F16, &[1], &one))],
+    );
+    let mut model = ModelFolder::open(folder.path()).unwrap();
+    let mut names = model.names();
+    names.sort();
+    assert_eq!(names, ["other.scale", "v", "w"]);
+    assert_eq!(model.shape("w"), Some(vec![1, 32]));
+    assert_eq!(model.shape("v"), Some(vec![1, 32]));
+    assert_eq!(model.read("w").unwrap(), [3.0; 32]);
+    let v = model.read("v").unwrap();
+    assert_eq!((v[0], v[16]), (4.0, -3.0));
+    // Scales that are too few are told.
+    write(
+        "model-2.safetensors",
+        vec![("w.scale", view(Dtype::F16, &[0], &[]))],
+    );
+    let error = ModelFolder::open(folder.path())
+        .unwrap()
+        .read("w")
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("0 scales don't fit 32 bytes"),
+        "{error}"
+    );
+}
+
 #[test]
 fn folders_that_are_not_models_are_told() {
     let folder = tempfile::tempdir().unwrap();

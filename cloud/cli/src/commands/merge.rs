@@ -1,7 +1,7 @@
 //! `sprat merge`
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -72,31 +72,31 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("{} exists; remove it or name another folder", out.display());
     }
     let name = out.file_name().context("--out needs a folder's name")?;
-    // Built beside `out` under another name, so that nothing half-written looks finished.
-    let draft = out.with_file_name(format!("{}.part", name.to_string_lossy()));
+    // Built beside `out` under another name, which is none of a pack's either, so that nothing half-written
+    // looks finished.
+    let draft = out.with_file_name(format!("{}.merging", name.to_string_lossy()));
     if draft.exists() {
         std::fs::remove_dir_all(&draft)
             .with_context(|| format!("cannot remove {}", draft.display()))?;
     }
     std::fs::create_dir_all(&draft)
         .with_context(|| format!("cannot create {}", draft.display()))?;
-    let dtype = recipe.storage().unwrap_or(Dtype::Float32);
-    let report = write_weights(&mut merge, &draft.join("model.safetensors"), dtype)?;
-    let [reference, tokenizer] =
-        [recipe.reference(), recipe.tokenizer()].map(|name| locate(root, name));
-    write_config(&reference?, &draft, dtype)?;
-    copy_tokenizer(&tokenizer?, &draft)?;
-    std::fs::write(draft.join("merge.yml"), &text)?;
+    let written = write(&recipe, &text, &mut merge, root, &draft);
+    let finished = written.and_then(|report| {
+        match args.pack {
+            true => pack::pack(draft.clone(), out.to_owned(), args.quant)?,
+            false => std::fs::rename(&draft, out)
+                .with_context(|| format!("cannot write {}", out.display()))?,
+        }
+        Ok(report)
+    });
+    if draft.exists() {
+        std::fs::remove_dir_all(&draft)
+            .with_context(|| format!("cannot remove {}", draft.display()))?;
+    }
+    let report = finished?;
     for warning in &report.warnings {
         eprintln!("warning: {warning}");
-    }
-    match args.pack {
-        true => {
-            pack::pack(draft.clone(), out.to_owned(), args.quant)?;
-            std::fs::remove_dir_all(&draft)?;
-        }
-        false => std::fs::rename(&draft, out)
-            .with_context(|| format!("cannot write {}", out.display()))?,
     }
     println!(
         "{}: {} tensors of {} models by {}",
@@ -106,6 +106,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         report.method.name()
     );
     Ok(())
+}
+
+/// The files of a model.
+fn write(
+    recipe: &Recipe,
+    text: &str,
+    merge: &mut Merge,
+    root: &Path,
+    out: &Path,
+) -> Result<Report> {
+    let dtype = recipe.storage().unwrap_or(Dtype::Float32);
+    let report = write_weights(merge, &out.join("model.safetensors"), dtype)?;
+    write_config(&locate(root, recipe.reference())?, out, dtype)?;
+    copy_tokenizer(&locate(root, recipe.tokenizer())?, out)?;
+    std::fs::write(out.join("merge.yml"), text)?;
+    Ok(report)
 }
 
 /// A model of a recipe: beside it, or of the hub.
@@ -143,7 +159,9 @@ fn write_weights(merge: &mut Merge, path: &Path, dtype: Dtype) -> Result<Report>
     );
     bar.finish_and_clear();
     let report = report?;
-    writer.finish()?;
+    let mut file = writer.finish()?;
+    file.flush()
+        .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(report)
 }
 

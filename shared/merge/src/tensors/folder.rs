@@ -6,13 +6,15 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::blocks::{SCALE_SUFFIX, dequantize, per_byte};
 use super::{SafetensorsReader, TensorReader};
 use crate::{Error, Result};
 
 /// The index that Hugging Face puts beside several shards.
 const INDEX: &str = "model.safetensors.index.json";
 
-/// A folder with one safetensors file or several shards.
+/// A folder with one safetensors file or several shards, or one of Sprat's packs, whose weights of 8 and 4 bits are
+/// read as floats.
 ///
 /// The shards are those of `model.safetensors.index.json`; without it, all `.safetensors` files of
 /// the folder. A path to a single file works too.
@@ -76,7 +78,39 @@ impl ModelFolder {
             }
             folder.shards.push(shard);
         }
+        folder.names = std::mem::take(&mut folder.names)
+            .into_iter()
+            .filter(|name| !folder.is_scale(name))
+            .collect();
         Ok(folder)
+    }
+
+    /// Whether a tensor has the scales of another's blocks.
+    fn is_scale(&self, name: &str) -> bool {
+        name.strip_suffix(SCALE_SUFFIX)
+            .is_some_and(|of| self.weights_in_a_byte(of).is_some())
+    }
+
+    /// Of a tensor that is stored in blocks.
+    fn weights_in_a_byte(&self, name: &str) -> Option<usize> {
+        let dtype = self.shards[*self.places.get(name)?].dtype(name)?;
+        let scales = format!("{name}{SCALE_SUFFIX}");
+        per_byte(dtype).filter(|_| self.places.contains_key(&scales))
+    }
+
+    fn read_blocks(&mut self, name: &str) -> Result<Vec<f32>> {
+        let name_of_scales = format!("{name}{SCALE_SUFFIX}");
+        let scales = self.read(&name_of_scales)?;
+        let shard = &mut self.shards[self.places[name]];
+        let (bytes, dtype) = shard.read_bytes(name)?;
+        dequantize(&bytes, &scales, dtype).ok_or_else(|| Error::Format {
+            what: format!("tensor `{name_of_scales}`"),
+            problem: format!(
+                "{} scales don't fit {} bytes of blocks",
+                scales.len(),
+                bytes.len()
+            ),
+        })
     }
 }
 
@@ -86,13 +120,17 @@ impl TensorReader for ModelFolder {
     }
 
     fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.places
-            .get(name)
-            .and_then(|&shard| self.shards[shard].shape(name))
+        let shard = &self.shards[*self.places.get(name)?];
+        let mut shape = shard.shape(name)?;
+        if let (Some(columns), Some(per_byte)) = (shape.last_mut(), self.weights_in_a_byte(name)) {
+            *columns *= per_byte;
+        }
+        Some(shape)
     }
 
     fn read(&mut self, name: &str) -> Result<Vec<f32>> {
         match self.places.get(name) {
+            Some(_) if self.weights_in_a_byte(name).is_some() => self.read_blocks(name),
             Some(&shard) => self.shards[shard].read(name),
             None => Err(Error::Format {
                 what: format!("tensor `{name}`"),
@@ -112,10 +150,9 @@ fn safetensors_in(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "safetensors")
-        {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // A pack's draft model is another model.
+        if name.ends_with(".safetensors") && !name.starts_with("draft-") {
             files.push(path);
         }
     }

@@ -1,5 +1,6 @@
 //! Where tensors come from and where they go.
 
+mod blocks;
 mod folder;
 mod memory;
 mod safetensors;

@@ -106,6 +106,25 @@ impl<R: Read + Seek> TensorReader for SafetensorsReader<R> {
     }
 
     fn read(&mut self, name: &str) -> Result<Vec<f32>> {
+        let (bytes, dtype) = self.read_bytes(name)?;
+        decode(&bytes, dtype).ok_or_else(|| Error::Format {
+            what: format!("tensor `{name}` of {}", self.what),
+            problem: format!(
+                "it is stored as {dtype:?}; only F32, F16, BF16 and F64 weights can be merged, and \
+                 blocks of 8 or 4 bits with their scales"
+            ),
+        })
+    }
+}
+
+impl<R: Read + Seek> SafetensorsReader<R> {
+    /// How a tensor is stored.
+    pub(super) fn dtype(&self, name: &str) -> Option<Dtype> {
+        self.metadata.info(name).map(|info| info.dtype)
+    }
+
+    /// A tensor as it is stored.
+    pub(super) fn read_bytes(&mut self, name: &str) -> Result<(Vec<u8>, Dtype)> {
         let what = || format!("tensor `{name}` of {}", self.what);
         let Some(info) = self.metadata.info(name) else {
             return Err(Error::Format {
@@ -113,6 +132,7 @@ impl<R: Read + Seek> TensorReader for SafetensorsReader<R> {
                 problem: "there is no such tensor".into(),
             });
         };
+        let dtype = info.dtype;
         let (from, to) = info.data_offsets;
         let mut bytes = vec![0; to - from];
         let place = SeekFrom::Start(self.start + from as u64);
@@ -124,16 +144,7 @@ impl<R: Read + Seek> TensorReader for SafetensorsReader<R> {
             doing: format!("reading {}", what()),
             source,
         })?;
-        decode(&bytes, info.dtype).ok_or_else(|| {
-            let problem = format!(
-                "it is stored as {:?}; only F32, F16, BF16 and F64 weights can be merged",
-                info.dtype
-            );
-            Error::Format {
-                what: what(),
-                problem,
-            }
-        })
+        Ok((bytes, dtype))
     }
 }
 
