@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use sprat_merge::{Dtype, Merge, Method, Recipe, Report, SafetensorsWriter, TensorReader};
+use sprat_merge::methods::Range;
+use sprat_merge::{Dtype, Merge, Method, Plan, Recipe, Report, SafetensorsWriter, TensorReader};
 
 use super::pack;
 use crate::folder;
@@ -62,10 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             })
     })?;
     if args.dry_run {
-        for tensor in &merge.plan().tensors {
-            println!("{} {:?}: {:?}", tensor.name, tensor.shape, tensor.step);
-        }
-        return Ok(());
+        return tell(merge.plan());
     }
     let out = args.out.as_deref().context("there is no --out")?;
     if out.exists() {
@@ -122,6 +120,41 @@ fn write(
     copy_tokenizer(&locate(root, recipe.tokenizer())?, out)?;
     std::fs::write(out.join("merge.yml"), text)?;
     Ok(report)
+}
+
+/// Prints what a plan does with each tensor.
+fn tell(plan: &Plan) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for tensor in &plan.tensors {
+        let step = &tensor.step;
+        let names = step.models.iter().map(|model| &*plan.models[*model]);
+        let names = names.collect::<Vec<&str>>().join(", ");
+        let base = step
+            .base
+            .map(|base| format!(" from {}", plan.models[base]))
+            .unwrap_or_default();
+        let numbers = plan.method.parameters().iter();
+        let numbers = numbers.filter(|spec| spec.range != Range::Word);
+        let values = numbers.map(|spec| {
+            let values = step.each(spec.parameter).iter().map(f64::to_string);
+            let values = values.collect::<Vec<_>>().join(" ");
+            format!("; {} {values}", spec.parameter.name())
+        });
+        let written = writeln!(
+            out,
+            "{} {:?}: {} of {names}{base}{}",
+            tensor.name,
+            tensor.shape,
+            plan.method.name(),
+            values.collect::<String>()
+        );
+        match written {
+            // Whoever reads it has seen enough.
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 /// A model of a recipe: beside it, or of the hub.
