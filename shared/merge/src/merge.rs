@@ -201,16 +201,54 @@ fn merge_one(
     inputs: &mut Inputs<'_>,
     masks: &dyn MaskSource,
 ) -> Result<Vec<f32>> {
-    let (step, shape) = (&inputs.tensor.step, &inputs.tensor.shape);
+    let tensor = inputs.tensor;
+    let step = &tensor.step;
     let base = step.base.map(|base| inputs.read(base)).transpose()?;
     let values = inputs.read_all(step.models.iter().copied())?;
     let models: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
-    // The length of a row; all of a tensor that has none.
-    let width = shape.last().copied().unwrap_or(1);
     let weights = step.weights();
-    let Some(base) = base.as_deref() else {
-        return without_base(method, step, &models, &weights, shape);
-    };
+    let base = base.as_deref();
+    match method {
+        Method::Linear => linear::merge(&models, &weights, step.is(Parameter::Normalize)),
+        Method::Karcher => {
+            let iterations = step.one(Parameter::MaxIter) as usize;
+            karcher::merge(&models, iterations, step.one(Parameter::Tol))
+        }
+        Method::Passthrough => {
+            let model = models.first().copied().unwrap_or_default();
+            passthrough::merge(model, step.one(Parameter::Scale) as f32)
+        }
+        Method::Nuslerp => nuslerp::merge(base, &models, &weights, arcs(step, &tensor.shape)),
+        Method::Multislerp => multislerp::merge(
+            base,
+            &models,
+            &weights,
+            step.is(Parameter::NormalizeWeights),
+            step.one(Parameter::Eps),
+        ),
+        other => match base {
+            Some(base) => onto_base(other, mergekit_faults, tensor, base, &models, masks),
+            None => Err(Error::Models {
+                method: other.name(),
+                problem: "`base_model` is missing".into(),
+            }),
+        },
+    }
+}
+
+/// What begins at a base, or adds differences to one.
+fn onto_base(
+    method: Method,
+    mergekit_faults: bool,
+    tensor: &PlannedTensor,
+    base: &[f32],
+    models: &[&[f32]],
+    masks: &dyn MaskSource,
+) -> Result<Vec<f32>> {
+    let step = &tensor.step;
+    // The length of a row; all of a tensor that has none.
+    let width = tensor.shape.last().copied().unwrap_or(1);
+    let weights = step.weights();
     let mix = Mix {
         weights: &weights,
         normalize: step.is(Parameter::Normalize),
@@ -219,91 +257,43 @@ fn merge_one(
     };
     let densities = step.each(Parameter::Density);
     let rescale = step.is(Parameter::Rescale);
+    let epsilon = step.one(Parameter::Epsilon);
     let other = models.first().copied().unwrap_or_default();
     match method {
         Method::Slerp => slerp::merge(base, other, step.one(Parameter::T) as f32),
         Method::Nearswap => nearswap::merge(base, other, step.one(Parameter::T)),
         Method::ArceeFusion => arcee_fusion::merge(base, other, width),
-        Method::Ties => ties::merge(base, &models, densities, rescale, mix),
+        Method::Ties => ties::merge(base, models, densities, rescale, mix),
         Method::Breadcrumbs | Method::BreadcrumbsTies => {
             let thin = match mergekit_faults {
                 true => breadcrumbs::thin_as_mergekit,
                 false => breadcrumbs::thin,
             };
             let gammas = step.each(Parameter::Gamma);
-            breadcrumbs::merge(base, &models, densities, gammas, thin, mix)
+            breadcrumbs::merge(base, models, densities, gammas, thin, mix)
         }
-        Method::DareTies | Method::DareLinear | Method::Della | Method::DellaLinear => {
-            let is_della = matches!(method, Method::Della | Method::DellaLinear);
-            let epsilons = is_della.then(|| (step.each(Parameter::Epsilon), width));
-            let masks = draw(
-                masks,
-                &inputs.tensor.name,
-                base,
-                &models,
-                densities,
-                epsilons,
-            );
-            dare::merge(base, &models, &masks, rescale, mix)
+        Method::DareTies | Method::DareLinear => {
+            let masks = draw(masks, &tensor.name, base, models, densities, None);
+            dare::merge(base, models, &masks, rescale, mix)
+        }
+        Method::Della | Method::DellaLinear => {
+            let epsilons = Some((step.each(Parameter::Epsilon), width));
+            let masks = draw(masks, &tensor.name, base, models, densities, epsilons);
+            dare::merge(base, models, &masks, rescale, mix)
         }
         Method::ModelStock => {
-            model_stock::merge(base, &models, width, step.is(Parameter::FilterWise))
+            model_stock::merge(base, models, width, step.is(Parameter::FilterWise))
         }
-        Method::Sce => sce::merge(base, &models, step.one(Parameter::SelectTopk)),
-        Method::Ram => ram::merge(base, &models, step.one(Parameter::Epsilon), None),
+        Method::Sce => sce::merge(base, models, step.one(Parameter::SelectTopk)),
+        Method::Ram => ram::merge(base, models, epsilon, None),
         Method::RamplusTl => {
             let plus = Plus {
                 rate: step.one(Parameter::R),
                 limit: step.one(Parameter::Alpha),
             };
-            ram::merge(base, &models, step.one(Parameter::Epsilon), Some(plus))
+            ram::merge(base, models, epsilon, Some(plus))
         }
-        Method::Nuslerp => nuslerp::merge(Some(base), &models, &weights, arcs(step, shape)),
-        Method::Multislerp => multislerp::merge(
-            Some(base),
-            &models,
-            &weights,
-            step.is(Parameter::NormalizeWeights),
-            step.one(Parameter::Eps),
-        ),
-        Method::TaskArithmetic => task_arithmetic::merge(base, &models, mix),
-        // They have no base of their own.
-        Method::Linear | Method::Karcher | Method::Passthrough => {
-            without_base(method, step, &models, &weights, shape)
-        }
-    }
-}
-
-/// What is no difference from anything.
-fn without_base(
-    method: Method,
-    step: &Step,
-    models: &[&[f32]],
-    weights: &[f32],
-    shape: &[usize],
-) -> Result<Vec<f32>> {
-    match method {
-        Method::Linear => linear::merge(models, weights, step.is(Parameter::Normalize)),
-        Method::Karcher => {
-            let iterations = step.one(Parameter::MaxIter) as usize;
-            karcher::merge(models, iterations, step.one(Parameter::Tol))
-        }
-        Method::Nuslerp => nuslerp::merge(None, models, weights, arcs(step, shape)),
-        Method::Multislerp => multislerp::merge(
-            None,
-            models,
-            weights,
-            step.is(Parameter::NormalizeWeights),
-            step.one(Parameter::Eps),
-        ),
-        Method::Passthrough => {
-            let model = models.first().copied().unwrap_or_default();
-            passthrough::merge(model, step.one(Parameter::Scale) as f32)
-        }
-        other => Err(Error::Models {
-            method: other.name(),
-            problem: "`base_model` is missing".into(),
-        }),
+        _ => task_arithmetic::merge(base, models, mix),
     }
 }
 

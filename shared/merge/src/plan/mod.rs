@@ -49,7 +49,8 @@ pub struct PlannedTensor {
 /// How the plan's [`Method`] makes one tensor. Models are indices into [`Plan::models`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// What task vectors are differences from, or where an interpolation begins; none where a base is a model like the others, or there is none.
+    /// What task vectors are differences from, or where an interpolation begins; none where a base is a
+    /// model like the others, or there is none.
     pub base: Option<usize>,
     /// The models that are merged.
     pub models: Vec<usize>,
