@@ -37,6 +37,12 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A search was begun, or told something, that it can't use.
+    #[error("searching: {problem}")]
+    Search {
+        /// What it was.
+        problem: String,
+    },
     /// A model lacks a tensor that the others have.
     #[error("model `{model}` has no tensor `{tensor}`, which `{reference}` has")]
     MissingTensor {

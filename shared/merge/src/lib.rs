@@ -37,6 +37,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod error;
+#[cfg(feature = "evolve")]
+pub mod evolve;
 mod masks;
 mod merge;
 pub mod methods;
