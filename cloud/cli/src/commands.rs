@@ -3,6 +3,7 @@
 pub(crate) mod ask;
 pub(crate) mod bench;
 pub(crate) mod eval;
+pub(crate) mod evolve;
 pub(crate) mod inspect;
 pub(crate) mod merge;
 pub(crate) mod pack;

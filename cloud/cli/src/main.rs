@@ -5,6 +5,7 @@ mod commands;
 mod device;
 mod folder;
 mod hub;
+mod interrupt;
 mod memory;
 mod quant;
 
@@ -40,6 +41,8 @@ enum Command {
     Train(commands::train::Args),
     /// Merge models by a mergekit-style recipe
     Merge(commands::merge::Args),
+    /// Find the best merge of models by asking what each can do
+    Evolve(commands::evolve::Args),
     /// Measure models: accuracy per skill, perplexity, the gate
     Eval(commands::eval::Args),
     /// Measure speed and memory of a model on this machine
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Pack(args) => commands::pack::run(&args),
         Command::Train(args) => commands::train::run(args),
         Command::Merge(args) => commands::merge::run(&args),
+        Command::Evolve(args) => commands::evolve::run(args),
         Command::Eval(args) => commands::eval::run(args),
         Command::Bench(args) => commands::bench::run(&args),
     };

@@ -62,6 +62,25 @@ pub enum Error {
         /// What is wrong with the value, and what is allowed.
         problem: String,
     },
+    /// A job of evolution asks for something that cannot be done.
+    #[error("the job's `{field}` {problem}")]
+    Job {
+        /// The key with its table: `space.genes`.
+        field: String,
+        /// What is wrong with it, and what is allowed.
+        problem: String,
+    },
+    /// The merge crate refused a model, a recipe or a search.
+    #[error("could not {action}: {source}")]
+    Merge {
+        /// What was tried, as a verb phrase.
+        action: String,
+        /// What the merge crate said.
+        source: sprat_merge::Error,
+    },
+    /// Evolution cannot go on.
+    #[error("evolution has come to its end: {0}")]
+    Evolution(String),
     /// The model crate refused a configuration, weights or a question.
     #[error("could not {action}: {source}")]
     Model {
@@ -119,6 +138,20 @@ impl Error {
             field: field.to_owned(),
             problem: problem.into(),
         }
+    }
+
+    /// A job's value that is not allowed.
+    pub(crate) fn job(field: &str, problem: impl Into<String>) -> Self {
+        Self::Job {
+            field: field.to_owned(),
+            problem: problem.into(),
+        }
+    }
+
+    /// What was being done when the merge crate said no.
+    pub(crate) fn merge(action: impl Into<String>) -> impl FnOnce(sprat_merge::Error) -> Self {
+        let action = action.into();
+        move |source| Self::Merge { action, source }
     }
 
     /// What was being done when the model crate said no.

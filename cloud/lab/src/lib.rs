@@ -6,10 +6,12 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod chart;
 pub mod corpus;
 pub mod dataset;
 mod error;
 pub mod eval;
+pub mod evolve;
 pub mod generate;
 pub mod skills;
 pub mod split;

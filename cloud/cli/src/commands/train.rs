@@ -1,13 +1,12 @@
 //! `sprat train`
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use sprat_lab::train::{self, Recipe, Report, Show, TrainOptions};
 
 use crate::device::DeviceName;
+use crate::interrupt;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -54,15 +53,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         .init
         .map(|folder| crate::folder::resolve(&folder))
         .transpose()?;
-    let stop: Arc<AtomicBool> = options.stop.clone();
-    ctrlc::set_handler(move || {
-        // The second time is meant.
-        if stop.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("stopping with a checkpoint after this step; press Ctrl-C again to stop at once");
-    })
-    .context("cannot catch Ctrl-C")?;
+    options.stop = interrupt::on_ctrl_c("stopping with a checkpoint after this step")?;
     let report = train::run(options)?;
     describe(&report);
     Ok(())

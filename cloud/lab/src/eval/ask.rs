@@ -62,17 +62,10 @@ pub(super) fn ask(
     Ok(answers.into_iter().map(|(_, answer)| answer).collect())
 }
 
-fn answer(model: &Model, question: &Example, max_tokens: usize) -> Result<Answer> {
+/// Asks one question, greedily.
+pub(crate) fn answer(model: &Model, question: &Example, max_tokens: usize) -> Result<Answer> {
     let failed = || Error::model("answer a question");
-    let messages: Vec<Message> = question
-        .messages
-        .iter()
-        .map(|(role, content)| Message {
-            role: name(*role).to_owned(),
-            content: content.clone(),
-        })
-        .collect();
-    let prompt = model.prompt(&messages).map_err(failed())?;
+    let prompt = prompt(model, question)?;
     let options = Options {
         max_tokens,
         ..greedy()
@@ -100,6 +93,18 @@ fn answer(model: &Model, question: &Example, max_tokens: usize) -> Result<Answer
         signals,
         ended,
     })
+}
+
+/// The tokens of a question, up to where its answer begins.
+pub(crate) fn prompt(model: &Model, question: &Example) -> Result<Vec<u32>> {
+    let message = |(role, content): &(Role, String)| Message {
+        role: name(*role).to_owned(),
+        content: content.clone(),
+    };
+    let messages: Vec<Message> = question.messages.iter().map(message).collect();
+    model
+        .prompt(&messages)
+        .map_err(Error::model("answer a question"))
 }
 
 fn greedy() -> Options {

@@ -26,6 +26,7 @@ use crate::train::{Recipe, Show, Workers};
 use crate::{Error, Result, tokenizer};
 
 pub use ask::Answer;
+pub(crate) use ask::{answer, prompt};
 pub use calibrate::calibrate;
 pub use compare::{Comparison, compare};
 
@@ -93,6 +94,18 @@ pub struct SkillResult {
 }
 
 impl SkillResult {
+    /// So many right of so many asked; none if nothing was asked.
+    pub fn new(skill: Skill, n: usize, right: usize) -> Option<Self> {
+        let Interval { low, high } = wilson(right as u64, n as u64, 0.95).ok()?;
+        Some(Self {
+            skill: skill.name(),
+            n,
+            right,
+            low,
+            high,
+        })
+    }
+
     /// Share of right answers, 0 to 1.
     pub fn accuracy(&self) -> f64 {
         self.right as f64 / self.n.max(1) as f64
@@ -177,14 +190,7 @@ fn by_skill(skills: &[Skill], answers: &[Answer]) -> Vec<SkillResult> {
         let (n, right) = of_skill.fold((0, 0), |(n, right), answer| {
             (n + 1, right + usize::from(answer.right))
         });
-        let Interval { low, high } = wilson(right as u64, n as u64, 0.95).ok()?;
-        Some(SkillResult {
-            skill: skill.name(),
-            n,
-            right,
-            low,
-            high,
-        })
+        SkillResult::new(skill, n, right)
     });
     results.collect()
 }

@@ -35,6 +35,7 @@ mod tests;
 pub use checkpoint::{latest, load_model};
 pub(crate) use gradient::Workers;
 pub use progress::Show;
+pub(crate) use progress::duration;
 pub use recipe::{Recipe, TrainConfig};
 pub use run::{Report, TrainOptions, run};
 pub use schedule::{Plan, Schedule};

@@ -296,6 +296,10 @@ impl Optimizer for CmaEs {
     fn is_done(&self) -> bool {
         self.stop().is_some()
     }
+
+    fn center(&self) -> Option<Vec<f64>> {
+        Some(self.mean())
+    }
 }
 
 fn scale(values: &mut [f64], factor: f64) {

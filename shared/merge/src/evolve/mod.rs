@@ -41,6 +41,11 @@ pub trait Optimizer {
     fn is_done(&self) -> bool {
         false
     }
+
+    /// The middle of where it looks, if there is one: the best guess where costs are noisy.
+    fn center(&self) -> Option<Vec<f64>> {
+        None
+    }
 }
 
 /// Indices of costs, the lowest first; NaN is last, and equal costs keep their order.

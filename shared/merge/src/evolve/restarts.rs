@@ -63,4 +63,8 @@ impl Optimizer for Restarts {
         }
         Ok(())
     }
+
+    fn center(&self) -> Option<Vec<f64>> {
+        self.search.center()
+    }
 }

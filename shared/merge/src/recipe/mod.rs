@@ -29,6 +29,7 @@
 mod parse;
 mod parse_parameters;
 mod setting;
+mod write;
 
 pub use setting::{Parameter, Parameters, Rule, Setting};
 

@@ -1,0 +1,135 @@
+//! Many candidates, asked on all cores.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rayon::ThreadPool;
+use sprat_merge::Recipe;
+use sprat_model::{Device, Storage};
+
+use super::parents::{Parents, Weights};
+use super::tasks::{Task, scores};
+use crate::{Error, Result, threads};
+
+/// What can be asked: a recipe, or weights that are there.
+pub(super) enum Candidate {
+    Recipe(Box<Recipe>),
+    Weights(Weights),
+}
+
+/// A candidate's scores: of each task, of each question asked. None for a candidate that cannot be asked, such
+/// as one whose weights have left the numbers.
+pub(super) type Scores = Option<Vec<Vec<f32>>>;
+
+/// Where candidates are asked.
+pub(super) struct Arena<'a> {
+    parents: &'a Parents,
+    storage: Storage,
+    device: Device,
+    max_tokens: usize,
+    pools: Vec<ThreadPool>,
+    stop: &'a AtomicBool,
+}
+
+impl<'a> Arena<'a> {
+    pub(super) fn new(
+        parents: &'a Parents,
+        storage: Storage,
+        device: &Device,
+        max_tokens: usize,
+        stop: &'a AtomicBool,
+    ) -> Result<Self> {
+        Ok(Self {
+            parents,
+            storage,
+            max_tokens,
+            pools: threads::pools(device)?,
+            device: device.clone(),
+            stop,
+        })
+    }
+
+    /// Asks all candidates the part of each task's questions between two shares. None if the run was stopped
+    /// meanwhile. `done` hears of each candidate that has been asked.
+    pub(super) fn ask(
+        &self,
+        candidates: &[&Candidate],
+        tasks: &[Task],
+        shares: Range<f64>,
+        done: &(dyn Fn() + Sync),
+    ) -> Result<Option<Vec<Scores>>> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut mine = Vec::new();
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                if i >= candidates.len() || self.stop.load(Ordering::Relaxed) {
+                    return Ok(mine);
+                }
+                mine.push((i, self.ask_one(candidates[i], tasks, &shares)?));
+                done();
+            }
+        };
+        let mut all: Vec<(usize, Scores)> = match self.pools.as_slice() {
+            [] => work()?,
+            pools => std::thread::scope(|scope| {
+                let started = pools.iter().map(|pool| scope.spawn(|| pool.install(work)));
+                let started: Vec<_> = started.collect();
+                let mut all = Vec::with_capacity(candidates.len());
+                for thread in started {
+                    let stopped =
+                        |_| Error::Evolution("a thread that asked candidates stopped".into());
+                    all.extend(thread.join().map_err(stopped)??);
+                }
+                Ok::<_, Error>(all)
+            })?,
+        };
+        if all.len() < candidates.len() {
+            return Ok(None);
+        }
+        all.sort_by_key(|(i, _)| *i);
+        Ok(Some(all.into_iter().map(|(_, scores)| scores).collect()))
+    }
+
+    fn ask_one(
+        &self,
+        candidate: &Candidate,
+        tasks: &[Task],
+        shares: &Range<f64>,
+    ) -> Result<Scores> {
+        let asked = || {
+            let weights = match candidate {
+                Candidate::Recipe(recipe) => self.parents.merge(recipe)?,
+                Candidate::Weights(weights) => weights.clone(),
+            };
+            let model = self.parents.model(weights, self.storage, &self.device)?;
+            let of = |task: &Task| {
+                let place = |share: f64| (share * task.questions.len() as f64).round() as usize;
+                let questions = &task.questions[place(shares.start)..place(shares.end)];
+                scores(&model, task.metric, questions, self.max_tokens)
+            };
+            tasks.iter().map(of).collect::<Result<Vec<_>>>()
+        };
+        match asked() {
+            Ok(scores) => Ok(Some(scores)),
+            Err(error) if is_bad_candidate(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether an error is a candidate's own fault: its numbers went too far.
+fn is_bad_candidate(error: &Error) -> bool {
+    use sprat_merge::Error as Merge;
+    use sprat_model::Error as Model;
+    match error {
+        Error::Merge { source, .. } => {
+            matches!(source, Merge::Overflow { .. } | Merge::Parameter { .. })
+        }
+        Error::Model { source, .. } => matches!(
+            source,
+            Model::WeightNotFinite { .. } | Model::LogitsNotFinite { .. }
+        ),
+        _ => false,
+    }
+}

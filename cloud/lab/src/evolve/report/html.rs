@@ -1,0 +1,177 @@
+//! The report as one page that needs nothing else.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::{Kind, Measured, Report};
+use crate::chart::{Chart, Line, escape};
+use crate::train::duration;
+
+const STYLE: &str = include_str!("report.css");
+
+impl Report {
+    /// A page of HTML with its pictures in it.
+    pub fn to_html(&self) -> String {
+        let name = escape(&self.name);
+        let mut page = format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width\">\n<title>{name}: how it was evolved</title>\n\
+             <style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n"
+        );
+        let _ = writeln!(page, "<p>{}</p>", escape(&self.summary()));
+        page += "<h2>Search</h2>\n";
+        page += &self.fitness_chart();
+        let _ = writeln!(page, "<p>{}</p>", escape(&self.search_words()));
+        page += "<h2>On held-out questions</h2>\n";
+        page += &self.table();
+        if !self.genes.is_empty() {
+            page += "<h2>What was found</h2>\n";
+            page += &self.gene_charts();
+        }
+        if let Some(recipe) = &self.recipe {
+            let _ = writeln!(
+                page,
+                "<h2>Again</h2>\n<p>With the parents where they were, in the folder of this report: \
+                 <code>sprat merge recipe.yml --out merged</code></p>\n<pre>{}</pre>",
+                escape(recipe)
+            );
+        }
+        page + "</body>\n</html>\n"
+    }
+
+    fn summary(&self) -> String {
+        let gain = &self.gain;
+        let verdict = if gain.low > 0.0 {
+            "better than"
+        } else if gain.high < 0.0 {
+            "worse than"
+        } else {
+            "not surely different from"
+        };
+        let points = |x: f64| 100.0 * x;
+        format!(
+            "A merge of {} models by {}. On the mean of {} skills it is {verdict} the best of its parents and of their \
+             untuned merges, {}: {:+.1} points (95 % interval {:+.1} to {:+.1}).",
+            self.job.models.parents.len(),
+            self.job.space.method,
+            self.job.fitness.tasks.len(),
+            gain.over,
+            points(gain.difference),
+            points(gain.low),
+            points(gain.high),
+        )
+    }
+
+    fn search_words(&self) -> String {
+        let rate = self.evaluations as f64 / self.search_seconds.max(1e-9);
+        format!(
+            "{} candidates in {} generations and {}, {rate:.2} a second; {} genes. The winner's fitness on fresh \
+             questions, by which it was chosen, is {:.3}.",
+            self.evaluations,
+            self.generations.len(),
+            duration(self.search_seconds),
+            self.genes.len(),
+            self.selection,
+        )
+    }
+
+    fn fitness_chart(&self) -> String {
+        let line = |value: fn(&super::Curve) -> Option<f64>, dots| Line {
+            points: self
+                .generations
+                .iter()
+                .filter_map(|g| Some((g.generation as f64, value(g)?)))
+                .collect(),
+            dots,
+        };
+        let lines = [line(|g| g.best, true), line(|g| g.median, false)];
+        let chart = Chart {
+            title: "Fitness",
+            label: "best and median of each generation",
+            note: "best (dots) and median of each generation",
+            lines: &lines,
+        };
+        chart.draw()
+    }
+
+    fn table(&self) -> String {
+        let mut table = String::from("<div class=\"wide\"><table>\n<tr><th>model</th>");
+        let skills = self.models.first().map_or(&[][..], |model| &model.skills);
+        for skill in skills {
+            let _ = write!(table, "<th>{} ({})</th>", escape(skill.skill), skill.n);
+        }
+        table += "<th>mean</th></tr>\n";
+        for model in &self.models {
+            table += &row(model);
+        }
+        table
+            + "</table></div>\n<p>Share of right answers with 95 % intervals: Wilson's for each skill.</p>\n"
+    }
+
+    /// Each parameter over the layers, a line a model, a chart for each parameter and filter.
+    fn gene_charts(&self) -> String {
+        let mut charts: BTreeMap<(&str, &str), BTreeMap<&str, Vec<(f64, f64)>>> = BTreeMap::new();
+        for gene in &self.genes {
+            let model = gene.model.as_deref().unwrap_or("all models");
+            let chart = charts.entry((gene.parameter, &gene.filter)).or_default();
+            chart
+                .entry(model)
+                .or_default()
+                .push((gene.group as f64, gene.value));
+        }
+        let mut html = String::new();
+        for ((parameter, filter), models) in charts {
+            let title = format!("{parameter} ({filter})");
+            let several = models.values().any(|points| points.len() > 1);
+            if several {
+                let names: Vec<&str> = models.keys().copied().collect();
+                let lines = models
+                    .into_values()
+                    .map(|points| Line { points, dots: true });
+                let lines: Vec<Line> = lines.collect();
+                let note = format!("from the first layer to the last: {}", names.join(", "));
+                let chart = Chart {
+                    title: &title,
+                    label: &note,
+                    note: &note,
+                    lines: &lines,
+                };
+                html += &chart.draw();
+            } else {
+                let _ = writeln!(html, "<h3>{}</h3>\n<table>", escape(&title));
+                for (model, points) in models {
+                    let value = points.first().map_or(f64::NAN, |point| point.1);
+                    let model = escape(model);
+                    let _ = writeln!(html, "<tr><th>{model}</th><td>{value:.3}</td></tr>");
+                }
+                html += "</table>\n";
+            }
+        }
+        html
+    }
+}
+
+fn row(model: &Measured) -> String {
+    let kind = match model.kind {
+        Kind::Winner => "winner",
+        Kind::Parent => "parent",
+        Kind::Untuned => "untuned merge",
+    };
+    let mut row = format!(
+        "<tr class=\"{}\"><th>{}<br><small>{kind}</small></th>",
+        if model.kind == Kind::Winner {
+            "winner"
+        } else {
+            ""
+        },
+        escape(&model.name)
+    );
+    let cell = |share: f64, low: f64, high: f64| {
+        let [share, low, high] = [share, low, high].map(|x| 100.0 * x);
+        format!("<td>{share:.1} %<br><small>{low:.0}-{high:.0}</small></td>")
+    };
+    for skill in &model.skills {
+        row += &cell(skill.accuracy(), skill.low, skill.high);
+    }
+    row + &cell(model.mean, model.low, model.high) + "</tr>\n"
+}
