@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use burn::tensor::{Device, Tensor};
 
 use crate::ModelConfig;
-use crate::config::MixerConfig;
+use crate::config::{Hop, MixerConfig};
 #[cfg(feature = "gpu")]
 use crate::gpu::Angles;
 #[cfg(feature = "gpu")]
@@ -17,7 +17,7 @@ use crate::rope::{Beyond, BeyondRule};
 /// unused page costs [`KvCache::bytes_per_token`] for each.
 pub(crate) const PAGE: usize = 128;
 
-/// The memory of all layers for the positions seen so far (batch 1, f32).
+/// The memory of all hops through layers for the positions seen so far (batch 1, f32).
 #[derive(Debug)]
 pub struct KvCache {
     layers: Vec<LayerCache>,
@@ -58,7 +58,8 @@ impl KvCache {
     pub fn new(config: &ModelConfig, device: &Device) -> Self {
         let rows =
             |heads, keys, values| LayerCache::Rows(Rows::new(heads, PAGE, [keys, values], device));
-        let layers = config.layers.iter().map(|layer| match layer.mixer {
+        let mixer = |hop: &Hop| config.layers[hop.layer].mixer;
+        let layers = config.hops.iter().map(mixer).map(|mixer| match mixer {
             MixerConfig::Attention(a) => rows(a.kv_heads, a.head_dim, a.head_dim),
             MixerConfig::Latent(l) => rows(1, l.kv_rank, l.rope_dim),
             MixerConfig::ShortConv(conv) => {

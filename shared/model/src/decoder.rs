@@ -170,8 +170,8 @@ impl Decoder {
         let time = tokens.dims()[1];
         let pass = Pass::new(&self.config, 0, time, time, &tokens.device());
         let mut x = self.embed(tokens);
-        for layer in &self.layers {
-            x = layer.forward(x, &pass, None);
+        for (layer, scale) in self.hops() {
+            x = layer.forward(scaled(x, scale), &pass, None);
         }
         self.norm.forward(x)
     }
@@ -248,8 +248,8 @@ impl Decoder {
     ) -> Tensor<2> {
         let time = tokens.dims()[1];
         let mut x = self.embed(tokens);
-        for (layer, slot) in self.layers.iter().zip(cache.layers_mut()) {
-            x = layer.forward(x, pass, Some(slot));
+        for ((layer, scale), slot) in self.hops().zip(cache.layers_mut()) {
+            x = layer.forward(scaled(x, scale), pass, Some(slot));
         }
         cache.advance(time);
         let hidden = x.dims()[2];
@@ -323,8 +323,8 @@ impl Decoder {
         let pass = Pass::new(&self.config, 0, time, time, &tokens.device());
         let mut x = self.embed(tokens);
         let mut routes = Vec::new();
-        for layer in &self.layers {
-            x = layer.mix(x, &pass, None);
+        for (layer, scale) in self.hops() {
+            x = layer.mix(scaled(x, scale), &pass, None);
             if let FeedForward::Experts(experts) = &layer.feed_forward {
                 let [batch, time, hidden] = x.dims();
                 let normed = normed(&layer.before_feed_forward, x.clone());
@@ -353,6 +353,12 @@ impl Decoder {
         out
     }
 
+    /// The layers in the order in which a text goes through them, and what it is multiplied with before each.
+    fn hops(&self) -> impl Iterator<Item = (&DecoderLayer, f32)> {
+        let hops = self.config.hops.iter();
+        hops.map(|hop| (&self.layers[hop.layer], hop.scale))
+    }
+
     fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [batch, time] = tokens.dims();
         let rows = self.embed_tokens.rows(tokens.reshape([batch * time]));
@@ -361,6 +367,13 @@ impl Decoder {
             1.0 => rows,
             scale => rows.mul_scalar(scale),
         }
+    }
+}
+
+fn scaled(x: Tensor<3>, scale: f32) -> Tensor<3> {
+    match scale {
+        1.0 => x,
+        scale => x.mul_scalar(scale),
     }
 }
 

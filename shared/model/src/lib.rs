@@ -74,7 +74,7 @@ pub use checkpoint::{
     gguf_parts, gguf_tokenizer, open_checkpoint,
 };
 pub use config::{
-    Activation, AttentionConfig, ExpertsConfig, Family, FeedForwardConfig, GroupsConfig,
+    Activation, AttentionConfig, ExpertsConfig, Family, FeedForwardConfig, GroupsConfig, Hop,
     LatentConfig, LayerConfig, MixerConfig, MlpConfig, ModelConfig, QkNorm, RouterConfig, Scoring,
     ShortConvConfig,
 };

@@ -75,12 +75,12 @@ fn describe(report: &Report, out: &Path) {
         let [mean, low, high] = [*mean, *low, *high].map(percent);
         println!("{name:width$}  {mean:5.1} % ({low:.1} to {high:.1})");
     }
-    let gain = &report.gain;
-    let [difference, low, high] = [gain.difference, gain.low, gain.high].map(percent);
-    println!(
-        "{} against {}: {difference:+.1} points ({low:+.1} to {high:+.1}), on held-out questions\n{}",
-        report.name,
-        gain.over,
-        out.join("report.html").display()
-    );
+    for gain in [&report.gain].into_iter().chain(&report.rivals) {
+        let [difference, low, high] = [gain.difference, gain.low, gain.high].map(percent);
+        println!(
+            "{} against {}: {difference:+.1} points ({low:+.1} to {high:+.1}), on held-out questions",
+            report.name, gain.over,
+        );
+    }
+    println!("{}", out.join("report.html").display());
 }

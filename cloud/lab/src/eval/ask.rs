@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use sprat_model::{Finish, Message, Model, Options};
+use sprat_model::{Finish, Message, Model, Options, Storage};
 use sprat_route::signals::{Signals, TokenSignal};
 
 use super::{EvalOptions, load};
@@ -36,7 +36,7 @@ pub(super) fn ask(
 ) -> Result<Vec<Answer>> {
     let pools = threads::pools(&options.device)?;
     let share = |worker: usize, workers: usize| -> Result<Vec<(usize, Answer)>> {
-        let model = load::model(folder, &options.device)?;
+        let model = load::model(folder, Storage::F32, &options.device)?;
         let mine = questions.iter().enumerate().skip(worker).step_by(workers);
         mine.map(|(i, question)| Ok((i, answer(&model, question, options.max_tokens)?)))
             .collect()

@@ -14,10 +14,10 @@ pub(super) struct Card {
     pub(super) bytes: u64,
 }
 
-/// Loads a pack, verified, or a checkpoint of a run.
-pub(super) fn model(folder: &Path, device: &Device) -> Result<Model> {
+/// Loads a pack, verified, or a checkpoint of a run, with its matrices as `storage` has them.
+pub(crate) fn model(folder: &Path, storage: Storage, device: &Device) -> Result<Model> {
     let mut ignore = |_| {};
-    let model = Model::open(folder, Storage::F32, device, &mut ignore);
+    let model = Model::open(folder, storage, device, &mut ignore);
     pollster::block_on(model).map_err(Error::model(format!("load {}", folder.display())))
 }
 

@@ -8,7 +8,7 @@
 mod ask;
 mod calibrate;
 mod compare;
-mod load;
+pub(crate) mod load;
 mod table;
 #[cfg(test)]
 mod tests;

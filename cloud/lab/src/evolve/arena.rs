@@ -1,6 +1,7 @@
 //! Many candidates, asked on all cores.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::ThreadPool;
@@ -9,12 +10,15 @@ use sprat_model::{Device, Storage};
 
 use super::parents::{Parents, Weights};
 use super::tasks::{Task, scores};
+use crate::eval::load;
 use crate::{Error, Result, threads};
 
 /// What can be asked: a recipe, or weights that are there.
 pub(super) enum Candidate {
     Recipe(Box<Recipe>),
     Weights(Weights),
+    /// A model that is not made of the parents.
+    Folder(PathBuf),
 }
 
 /// A candidate's scores: of each task, of each question asked. None for a candidate that cannot be asked, such
@@ -98,11 +102,12 @@ impl<'a> Arena<'a> {
         shares: &Range<f64>,
     ) -> Result<Scores> {
         let asked = || {
-            let weights = match candidate {
-                Candidate::Recipe(recipe) => self.parents.merge(recipe)?,
-                Candidate::Weights(weights) => weights.clone(),
+            let of_parents = |weights| self.parents.model(weights, self.storage, &self.device);
+            let model = match candidate {
+                Candidate::Recipe(recipe) => of_parents(self.parents.merge(recipe)?)?,
+                Candidate::Weights(weights) => of_parents(weights.clone())?,
+                Candidate::Folder(folder) => load::model(folder, self.storage, &self.device)?,
             };
-            let model = self.parents.model(weights, self.storage, &self.device)?;
             let of = |task: &Task| {
                 let place = |share: f64| (share * task.questions.len() as f64).round() as usize;
                 let questions = &task.questions[place(shares.start)..place(shares.end)];

@@ -43,13 +43,14 @@ impl Finish<'_> {
         };
         let recipe = match &winner.candidate {
             Candidate::Recipe(recipe) => Some((**recipe).clone()),
-            Candidate::Weights(_) => None,
+            Candidate::Weights(_) | Candidate::Folder(_) => None,
         };
         let weights = match winner.candidate {
             Candidate::Recipe(recipe) => self.parents.merge(&recipe)?,
             Candidate::Weights(weights) => weights,
+            Candidate::Folder(_) => unreachable!("finalists are made of the parents"),
         };
-        let Some((models, gain)) = self.measure(weights.clone())? else {
+        let Some((models, gain, rivals)) = self.measure(weights.clone())? else {
             return Ok(None);
         };
         let gene = |(gene, part): (&super::space::Gene, &f64)| {
@@ -80,6 +81,7 @@ impl Finish<'_> {
                 .collect(),
             selection: winner.fitness,
             gain,
+            rivals,
             models,
             recipe: recipe
                 .as_ref()
@@ -116,7 +118,11 @@ impl Finish<'_> {
     }
 
     /// Winner, parents and untuned merges on held-out questions.
-    fn measure(&self, winner: Weights) -> Result<Option<(Vec<Measured>, Gain)>> {
+    #[allow(
+        clippy::type_complexity,
+        reason = "it is taken apart where it is called"
+    )]
+    fn measure(&self, winner: Weights) -> Result<Option<(Vec<Measured>, Gain, Vec<Gain>)>> {
         let asked = tasks(self.job, Use::Test)?;
         let mut entries = vec![(
             self.job.name.clone(),
@@ -131,6 +137,11 @@ impl Finish<'_> {
             let candidate = Candidate::Recipe(Box::new(recipe));
             entries.push((name.to_owned(), Kind::Untuned, candidate));
         }
+        for path in &self.job.last.rivals {
+            let folder = (self.resolve)(path)?;
+            let name = path.display().to_string();
+            entries.push((name, Kind::Rival, Candidate::Folder(folder)));
+        }
         self.progress.say(&format!(
             "measuring the winner and {} others on held-out questions",
             entries.len() - 1
@@ -144,7 +155,8 @@ impl Finish<'_> {
             measured.map(|((name, kind, _), scores)| measure(name, *kind, &asked, scores));
         let measured: Vec<Measured> = measured.collect();
         let gain = Gain::over_best(&measured, &scores);
-        Ok(Some((measured, gain)))
+        let rivals = Gain::over_rivals(&measured, &scores);
+        Ok(Some((measured, gain, rivals)))
     }
 
     /// The recipe with models named as from the run's folder.

@@ -191,6 +191,8 @@ pub struct Final {
     pub selection: usize,
     /// Held-out questions per task that winner and parents are measured with.
     pub test: usize,
+    /// Further models to measure beside them: of any shape, with tokenizers of their own.
+    pub rivals: Vec<PathBuf>,
 }
 
 impl Default for Final {
@@ -199,6 +201,7 @@ impl Default for Final {
             finalists: 6,
             selection: 150,
             test: 300,
+            rivals: Vec::new(),
         }
     }
 }

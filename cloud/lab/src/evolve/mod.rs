@@ -11,11 +11,13 @@
 
 mod arena;
 mod contest;
+mod digits;
 mod finish;
 mod history;
 pub mod job;
 mod parents;
 mod progress;
+mod ranks;
 mod report;
 mod run;
 mod space;
@@ -23,7 +25,9 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
+pub use digits::{Accuracy, Digits};
 pub use history::{Generation, Tried};
 pub use job::Job;
-pub use report::{GeneValue, Kind, Measured, Report};
+pub use ranks::mann_whitney;
+pub use report::{Gain, GeneValue, Kind, Measured, Report};
 pub use run::{EvolveOptions, run};

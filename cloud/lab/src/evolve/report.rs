@@ -30,6 +30,8 @@ pub struct Report {
     pub selection: f64,
     /// How much better the winner is than the best of the others, on the same held-out questions.
     pub gain: Gain,
+    /// The same against each rival.
+    pub rivals: Vec<Gain>,
     /// Winner, parents and untuned merges on held-out questions.
     pub models: Vec<Measured>,
     /// The winner's recipe, for `sprat merge` in the run's folder; none for a child of niches.
@@ -74,6 +76,8 @@ pub enum Kind {
     Parent,
     /// A merge of the same that nobody tuned.
     Untuned,
+    /// Another model that the job names.
+    Rival,
 }
 
 /// A model on held-out questions.
@@ -147,11 +151,22 @@ impl Measured {
 }
 
 impl Gain {
-    /// The first model against the best of the others.
+    /// The first model against the best of its parents and of their untuned merges.
     pub(super) fn over_best(models: &[Measured], scores: &[Scores]) -> Self {
         let others = models.iter().enumerate().skip(1);
+        let others = others.filter(|(_, model)| model.kind != Kind::Rival);
         let best = others.max_by(|a, b| a.1.mean.total_cmp(&b.1.mean));
-        let index = best.map_or(0, |(i, _)| i);
+        Self::over(best.map_or(0, |(i, _)| i), models, scores)
+    }
+
+    /// The first model against each rival.
+    pub(super) fn over_rivals(models: &[Measured], scores: &[Scores]) -> Vec<Self> {
+        let all = models.iter().enumerate();
+        let rivals = all.filter(|(_, model)| model.kind == Kind::Rival);
+        rivals.map(|(i, _)| Self::over(i, models, scores)).collect()
+    }
+
+    fn over(index: usize, models: &[Measured], scores: &[Scores]) -> Self {
         let (Some(Some(winner)), Some(Some(other))) = (scores.first(), scores.get(index)) else {
             return Self {
                 over: String::new(),

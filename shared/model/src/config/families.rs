@@ -132,6 +132,7 @@ pub(super) fn read(json: &Map<String, Value>) -> Result<ModelConfig, Error> {
             _ => 1.0,
         },
         tie_word_embeddings: keys.flag("tie_word_embeddings", tied)?,
+        hops: hops::read(keys, layers.len())?,
         layers,
         ropes,
         initializer_range: positive("initializer_range", keys.number("initializer_range", 0.02)?)?,

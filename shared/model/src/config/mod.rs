@@ -5,6 +5,7 @@
 //! layers, each of which says what it is made of.
 
 mod families;
+mod hops;
 mod keys;
 mod names;
 mod reader;
@@ -15,6 +16,7 @@ use crate::Error;
 use crate::rope::{Beyond, BeyondRule, RopeConfig};
 
 pub use families::Family;
+pub use hops::Hop;
 pub(crate) use keys::unsupported;
 pub(crate) use names::Names;
 
@@ -40,6 +42,8 @@ pub struct ModelConfig {
     pub tie_word_embeddings: bool,
     /// The layers, first to last.
     pub layers: Vec<LayerConfig>,
+    /// The way through the layers: each once, in their order, in a model that was not merged in data flow space.
+    pub hops: Vec<Hop>,
     /// The rotary embeddings that layers refer to by index.
     pub ropes: Vec<RopeConfig>,
     /// Standard deviation of freshly initialized weights.
@@ -280,6 +284,19 @@ impl ModelConfig {
         crate::decoder::tensors(self)
     }
 
+    /// The same decoder with another way through its layers.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for hops that it can't make.
+    pub fn with_hops(&self, hops: &[Hop]) -> Result<Self, Error> {
+        let mut json = self.json.clone();
+        let layers: Vec<usize> = hops.iter().map(|hop| hop.layer).collect();
+        let scales: Vec<f32> = hops.iter().map(|hop| hop.scale).collect();
+        json.insert("hop_layers".into(), layers.into());
+        json.insert("hop_scales".into(), scales.into());
+        families::read(&json)
+    }
+
     /// Number of weights; a tied head counts once.
     pub fn parameters(&self) -> u64 {
         self.tensors()
@@ -292,8 +309,16 @@ impl ModelConfig {
     pub fn deepens(&self, shallow: &Self) -> bool {
         let first = &self.layers[0];
         let of_one_kind = self.layers.iter().all(|layer| layer == first);
+        let in_order = |config: &Self| {
+            let plain = |(i, hop): (usize, &Hop)| hop.layer == i && hop.scale == 1.0;
+            config.hops.len() == config.layers.len() && config.hops.iter().enumerate().all(plain)
+        };
+        if !in_order(self) || !in_order(shallow) {
+            return false;
+        }
         let as_shallow = Self {
             layers: self.layers[..self.layers.len().min(shallow.layers.len())].to_vec(),
+            hops: shallow.hops.clone(),
             ..self.clone()
         };
         of_one_kind && as_shallow == *shallow
@@ -316,6 +341,7 @@ impl PartialEq for ModelConfig {
             embedding_scale,
             tie_word_embeddings,
             layers,
+            hops,
             ropes,
             initializer_range,
             eos_token_ids,
@@ -330,6 +356,7 @@ impl PartialEq for ModelConfig {
             && *embedding_scale == other.embedding_scale
             && *tie_word_embeddings == other.tie_word_embeddings
             && *layers == other.layers
+            && *hops == other.hops
             && *ropes == other.ropes
             && *initializer_range == other.initializer_range
             && *eos_token_ids == other.eos_token_ids

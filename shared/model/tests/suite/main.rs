@@ -8,6 +8,7 @@ mod gguf;
 mod golden;
 #[cfg(feature = "gpu")]
 mod gpu;
+mod hops;
 mod lookup;
 mod pack;
 mod text;

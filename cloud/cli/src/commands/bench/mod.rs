@@ -3,6 +3,7 @@
 mod kernels;
 mod machine;
 mod model;
+mod niches;
 mod page;
 
 use anyhow::{Context, Result};
@@ -26,6 +27,8 @@ enum What {
     Prefill(model::Args),
     /// Time and memory until a model can answer
     Load(model::Args),
+    /// M2N2's evaluations per second, and what it comes to, on its paper's digits
+    Niches(niches::Args),
     /// A pack in a page of headless Chromium
     Page(page::Args),
 }
@@ -36,6 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Decode(args) => model::decode(args),
         What::Prefill(args) => model::prefill(args),
         What::Load(args) => model::load(args),
+        What::Niches(args) => niches::run(args),
         What::Page(args) => page::run(args),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{Kind, Measured, Report};
+use super::{Gain, Kind, Measured, Report};
 use crate::chart::{Chart, Line, escape};
 use crate::train::duration;
 
@@ -40,26 +40,26 @@ impl Report {
     }
 
     fn summary(&self) -> String {
-        let gain = &self.gain;
-        let verdict = if gain.low > 0.0 {
-            "better than"
-        } else if gain.high < 0.0 {
-            "worse than"
-        } else {
-            "not surely different from"
-        };
-        let points = |x: f64| 100.0 * x;
-        format!(
-            "A merge of {} models by {}. On the mean of {} skills it is {verdict} the best of its parents and of their \
-             untuned merges, {}: {:+.1} points (95 % interval {:+.1} to {:+.1}).",
+        let mut words = format!(
+            "A merge of {} models by {}. On the mean of {} skills it is {} {}, the best of its parents and of their \
+             untuned merges: {}.",
             self.job.models.parents.len(),
             self.job.space.method,
             self.job.fitness.tasks.len(),
-            gain.over,
-            points(gain.difference),
-            points(gain.low),
-            points(gain.high),
-        )
+            verdict(&self.gain),
+            self.gain.over,
+            points(&self.gain),
+        );
+        for rival in &self.rivals {
+            let _ = write!(
+                words,
+                " It is {} {}: {}.",
+                verdict(rival),
+                rival.over,
+                points(rival)
+            );
+        }
+        words
     }
 
     fn search_words(&self) -> String {
@@ -151,11 +151,28 @@ impl Report {
     }
 }
 
+/// How the winner compares, in words.
+fn verdict(gain: &Gain) -> &'static str {
+    if gain.low > 0.0 {
+        "better than"
+    } else if gain.high < 0.0 {
+        "worse than"
+    } else {
+        "not surely different from"
+    }
+}
+
+fn points(gain: &Gain) -> String {
+    let [difference, low, high] = [gain.difference, gain.low, gain.high].map(|x| 100.0 * x);
+    format!("{difference:+.1} points (95 % interval {low:+.1} to {high:+.1})")
+}
+
 fn row(model: &Measured) -> String {
     let kind = match model.kind {
         Kind::Winner => "winner",
         Kind::Parent => "parent",
         Kind::Untuned => "untuned merge",
+        Kind::Rival => "rival",
     };
     let mut row = format!(
         "<tr class=\"{}\"><th>{}<br><small>{kind}</small></th>",
