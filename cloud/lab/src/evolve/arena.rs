@@ -8,6 +8,7 @@ use rayon::ThreadPool;
 use sprat_merge::Recipe;
 use sprat_model::{Device, Storage};
 
+use super::flow::Way;
 use super::parents::{Parents, Weights};
 use super::tasks::{Task, scores};
 use crate::eval::load;
@@ -17,6 +18,8 @@ use crate::{Error, Result, threads};
 pub(super) enum Candidate {
     Recipe(Box<Recipe>),
     Weights(Weights),
+    /// A way through layers of several models; none where no hop is in it.
+    Way(Option<Box<Way>>),
     /// A model that is not made of the parents.
     Folder(PathBuf),
 }
@@ -102,10 +105,20 @@ impl<'a> Arena<'a> {
         shares: &Range<f64>,
     ) -> Result<Scores> {
         let asked = || {
-            let of_parents = |weights| self.parents.model(weights, self.storage, &self.device);
+            let of_parents = |weights| {
+                let config = self.parents.config();
+                self.parents
+                    .model(weights, config, self.storage, &self.device)
+            };
             let model = match candidate {
                 Candidate::Recipe(recipe) => of_parents(self.parents.merge(recipe)?)?,
                 Candidate::Weights(weights) => of_parents(weights.clone())?,
+                Candidate::Way(None) => return Ok(None),
+                Candidate::Way(Some(way)) => {
+                    let weights = way.weights.clone();
+                    self.parents
+                        .model(weights, &way.config, self.storage, &self.device)?
+                }
                 Candidate::Folder(folder) => load::model(folder, self.storage, &self.device)?,
             };
             let of = |task: &Task| {
@@ -113,10 +126,10 @@ impl<'a> Arena<'a> {
                 let questions = &task.questions[place(shares.start)..place(shares.end)];
                 scores(&model, task.metric, questions, self.max_tokens)
             };
-            tasks.iter().map(of).collect::<Result<Vec<_>>>()
+            tasks.iter().map(of).collect::<Result<Vec<_>>>().map(Some)
         };
         match asked() {
-            Ok(scores) => Ok(Some(scores)),
+            Ok(scores) => Ok(scores),
             Err(error) if is_bad_candidate(&error) => Ok(None),
             Err(error) => Err(error),
         }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use sprat_merge::{Dtype, Recipe, write_file};
+use sprat_model::ModelConfig;
 
 use super::arena::{Arena, Candidate, Scores};
 use super::history::Generation;
-use super::job::Job;
+use super::job::{Flow, Job};
 use super::parents::{Parents, Weights};
 use super::progress::Progress;
-use super::report::{Curve, Gain, GeneValue, Kind, Measured, Report};
+use super::report::{Curve, Gain, GeneValue, HopValue, Kind, Measured, Report};
 use super::run::Finalist;
 use super::space::Genes;
 use super::tasks::{Task, Use, tasks};
@@ -25,77 +26,117 @@ pub(super) struct Finish<'a> {
     pub(super) genes: &'a Genes,
     pub(super) parents: &'a Parents,
     pub(super) arena: &'a Arena<'a>,
-    pub(super) progress: &'a Progress,
     pub(super) out: &'a Path,
     pub(super) resolve: &'a dyn Fn(&Path) -> Result<PathBuf>,
 }
 
 impl Finish<'_> {
-    /// Chooses, measures, writes. None if the run was stopped meanwhile.
-    pub(super) fn run(
+    /// Measures the winner, and writes everything down. `first` is the winner of the search before that of ways, and
+    /// the names of the models that the ways go through. None if the run was stopped meanwhile.
+    pub(super) fn report(
         &self,
         generations: Vec<Generation>,
-        finalists: Vec<Finalist>,
+        winner: Finalist,
+        first: Option<(Finalist, Vec<String>)>,
+        progress: &Progress,
         began: Instant,
     ) -> Result<Option<Report>> {
-        let Some(winner) = self.choose(finalists)? else {
-            return Ok(None);
+        let of_recipe = first.as_ref().map_or(&winner, |(first, _)| first);
+        let recipe = match &of_recipe.candidate {
+            Candidate::Recipe(recipe) => Some(self.from_out(recipe).to_string()),
+            _ => None,
         };
-        let recipe = match &winner.candidate {
-            Candidate::Recipe(recipe) => Some((**recipe).clone()),
-            Candidate::Weights(_) | Candidate::Folder(_) => None,
+        let point = of_recipe.point.clone();
+        let before = match &first {
+            Some((first, _)) => Some(self.weights(&first.candidate)?),
+            None => None,
         };
-        let weights = match winner.candidate {
-            Candidate::Recipe(recipe) => self.parents.merge(&recipe)?,
-            Candidate::Weights(weights) => weights,
-            Candidate::Folder(_) => unreachable!("finalists are made of the parents"),
+        let (way, config) = match (&winner.candidate, &first) {
+            (Candidate::Way(Some(way)), Some((_, names))) => {
+                let hop = |(model, layer, scale): &(usize, usize, f32)| HopValue {
+                    model: names[*model].clone(),
+                    layer: *layer,
+                    scale: *scale,
+                };
+                (way.hops.iter().map(hop).collect(), way.config.clone())
+            }
+            _ => (Vec::new(), self.parents.config().clone()),
         };
-        let Some((models, gain, rivals)) = self.measure(weights.clone())? else {
+        let weights = self.weights(&winner.candidate)?;
+        let fitness = winner.fitness;
+        let candidate = match winner.candidate {
+            way @ Candidate::Way(_) => way,
+            _ => Candidate::Weights(weights.clone()),
+        };
+        let Some((models, scores)) = self.measure(candidate, before, progress)? else {
             return Ok(None);
         };
         let gene = |(gene, part): (&super::space::Gene, &f64)| {
             let (parameter, value) = self.genes.value(gene, *part);
+            let model = gene.parent.map(|i| &self.job.models.parents[i]);
             GeneValue {
                 parameter: parameter.name(),
-                model: gene
-                    .parent
-                    .map(|i| self.job.models.parents[i].display().to_string()),
+                model: model.map(|path| path.display().to_string()),
                 filter: self.genes.filter_name(gene.filter).to_owned(),
                 group: gene.group,
                 value,
             }
         };
-        let evaluations = generations.iter().map(|g| g.candidates.len()).sum();
         let report = Report {
             name: self.job.name.clone(),
             job: self.job.clone(),
-            evaluations,
+            evaluations: generations.iter().map(|g| g.candidates.len()).sum(),
             search_seconds: generations.iter().map(|g| g.seconds).sum(),
             generations: generations.iter().map(Curve::of).collect(),
-            genes: self
-                .genes
-                .list()
-                .iter()
-                .zip(&winner.point)
-                .map(gene)
-                .collect(),
-            selection: winner.fitness,
-            gain,
-            rivals,
+            genes: self.genes.list().iter().zip(&point).map(gene).collect(),
+            way,
+            selection: fitness,
+            gain: Gain::over_best(&models, &scores),
+            rivals: Gain::over_rivals(&models, &scores),
             models,
-            recipe: recipe
-                .as_ref()
-                .map(|recipe| self.from_out(recipe).to_string()),
+            recipe,
             seconds: began.elapsed().as_secs_f64(),
         };
-        self.write(&report, &weights)?;
+        self.write(&report, &weights, &config)?;
         Ok(Some(report))
     }
 
+    /// The weights of a finalist.
+    pub(super) fn weights(&self, candidate: &Candidate) -> Result<Weights> {
+        match candidate {
+            Candidate::Recipe(recipe) => self.parents.merge(recipe),
+            Candidate::Weights(weights) => Ok(weights.clone()),
+            Candidate::Way(Some(way)) => Ok(way.weights.clone()),
+            Candidate::Way(None) | Candidate::Folder(_) => {
+                unreachable!("finalists have been asked, and are made of the parents")
+            }
+        }
+    }
+
+    /// The winner and the parents that a search of ways goes through.
+    pub(super) fn pool(&self, flow: &Flow, winner: &Weights) -> Vec<(String, Weights)> {
+        let mut pool = vec![(self.job.name.clone(), winner.clone())];
+        let parents = flow.parents.as_ref().unwrap_or(&self.job.models.parents);
+        for path in parents {
+            let name = path.display().to_string();
+            let found = self
+                .parents
+                .models()
+                .iter()
+                .find(|(other, _)| *other == name);
+            pool.extend(found.cloned());
+        }
+        pool
+    }
+
     /// The finalist that does best on fresh questions, with its fitness on those.
-    fn choose(&self, finalists: Vec<Finalist>) -> Result<Option<Finalist>> {
+    pub(super) fn choose(
+        &self,
+        finalists: Vec<Finalist>,
+        progress: &Progress,
+    ) -> Result<Option<Finalist>> {
         let asked = tasks(self.job, Use::Selection)?;
-        self.progress.say(&format!(
+        progress.say(&format!(
             "asking the best {} candidates fresh questions",
             finalists.len()
         ));
@@ -117,18 +158,23 @@ impl Finish<'_> {
         best.ok_or_else(none).map(Some)
     }
 
-    /// Winner, parents and untuned merges on held-out questions.
+    /// Winner, parents, untuned merges and rivals on held-out questions, with all scores.
     #[allow(
         clippy::type_complexity,
         reason = "it is taken apart where it is called"
     )]
-    fn measure(&self, winner: Weights) -> Result<Option<(Vec<Measured>, Gain, Vec<Gain>)>> {
+    fn measure(
+        &self,
+        winner: Candidate,
+        before: Option<Weights>,
+        progress: &Progress,
+    ) -> Result<Option<(Vec<Measured>, Vec<Scores>)>> {
         let asked = tasks(self.job, Use::Test)?;
-        let mut entries = vec![(
-            self.job.name.clone(),
-            Kind::Winner,
-            Candidate::Weights(winner),
-        )];
+        let mut entries = vec![(self.job.name.clone(), Kind::Winner, winner)];
+        if let Some(weights) = before {
+            let name = "before the search of ways".to_owned();
+            entries.push((name, Kind::First, Candidate::Weights(weights)));
+        }
         for (name, weights) in self.parents.models() {
             let candidate = Candidate::Weights(weights.clone());
             entries.push((name.clone(), Kind::Parent, candidate));
@@ -142,7 +188,7 @@ impl Finish<'_> {
             let name = path.display().to_string();
             entries.push((name, Kind::Rival, Candidate::Folder(folder)));
         }
-        self.progress.say(&format!(
+        progress.say(&format!(
             "measuring the winner and {} others on held-out questions",
             entries.len() - 1
         ));
@@ -154,9 +200,7 @@ impl Finish<'_> {
         let measured =
             measured.map(|((name, kind, _), scores)| measure(name, *kind, &asked, scores));
         let measured: Vec<Measured> = measured.collect();
-        let gain = Gain::over_best(&measured, &scores);
-        let rivals = Gain::over_rivals(&measured, &scores);
-        Ok(Some((measured, gain, rivals)))
+        Ok(Some((measured, scores)))
     }
 
     /// The recipe with models named as from the run's folder.
@@ -183,10 +227,10 @@ impl Finish<'_> {
     }
 
     /// The model, the recipe, the report, and last `result.json`: when it is there, all is.
-    fn write(&self, report: &Report, weights: &Weights) -> Result<()> {
+    fn write(&self, report: &Report, weights: &Weights, config: &ModelConfig) -> Result<()> {
         let folder = self.out.join("model");
         fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-        for (name, bytes) in self.parents.files() {
+        for (name, bytes) in self.parents.files(config) {
             write_whole(&folder.join(name), &bytes)?;
         }
         let shapes = weights.iter().map(|(name, shape, _)| (name, shape));

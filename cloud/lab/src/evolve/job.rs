@@ -51,6 +51,8 @@ pub struct Job {
     /// How they are searched.
     #[serde(default)]
     pub search: Search,
+    /// A second search, of ways through the layers of the winner and its parents.
+    pub flow: Option<Flow>,
     /// What makes one better than another.
     pub fitness: Fitness,
     /// How the winner is chosen and measured.
@@ -135,6 +137,25 @@ impl Default for Search {
     }
 }
 
+/// Search in data flow space (arXiv 2403.13187, §3.2): weights stay as they are, and a text's way through the layers
+/// of several models is searched. The layers of all models in turn, `repetitions` times over, are the longest way; each
+/// of its hops is in or out, and what comes into a hop may be scaled. Embeddings, the last norm and the head are the
+/// winner's.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Flow {
+    /// Which of the parents' layers there are beside the winner's; all of them unless given.
+    pub parents: Option<Vec<PathBuf>>,
+    /// How often all layers stand in the longest way.
+    #[serde(default = "two")]
+    pub repetitions: usize,
+    /// The lowest and highest scale of a hop; 1 lies between them. None leaves all at 1.
+    pub scales: Option<[f64; 2]>,
+    /// How ways are searched.
+    #[serde(default)]
+    pub search: Search,
+}
+
 /// What makes one candidate better than another.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -210,6 +231,10 @@ fn one() -> u64 {
     1
 }
 
+fn two() -> usize {
+    2
+}
+
 fn q8() -> Storage {
     Storage::Q8
 }
@@ -278,7 +303,44 @@ impl Job {
             return Err(Error::job("fitness.rungs", problem));
         }
         self.check_tasks()?;
+        self.check_flow()?;
         self.check_space()
+    }
+
+    fn check_flow(&self) -> Result<()> {
+        let Some(flow) = &self.flow else {
+            return Ok(());
+        };
+        if flow.repetitions == 0 || flow.search.generations == 0 {
+            let problem = "has no repetitions or no generations; both must be 1 or more";
+            return Err(Error::job("flow", problem));
+        }
+        if flow.search.algorithm == Algorithm::Niches {
+            return Err(Error::job(
+                "flow.search.algorithm",
+                "is niches, which has no ways",
+            ));
+        }
+        let sigma = flow.search.sigma;
+        if !(sigma > 0.0 && sigma <= 1.0) || flow.search.population.is_some_and(|n| n < 3) {
+            let problem = "has a sigma that is not above 0 and at most 1, or a population below 3";
+            return Err(Error::job("flow.search", problem));
+        }
+        if flow
+            .scales
+            .is_some_and(|[low, high]| !(low < 1.0 && 1.0 < high && high.is_finite()))
+        {
+            return Err(Error::job("flow.scales", "has no 1 between its ends"));
+        }
+        let parents = flow.parents.iter().flatten();
+        if let Some(other) = parents
+            .into_iter()
+            .find(|path| !self.models.parents.contains(path))
+        {
+            let problem = format!("has {}, which is none of models.parents", other.display());
+            return Err(Error::job("flow.parents", problem));
+        }
+        Ok(())
     }
 
     fn check_tasks(&self) -> Result<()> {

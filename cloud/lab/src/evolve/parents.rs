@@ -54,6 +54,14 @@ impl Weights {
         Ok(weights)
     }
 
+    /// Adds a tensor of another model under another name, without copying it.
+    pub(super) fn share(&mut self, name: String, other: &Self, of: &str) {
+        if let Some(tensor) = other.tensors.get(of) {
+            self.tensors.insert(name.clone(), tensor.clone());
+            self.names.push(name);
+        }
+    }
+
     fn insert(&mut self, name: &str, shape: Vec<usize>, values: Vec<f32>) {
         self.names.push(name.to_owned());
         self.tensors
@@ -142,11 +150,9 @@ impl Parents {
     }
 
     /// What a folder of the result has besides weights: names and contents.
-    pub(super) fn files(&self) -> Vec<(&'static str, Vec<u8>)> {
+    pub(super) fn files(&self, config: &ModelConfig) -> Vec<(&'static str, Vec<u8>)> {
         let Common {
-            config,
-            tokenizer,
-            chat,
+            tokenizer, chat, ..
         } = &*self.common;
         let settings = serde_json::json!({
             "bos_token": chat.bos_token,
@@ -195,6 +201,11 @@ impl Parents {
         Ok(merged)
     }
 
+    /// The config of all of them.
+    pub(super) fn config(&self) -> &ModelConfig {
+        &self.common.config
+    }
+
     /// A model with these weights.
     ///
     /// # Errors
@@ -202,11 +213,13 @@ impl Parents {
     pub(super) fn model(
         &self,
         weights: Weights,
+        config: &ModelConfig,
         storage: Storage,
         device: &Device,
     ) -> Result<Model> {
         let mut candidate = Candidate {
             weights,
+            config: config.clone(),
             common: self.common.clone(),
         };
         let model = Model::from_checkpoint(&mut candidate, storage, device, &mut |_| {});
@@ -248,6 +261,7 @@ impl Common {
 /// A model's weights with what all have in common.
 struct Candidate {
     weights: Weights,
+    config: ModelConfig,
     common: Arc<Common>,
 }
 
@@ -257,7 +271,7 @@ impl Checkpoint for Candidate {
     }
 
     fn config(&self) -> &ModelConfig {
-        &self.common.config
+        &self.config
     }
 
     fn read_tensor(

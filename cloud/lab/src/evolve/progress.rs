@@ -36,6 +36,12 @@ impl Progress {
         }
     }
 
+    /// A further search of so many generations.
+    pub(super) fn add(&mut self, generations: usize) {
+        self.generations += generations;
+        self.bar.set_length(self.generations as u64);
+    }
+
     /// One more generation; `new` if it was not known before.
     pub(super) fn generation(&mut self, generation: &Generation, new: bool) {
         let mut fitness: Vec<f64> = generation

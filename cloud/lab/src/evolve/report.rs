@@ -26,6 +26,9 @@ pub struct Report {
     pub seconds: f64,
     /// The winner's parameters.
     pub genes: Vec<GeneValue>,
+    /// The winner's way through the layers, if ways were searched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub way: Vec<HopValue>,
     /// The winner's fitness on the questions that chose it.
     pub selection: f64,
     /// How much better the winner is than the best of the others, on the same held-out questions.
@@ -66,12 +69,25 @@ pub struct GeneValue {
     pub value: f64,
 }
 
+/// One hop of the winner's way.
+#[derive(Clone, Debug, Serialize)]
+pub struct HopValue {
+    /// The model whose layer it is; the job's name for the winner of the search before.
+    pub model: String,
+    /// The layer, counted from 0.
+    pub layer: usize,
+    /// What comes in is multiplied with this.
+    pub scale: f32,
+}
+
 /// What a measured model is.
 #[derive(Clone, Copy, Debug, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The result.
     Winner,
+    /// The winner of the search before that of ways.
+    First,
     /// A model that it was made of.
     Parent,
     /// A merge of the same that nobody tuned.
@@ -154,7 +170,7 @@ impl Gain {
     /// The first model against the best of its parents and of their untuned merges.
     pub(super) fn over_best(models: &[Measured], scores: &[Scores]) -> Self {
         let others = models.iter().enumerate().skip(1);
-        let others = others.filter(|(_, model)| model.kind != Kind::Rival);
+        let others = others.filter(|(_, m)| matches!(m.kind, Kind::Parent | Kind::Untuned));
         let best = others.max_by(|a, b| a.1.mean.total_cmp(&b.1.mean));
         Self::over(best.map_or(0, |(i, _)| i), models, scores)
     }

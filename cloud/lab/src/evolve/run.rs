@@ -12,9 +12,10 @@ use sprat_model::Device;
 
 use super::arena::{Arena, Candidate};
 use super::contest::{contest, costs};
-use super::finish;
+use super::finish::Finish;
+use super::flow::Ways;
 use super::history::{Generation, History, Tried};
-use super::job::{Algorithm, Job};
+use super::job::{self, Algorithm, Flow, Job};
 use super::parents::Parents;
 use super::progress::Progress;
 use super::report::Report;
@@ -89,28 +90,35 @@ pub fn run(options: EvolveOptions<'_>) -> Result<Option<Report>> {
     };
     let finished = match job.search.algorithm {
         Algorithm::Niches => search.niches(&parents)?,
-        _ => search.points()?,
+        _ => search.recipes()?,
     };
     if !finished {
         return Ok(None);
     }
-    let Search {
-        generations,
-        finalists,
-        progress,
-        ..
-    } = search;
-    let finish = finish::Finish {
+    let finish = Finish {
         job,
         genes: &genes,
         parents: &parents,
         arena: &arena,
-        progress: &progress,
         out: &options.out,
         resolve: options.resolve,
     };
-    let report = finish.run(generations, finalists, began)?;
-    progress.finish();
+    let finalists = std::mem::take(&mut search.finalists);
+    let Some(mut winner) = finish.choose(finalists, &search.progress)? else {
+        return Ok(None);
+    };
+    let mut first = None;
+    if let Some(flow) = &job.flow {
+        let weights = finish.weights(&winner.candidate)?;
+        let ways = Ways::new(flow, finish.pool(flow, &weights), parents.config())?;
+        let Some(found) = search.ways(flow, &ways, &finish)? else {
+            return Ok(None);
+        };
+        first = Some((winner, ways.names()));
+        winner = found;
+    }
+    let report = finish.report(search.generations, winner, first, &search.progress, began)?;
+    search.progress.finish();
     Ok(report)
 }
 
@@ -129,13 +137,51 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Searches recipes; false if it was stopped.
-    fn points(&mut self) -> Result<bool> {
-        let mut optimizer = self.optimizer()?;
-        for number in 0..self.job.search.generations {
+    fn recipes(&mut self) -> Result<bool> {
+        let (genes, search) = (self.genes, &self.job.search);
+        let mut optimizer = optimizer(search, vec![0.5; genes.len()], self.job.seed)?;
+        let recipe = |point: &[f64]| Ok(Candidate::Recipe(Box::new(genes.recipe(point))));
+        self.points(&mut *optimizer, search.generations, &recipe)
+    }
+
+    /// Searches ways, from the winner's own; none if it was stopped.
+    fn ways(&mut self, flow: &Flow, ways: &Ways, finish: &Finish<'_>) -> Result<Option<Finalist>> {
+        self.progress.say(&format!(
+            "searching ways through the layers of {} models",
+            ways.names().len()
+        ));
+        self.progress.add(flow.search.generations);
+        let first = ways.first();
+        let way = |point: &[f64]| ways.way(point).map(Candidate::Way);
+        let mut optimizer = optimizer(&flow.search, first.clone(), self.job.seed)?;
+        if !self.points(&mut *optimizer, flow.search.generations, &way)? {
+            return Ok(None);
+        }
+        let mut finalists = std::mem::take(&mut self.finalists);
+        // The winner as it was: what no way improves stays.
+        finalists.insert(
+            0,
+            Finalist {
+                candidate: way(&first)?,
+                fitness: 0.0,
+                point: first,
+            },
+        );
+        finish.choose(finalists, &self.progress)
+    }
+
+    /// Searches points of the unit cube; false if it was stopped.
+    fn points(
+        &mut self,
+        optimizer: &mut dyn Optimizer,
+        generations: usize,
+        candidate: &dyn Fn(&[f64]) -> Result<Candidate>,
+    ) -> Result<bool> {
+        for _ in 0..generations {
             let points = optimizer.ask();
-            let recipe = |point: &Vec<f64>| Candidate::Recipe(Box::new(self.genes.recipe(point)));
-            let candidates: Vec<Candidate> = points.iter().map(recipe).collect();
-            let Some(tried) = self.generation(number, &candidates, &points)? else {
+            let candidates = points.iter().map(|point| candidate(point));
+            let candidates: Vec<Candidate> = candidates.collect::<Result<_>>()?;
+            let Some(tried) = self.generation(&candidates, &points)? else {
                 return Ok(false);
             };
             optimizer
@@ -143,16 +189,17 @@ impl Search<'_> {
                 .map_err(Error::merge("search"))?;
             self.remember(candidates, &tried);
             if optimizer.is_done() {
-                let why = "nothing more is to be found from here";
-                self.progress
-                    .say(&format!("{why}, after {} generations", number + 1));
+                let done = self.generations.len();
+                self.progress.say(&format!(
+                    "nothing more is to be found from here, after {done} generations"
+                ));
                 break;
             }
         }
         // Where fitness is noisy the middle of the distribution is as good a guess as its best point.
         if let Some(point) = optimizer.center() {
             self.finalists.push(Finalist {
-                candidate: Candidate::Recipe(Box::new(self.genes.recipe(&point))),
+                candidate: candidate(&point)?,
                 fitness: 0.0,
                 point,
             });
@@ -166,7 +213,7 @@ impl Search<'_> {
         let shape = weights.clone().next().cloned().unwrap_or_default();
         let first: Vec<Candidate> = weights.cloned().map(Candidate::Weights).collect();
         let nowhere = vec![Vec::new(); first.len()];
-        let Some(tried) = self.generation(0, &first, &nowhere)? else {
+        let Some(tried) = self.generation(&first, &nowhere)? else {
             return Ok(false);
         };
         let population = self.job.search.population.unwrap_or(20);
@@ -186,12 +233,12 @@ impl Search<'_> {
         let models = models.collect();
         let mut niches = Niches::new(options, models).map_err(Error::merge("begin the archive"))?;
         self.remember(first, &tried);
-        for number in 1..self.job.search.generations {
+        for _ in 1..self.job.search.generations {
             let children: Vec<Vec<f32>> = (0..population).map(|_| niches.ask().weights).collect();
             let candidate = |flat: &Vec<f32>| Candidate::Weights(shape.with_flat(flat));
             let candidates: Vec<Candidate> = children.iter().map(candidate).collect();
             let nowhere = vec![Vec::new(); candidates.len()];
-            let Some(tried) = self.generation(number, &candidates, &nowhere)? else {
+            let Some(tried) = self.generation(&candidates, &nowhere)? else {
                 return Ok(false);
             };
             for (child, tried) in children.into_iter().zip(&tried) {
@@ -205,34 +252,9 @@ impl Search<'_> {
         Ok(true)
     }
 
-    fn optimizer(&self) -> Result<Box<dyn Optimizer>> {
-        let (job, n) = (self.job, self.genes.len());
-        let start = |shape| Start {
-            sigma: job.search.sigma,
-            population: job.search.population,
-            shape,
-            ..Start::unit_cube(n, job.seed)
-        };
-        let shape = match job.search.algorithm {
-            Algorithm::SeparableCmaEs => Shape::Diagonal,
-            _ => Shape::Full,
-        };
-        let population = job.search.population.unwrap_or(16);
-        let cube = || Bounds::cube(n, 0.0, 1.0);
-        let cube = || cube().ok_or_else(|| Error::job("space.genes", "is empty"));
-        let failed = || Error::merge("begin the search");
-        Ok(match job.search.algorithm {
-            Algorithm::Genetic => Box::new(Genetic::new(cube()?, population, job.seed)),
-            Algorithm::Random => Box::new(Random::new(cube()?, population, job.seed)),
-            _ if job.search.restarts => Box::new(Restarts::new(start(shape)).map_err(failed())?),
-            _ => Box::new(CmaEs::new(start(shape)).map_err(failed())?),
-        })
-    }
-
     /// What comes of a generation: from the history, or asked and added to it. None if the run was stopped.
     fn generation(
         &mut self,
-        number: usize,
         candidates: &[Candidate],
         points: &[Vec<f64>],
     ) -> Result<Option<Vec<Tried>>> {
@@ -265,7 +287,7 @@ impl Search<'_> {
                     }
                 }
                 let generation = Generation {
-                    generation: number,
+                    generation: self.generations.len(),
                     candidates: tried,
                     seconds: began.elapsed().as_secs_f64(),
                 };
@@ -324,4 +346,30 @@ impl Search<'_> {
             .sort_by(|a, b| b.fitness.total_cmp(&a.fitness));
         self.finalists.truncate(self.job.last.finalists);
     }
+}
+
+/// The search that a job asks for, from a point of the unit cube.
+fn optimizer(search: &job::Search, first: Vec<f64>, seed: u64) -> Result<Box<dyn Optimizer>> {
+    let n = first.len();
+    let start = |shape| Start {
+        mean: first,
+        sigma: search.sigma,
+        population: search.population,
+        shape,
+        ..Start::unit_cube(n, seed)
+    };
+    let shape = match search.algorithm {
+        Algorithm::SeparableCmaEs => Shape::Diagonal,
+        _ => Shape::Full,
+    };
+    let population = search.population.unwrap_or(16);
+    let cube = || Bounds::cube(n, 0.0, 1.0);
+    let cube = || cube().ok_or_else(|| Error::job("space.genes", "is empty"));
+    let failed = || Error::merge("begin the search");
+    Ok(match search.algorithm {
+        Algorithm::Genetic => Box::new(Genetic::new(cube()?, population, seed)),
+        Algorithm::Random => Box::new(Random::new(cube()?, population, seed)),
+        _ if search.restarts => Box::new(Restarts::new(start(shape)).map_err(failed())?),
+        _ => Box::new(CmaEs::new(start(shape)).map_err(failed())?),
+    })
 }

@@ -284,6 +284,26 @@ impl ModelConfig {
         crate::decoder::tensors(self)
     }
 
+    /// The same decoder with another number of layers, gone through in their order.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if its layers are not all of one kind, or for no layer.
+    pub fn with_layers(&self, layers: usize) -> Result<Self, Error> {
+        if self.layers.iter().any(|layer| *layer != self.layers[0]) {
+            let problem = "its layers are not all of one kind, so there can't be more or fewer";
+            return Err(Error::Config(problem.to_owned()));
+        }
+        let mut json = self.json.clone();
+        json.insert("num_hidden_layers".into(), layers.into());
+        json.remove("hop_layers");
+        json.remove("hop_scales");
+        if let Some(Value::Array(types)) = json.get_mut("layer_types") {
+            let first = types.first().cloned().unwrap_or_default();
+            types.resize(layers, first);
+        }
+        families::read(&json)
+    }
+
     /// The same decoder with another way through its layers.
     ///
     /// # Errors

@@ -28,11 +28,20 @@ impl Report {
             page += "<h2>What was found</h2>\n";
             page += &self.gene_charts();
         }
+        if !self.way.is_empty() {
+            page += &self.way_table();
+        }
         if let Some(recipe) = &self.recipe {
             let _ = writeln!(
                 page,
                 "<h2>Again</h2>\n<p>With the parents where they were, in the folder of this report: \
-                 <code>sprat merge recipe.yml --out merged</code></p>\n<pre>{}</pre>",
+                 <code>sprat merge recipe.yml --out merged</code>{}</p>\n<pre>{}</pre>",
+                match self.way.is_empty() {
+                    true => "",
+                    false =>
+                        ", and then the way above, by <code>hop_layers</code> and <code>hop_scales</code> of \
+                              config.json",
+                },
                 escape(recipe)
             );
         }
@@ -73,6 +82,23 @@ impl Report {
             self.genes.len(),
             self.selection,
         )
+    }
+
+    fn way_table(&self) -> String {
+        let mut table = String::from(
+            "<h3>Way through the layers</h3>\n<div class=\"wide\"><table>\n\
+             <tr><th>hop</th><th>model</th><th>layer</th><th>scale</th></tr>\n",
+        );
+        for (i, hop) in self.way.iter().enumerate() {
+            let _ = writeln!(
+                table,
+                "<tr><td>{i}</td><td>{}</td><td>{}</td><td>{:.3}</td></tr>",
+                escape(&hop.model),
+                hop.layer,
+                hop.scale
+            );
+        }
+        table + "</table></div>\n"
     }
 
     fn fitness_chart(&self) -> String {
@@ -170,6 +196,7 @@ fn points(gain: &Gain) -> String {
 fn row(model: &Measured) -> String {
     let kind = match model.kind {
         Kind::Winner => "winner",
+        Kind::First => "first stage",
         Kind::Parent => "parent",
         Kind::Untuned => "untuned merge",
         Kind::Rival => "rival",
