@@ -170,7 +170,7 @@ struct Inputs<'a> {
 impl Inputs<'_> {
     /// Reads it from one model and checks its values.
     fn read(&mut self, model: usize) -> Result<Vec<f32>> {
-        let PlannedTensor { name, .. } = self.tensor;
+        let name = self.tensor.input(model);
         let values = self.readers[model].read(name)?;
         let expected = self.tensor.elements();
         if values.len() != expected {
@@ -181,7 +181,7 @@ impl Inputs<'_> {
         match values.iter().position(|value| !value.is_finite()) {
             None => Ok(values),
             Some(index) => Err(Error::NotFinite {
-                tensor: name.clone(),
+                tensor: name.to_owned(),
                 model: self.models[model].clone(),
                 index,
                 value: values[index],

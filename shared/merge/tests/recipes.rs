@@ -77,8 +77,50 @@ const WRONG: &[(&str, usize, &str)] = &[
     ("merge_method: linear\nmerge_method: linear\n", 2, "twice"),
     (
         "merge_method: linear\nslices:\n- sources: []\n",
-        2,
-        "`slices` in the recipe is not supported",
+        0,
+        "slice 1: it has no sources",
+    ),
+    ("merge_method: linear\nslices: []\n", 0, "`slices` is empty"),
+    (
+        "merge_method: linear\nmodels: [{model: a}]\nslices:\n- sources: [{model: a, layer_range: [0, 1]}]\n",
+        0,
+        "one of `models`, `slices` and `modules`",
+    ),
+    (
+        "merge_method: linear\nmodules:\n  text: {models: [{model: a}]}\n  vision: {models: [{model: a}]}\n",
+        0,
+        "a second module, `vision`",
+    ),
+    ("merge_method: linear\nmodules: {}\n", 0, "names no module"),
+    (
+        "merge_method: linear\nmodules: {text: {}}\n",
+        0,
+        "one of `models` and `slices`",
+    ),
+    (
+        "merge_method: passthrough\nslices:\n- sources:\n  - model: a\n",
+        4,
+        "no `layer_range`",
+    ),
+    (
+        "merge_method: passthrough\nslices:\n- sources:\n  - {model: a, layer_range: [1, 1]}\n",
+        0,
+        "slice 1: `layer_range: [1, 1]` of `a` has no layers",
+    ),
+    (
+        "merge_method: linear\nslices:\n- sources:\n  - {model: a, layer_range: [0, 2]}\n  - {model: b, layer_range: [0, 1]}\n",
+        0,
+        "2 layers of `a` but 1 of `b`",
+    ),
+    (
+        "merge_method: passthrough\nslices:\n- sources: [{model: a, layer_range: [0, 1]}, {model: b, layer_range: [0, 1]}]\n",
+        0,
+        "slice 1: needs one model",
+    ),
+    (
+        "merge_method: slerp\nbase_model: c\nslices:\n- sources: [{model: a, layer_range: [0, 1]}, {model: b, layer_range: [0, 1]}]\n",
+        0,
+        "slice 1: `base_model` is missing",
     ),
     (
         "models:\n- model: a\n  weight: 1\n",
@@ -212,6 +254,51 @@ fn a_wrong_recipe_is_told_where_and_why() {
             assert_eq!(line, Some(*wrong_line), "{yaml:?}: {message}");
         }
     }
+}
+
+/// A model of so many layers.
+fn layers(count: usize) -> Box<dyn TensorReader> {
+    let mut model = MemoryTensors::default();
+    for layer in 0..count {
+        let name = format!("model.layers.{layer}.w");
+        model.insert(name, vec![1], vec![layer as f32]).unwrap();
+    }
+    model
+        .insert("model.embed_tokens.weight", vec![1], vec![9.0])
+        .unwrap();
+    Box::new(model)
+}
+
+#[test]
+fn slices_that_do_not_fit_their_models_are_named() {
+    let slices = |ranges: &str| {
+        let yaml = format!("{{merge_method: passthrough, slices: [{ranges}]}}");
+        let recipe = Recipe::parse(&yaml).unwrap();
+        assert_eq!(Recipe::parse(&recipe.to_string()).unwrap(), recipe);
+        let mut merged = Vec::new();
+        let sink = |name: &str, _: &[usize], values: Vec<f32>| {
+            merged.push((name.to_owned(), values[0]));
+            Ok(())
+        };
+        merge(&recipe, |_| Ok(layers(3)), sink, |_| {}).map(|_| merged)
+    };
+    let slice = |start, end| format!("{{sources: [{{model: a, layer_range: [{start}, {end}]}}]}}");
+    let twice = slices(&format!("{}, {}", slice(1, 3), slice(0, 1))).unwrap();
+    let expected = [
+        ("model.embed_tokens.weight", 9.0),
+        ("model.layers.0.w", 1.0),
+        ("model.layers.1.w", 2.0),
+        ("model.layers.2.w", 0.0),
+    ];
+    assert_eq!(
+        twice,
+        expected.map(|(name, value)| (name.to_owned(), value))
+    );
+    let error = slices(&slice(1, 4)).unwrap_err().to_string();
+    assert!(
+        error.contains("slice 1") && error.contains("which has 3 layers"),
+        "{error}"
+    );
 }
 
 fn model(values: &[f32]) -> Box<dyn TensorReader> {

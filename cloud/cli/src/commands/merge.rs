@@ -116,7 +116,12 @@ fn write(
 ) -> Result<Report> {
     let dtype = recipe.storage().unwrap_or(Dtype::Float32);
     let report = write_weights(merge, &out.join("model.safetensors"), dtype)?;
-    write_config(&locate(root, recipe.reference())?, out, dtype)?;
+    write_config(
+        &locate(root, recipe.reference())?,
+        out,
+        dtype,
+        &merge.plan().layers,
+    )?;
     copy_tokenizer(&locate(root, recipe.tokenizer())?, out)?;
     std::fs::write(out.join("merge.yml"), text)?;
     Ok(report)
@@ -140,12 +145,15 @@ fn tell(plan: &Plan) -> Result<()> {
             let values = values.collect::<Vec<_>>().join(" ");
             format!("; {} {values}", spec.parameter.name())
         });
+        let others = tensor.inputs.iter();
+        let others = others.map(|(model, name)| format!("; of {} {name}", plan.models[*model]));
         let written = writeln!(
             out,
-            "{} {:?}: {} of {names}{base}{}",
+            "{} {:?}: {} of {names}{base}{}{}",
             tensor.name,
             tensor.shape,
             plan.method.name(),
+            others.collect::<String>(),
             values.collect::<String>()
         );
         match written {
@@ -198,8 +206,17 @@ fn write_weights(merge: &mut Merge, path: &Path, dtype: Dtype) -> Result<Report>
     Ok(report)
 }
 
-/// The reference's config with the result's storage type.
-fn write_config(reference: &Path, out: &Path, dtype: Dtype) -> Result<()> {
+/// Keys of configs that are lists with an entry for each layer.
+const PER_LAYER: [&str; 2] = ["layer_types", "no_rope_layers"];
+
+/// The reference's config with the result's storage type and, of a recipe with slices, its layers: lists with an
+/// entry for each layer get those of the layers that the new ones are like.
+fn write_config(
+    reference: &Path,
+    out: &Path,
+    dtype: Dtype,
+    layers: &[(usize, usize)],
+) -> Result<()> {
     let path = reference.join("config.json");
     let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut config: serde_json::Value =
@@ -211,6 +228,17 @@ fn write_config(reference: &Path, out: &Path, dtype: Dtype) -> Result<()> {
                 map.insert(key.to_owned(), dtype.name().into());
             }
         }
+    }
+    if let Some(map) = config.as_object_mut().filter(|_| !layers.is_empty()) {
+        for key in PER_LAYER {
+            let Some(list) = map.get_mut(key).and_then(serde_json::Value::as_array_mut) else {
+                continue;
+            };
+            let like = layers.iter().map(|(_, layer)| list.get(*layer).cloned());
+            let like: Option<Vec<_>> = like.collect();
+            *list = like.with_context(|| format!("`{key}` of {} is too short", path.display()))?;
+        }
+        map.insert("num_hidden_layers".to_owned(), layers.len().into());
     }
     std::fs::write(out.join("config.json"), format!("{config:#}\n"))?;
     Ok(())

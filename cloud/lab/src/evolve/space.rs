@@ -149,6 +149,7 @@ impl Genes {
         };
         Recipe {
             models: self.parents.iter().map(source).collect(),
+            slices: Vec::new(),
             method,
             base_model: self.base.clone(),
             parameters: Parameters::new(),

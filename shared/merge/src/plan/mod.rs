@@ -3,6 +3,7 @@
 //! Everything that can be wrong with a recipe is found here, before a weight is read.
 
 mod resolve;
+mod slices;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +32,8 @@ pub struct Plan {
     pub mergekit_faults: bool,
     /// The tensors of the result, in the order of the reference model.
     pub tensors: Vec<PlannedTensor>,
+    /// Where the recipe has slices: of each layer of the result the model and the layer that it is like.
+    pub layers: Vec<(usize, usize)>,
     /// What in the recipe has no effect.
     pub warnings: Vec<String>,
 }
@@ -38,8 +41,10 @@ pub struct Plan {
 /// One tensor of the result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedTensor {
-    /// Its name, the same in all models.
+    /// Its name, the same in all models that are not in `inputs`.
     pub name: String,
+    /// Its name in models where it is another: the tensor of another layer.
+    pub inputs: BTreeMap<usize, String>,
     /// Its shape, the same in all models.
     pub shape: Vec<usize>,
     /// How it is made.
@@ -86,6 +91,11 @@ impl Step {
 }
 
 impl PlannedTensor {
+    /// Its name in one of the models.
+    pub fn input(&self, model: usize) -> &str {
+        self.inputs.get(&model).unwrap_or(&self.name)
+    }
+
     /// How many values it has.
     pub fn elements(&self) -> usize {
         self.shape
@@ -114,6 +124,22 @@ pub fn plan(recipe: &Recipe, inventories: &[Inventory]) -> Result<Plan> {
             problem,
         });
     }
+    if !recipe.slices.is_empty() {
+        let (tensors, layers) = slices::plan(recipe, &inputs, inventories)?;
+        let of_slices = recipe
+            .slices
+            .iter()
+            .flat_map(|s| warnings(&s.recipe(recipe)));
+        let warnings: BTreeSet<String> = of_slices.collect();
+        return Ok(Plan {
+            tensors,
+            layers,
+            warnings: warnings.into_iter().collect(),
+            method: recipe.method,
+            mergekit_faults: recipe.mergekit_faults,
+            models: inputs.into_iter().map(str::to_owned).collect(),
+        });
+    }
     let reference = inputs
         .iter()
         .position(|name| *name == recipe.reference())
@@ -127,16 +153,19 @@ pub fn plan(recipe: &Recipe, inventories: &[Inventory]) -> Result<Plan> {
         let at = Place {
             recipe,
             tensor: name,
+            names: &BTreeMap::new(),
             depth: depths.of(name),
         };
         Ok(PlannedTensor {
             name: name.clone(),
+            inputs: BTreeMap::new(),
             shape: shape.clone(),
             step: at.step(&inputs)?,
         })
     });
     Ok(Plan {
         tensors: tensors.collect::<Result<_>>()?,
+        layers: Vec::new(),
         warnings: warnings(recipe),
         method: recipe.method,
         mergekit_faults: recipe.mergekit_faults,

@@ -38,16 +38,34 @@ impl Depths {
 }
 
 /// The number of the layer that a tensor is in, by the ways in which models name their layers.
-fn layer(name: &str) -> Option<usize> {
+pub(super) fn layer(name: &str) -> Option<usize> {
     let mut parts = name.split('.');
     parts.find(|part| matches!(*part, "layers" | "layer" | "h" | "blocks" | "block"))?;
     parts.next()?.parse().ok()
+}
+
+/// A tensor's name in another layer.
+pub(super) fn in_layer(name: &str, number: usize) -> String {
+    let old = layer(name).map_or_else(String::new, |layer| layer.to_string());
+    let mut after = false;
+    let part = |part: &str| {
+        let is_number = std::mem::replace(&mut after, false) && part == old;
+        after = matches!(part, "layers" | "layer" | "h" | "blocks" | "block");
+        if is_number {
+            number.to_string()
+        } else {
+            part.to_owned()
+        }
+    };
+    name.split('.').map(part).collect::<Vec<_>>().join(".")
 }
 
 /// One tensor under one recipe.
 pub(super) struct Place<'a> {
     pub(super) recipe: &'a Recipe,
     pub(super) tensor: &'a str,
+    /// The tensor's name in models where it is another.
+    pub(super) names: &'a BTreeMap<usize, String>,
     pub(super) depth: f64,
 }
 
@@ -57,7 +75,7 @@ impl Place<'_> {
         let (recipe, method) = (self.recipe, self.recipe.method);
         let index = |name: &str| inputs.iter().position(|input| *input == name).unwrap_or(0);
         let (base, names) = match method.inputs() {
-            Inputs::Any | Inputs::One => (None, inputs.to_vec()),
+            Inputs::Any | Inputs::One => (None, recipe.inputs()),
             _ => (
                 recipe.base_model.as_deref().map(index),
                 recipe.changed().map(|source| &*source.model).collect(),
@@ -68,9 +86,9 @@ impl Place<'_> {
             let of = match spec.parameter.per_model() {
                 true => names
                     .iter()
-                    .map(|name| self.checked(spec, Some(name)))
+                    .map(|name| self.checked(spec, Some(name), inputs))
                     .collect::<Result<_>>()?,
-                false => vec![self.checked(spec, None)?],
+                false => vec![self.checked(spec, None, inputs)?],
             };
             values.insert(spec.parameter, of);
         }
@@ -106,7 +124,7 @@ impl Place<'_> {
     }
 
     /// The model's own value, or else the recipe's.
-    fn value(&self, parameter: Parameter, model: Option<&str>) -> Option<f64> {
+    fn value(&self, parameter: Parameter, model: Option<&str>, inputs: &[&str]) -> Option<f64> {
         let own = |name: &str| {
             self.recipe
                 .models
@@ -116,17 +134,22 @@ impl Place<'_> {
         let of_model = model
             .and_then(own)
             .and_then(|source| source.parameters.get(&parameter));
-        let levels = [of_model, self.recipe.parameters.get(&parameter)];
-        levels
-            .into_iter()
-            .flatten()
-            .find_map(|setting| setting.at(self.tensor, self.depth))
+        // A model's own filters are for its own names.
+        let index = inputs.iter().position(|input| Some(*input) == model);
+        let own_name = index.and_then(|index| self.names.get(&index));
+        let own_name = own_name.map_or(self.tensor, |name| name);
+        let of_all = || {
+            let setting = self.recipe.parameters.get(&parameter)?;
+            setting.at(self.tensor, self.depth)
+        };
+        let of_model = of_model.and_then(|setting| setting.at(own_name, self.depth));
+        of_model.or_else(of_all)
     }
 
     /// The value of a parameter, if the method can use it.
-    fn checked(&self, spec: &Spec, model: Option<&str>) -> Result<f64> {
+    fn checked(&self, spec: &Spec, model: Option<&str>, inputs: &[&str]) -> Result<f64> {
         let parameter = spec.parameter;
-        let Some(value) = self.value(parameter, model).or(spec.default) else {
+        let Some(value) = self.value(parameter, model, inputs).or(spec.default) else {
             return Err(self.error(parameter, model, format!("is missing{}", self.hint(model))));
         };
         let wrong = |wanted: &str| {

@@ -28,10 +28,13 @@
 
 mod parse;
 mod parse_parameters;
+mod parse_slices;
 mod setting;
+mod slice;
 mod write;
 
 pub use setting::{Parameter, Parameters, Rule, Setting};
+pub use slice::{Slice, SliceSource};
 
 use crate::{Error, Method, Result};
 
@@ -41,8 +44,10 @@ const MAX_BYTES: usize = 1 << 20;
 /// What to merge and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
-    /// The models in order, with their own parameters.
+    /// The models in order, with their own parameters; none where there are slices.
     pub models: Vec<Source>,
+    /// The result's layers, slice by slice; none where whole models are merged.
+    pub slices: Vec<Slice>,
     /// How they are merged.
     pub method: Method,
     /// The model that task vectors are measured from, and that `slerp` starts at.
@@ -127,6 +132,14 @@ impl Recipe {
             method: self.method.name(),
             problem,
         };
+        if !self.slices.is_empty() {
+            if !self.models.is_empty() {
+                return Err(error("it has both `models` and `slices`".into()));
+            }
+            let mut numbered = self.slices.iter().enumerate();
+            numbered.try_for_each(|(i, slice)| slice.validate(i + 1, self))?;
+            return self.check_tokenizer();
+        }
         let mut names: Vec<&str> = self.models.iter().map(|source| &*source.model).collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -139,13 +152,18 @@ impl Recipe {
             .inputs()
             .check(self.base_model.is_some(), self.changed().count())
             .map_err(error)?;
+        self.check_tokenizer()
+    }
+
+    fn check_tokenizer(&self) -> Result<()> {
         if let Some(tokenizer) = self.tokenizer_source.as_deref()
             && tokenizer != "base"
             && !self.inputs().contains(&tokenizer)
         {
-            return Err(error(format!(
-                "`tokenizer_source: {tokenizer}` is none of the models"
-            )));
+            return Err(Error::Models {
+                method: self.method.name(),
+                problem: format!("`tokenizer_source: {tokenizer}` is none of the models"),
+            });
         }
         Ok(())
     }
@@ -153,6 +171,19 @@ impl Recipe {
     /// The models that are read, in order: those listed, then the base if it is not among them.
     pub fn inputs(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.models.iter().map(|source| &*source.model).collect();
+        for slice in &self.slices {
+            let bases = slice.base_model.iter().map(String::as_str);
+            for name in slice
+                .sources
+                .iter()
+                .map(|source| &*source.model)
+                .chain(bases)
+            {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
         if let Some(base) = self.base_model.as_deref()
             && !names.contains(&base)
         {
@@ -171,7 +202,7 @@ impl Recipe {
     /// The model that decides what the result looks like, and whose `config.json` it has: the base,
     /// or the first model if there is none.
     pub fn reference(&self) -> &str {
-        let first = || self.models.first().map_or("", |source| &source.model);
+        let first = || self.inputs().first().copied().unwrap_or_default();
         self.base_model.as_deref().unwrap_or_else(first)
     }
 

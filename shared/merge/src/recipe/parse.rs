@@ -8,11 +8,13 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::parse_parameters::ParametersSeed;
+use super::parse_slices::{Module, ModulesSeed, SliceSeed};
+use super::slice::overlay;
 use super::{Dtype, Parameters, Recipe, Source};
 use crate::{Error, Method};
 
 /// What mergekit knows and this crate does not do yet.
-const LATER: [&str; 4] = ["slices", "modules", "tokenizer", "chat_template"];
+const LATER: [&str; 2] = ["tokenizer", "chat_template"];
 
 pub(super) fn recipe(yaml: &str) -> Result<Recipe, Error> {
     let de = serde_yaml_ng::Deserializer::from_str(yaml);
@@ -35,6 +37,8 @@ impl<'de> Visitor<'de> for RecipeVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Recipe, A::Error> {
         let allowed = [
             "models",
+            "slices",
+            "modules",
             "merge_method",
             "base_model",
             "parameters",
@@ -44,7 +48,7 @@ impl<'de> Visitor<'de> for RecipeVisitor {
             "seed",
             "compat",
         ];
-        let (mut models, mut method) = (None, None);
+        let (mut models, mut slices, mut modules, mut method) = (None, None, None, None);
         let (mut base_model, mut tokenizer_source) = (None, None);
         let mut parameters = Parameters::new();
         let (mut dtype, mut out_dtype, mut seed, mut compat) = (None, None, 0, false);
@@ -52,6 +56,8 @@ impl<'de> Visitor<'de> for RecipeVisitor {
         while let Some(key) = keys.next(&mut map)? {
             match key {
                 "models" => models = Some(map.next_value_seed(List(SourceSeed))?),
+                "slices" => slices = Some(map.next_value_seed(List(SliceSeed))?),
+                "modules" => modules = Some(map.next_value_seed(ModulesSeed)?),
                 "merge_method" => method = Some(map.next_value_seed(MethodSeed)?),
                 "base_model" => base_model = Some(map.next_value_seed(TextSeed(key))?),
                 "parameters" => {
@@ -67,10 +73,28 @@ impl<'de> Visitor<'de> for RecipeVisitor {
                 _ => seed = map.next_value()?,
             }
         }
-        let missing = |key| A::Error::custom(format!("the recipe has no `{key}`"));
+        let method = method.ok_or_else(|| A::Error::custom("the recipe has no `merge_method`"))?;
+        let given = [models.is_some(), slices.is_some(), modules.is_some()];
+        if given.into_iter().filter(|given| *given).count() != 1 {
+            let problem = "the recipe must have one of `models`, `slices` and `modules`";
+            return Err(A::Error::custom(problem));
+        }
+        if let Some(module) = modules {
+            let module: Module = module;
+            if module.models.is_some() == module.slices.is_some() {
+                let problem = "a module must have one of `models` and `slices`";
+                return Err(A::Error::custom(problem));
+            }
+            (models, slices) = (module.models, module.slices);
+            parameters = overlay(&module.parameters, &parameters);
+        }
+        if slices.as_ref().is_some_and(Vec::is_empty) {
+            return Err(A::Error::custom("`slices` is empty"));
+        }
         Ok(Recipe {
-            models: models.ok_or_else(|| missing("models"))?,
-            method: method.ok_or_else(|| missing("merge_method"))?,
+            models: models.unwrap_or_default(),
+            slices: slices.unwrap_or_default(),
+            method,
             base_model,
             parameters,
             dtype,
@@ -151,7 +175,7 @@ impl Visitor<'_> for &Keys<'_> {
 }
 
 /// A sequence of what the seed makes.
-struct List<S>(S);
+pub(super) struct List<S>(pub(super) S);
 
 impl<'de, S: DeserializeSeed<'de> + Copy> DeserializeSeed<'de> for List<S> {
     type Value = Vec<S::Value>;
@@ -179,7 +203,7 @@ impl<'de, S: DeserializeSeed<'de> + Copy> Visitor<'de> for List<S> {
 
 /// One entry of `models`.
 #[derive(Clone, Copy)]
-struct SourceSeed;
+pub(super) struct SourceSeed;
 
 impl<'de> DeserializeSeed<'de> for SourceSeed {
     type Value = Source;
@@ -237,7 +261,7 @@ macro_rules! text_seed {
 }
 
 /// A text that is not empty.
-struct TextSeed(&'static str);
+pub(super) struct TextSeed(pub(super) &'static str);
 
 text_seed!(TextSeed, String, |seed, f| write!(
     f,

@@ -1,9 +1,10 @@
 //! [`Recipe`] to YAML.
 
 use std::fmt::{self, Display, Formatter};
+use std::ops::Range;
 
 use super::{Parameters, Recipe, Rule, Setting};
-use crate::methods::Range;
+use crate::methods::Range as Values;
 use crate::{Method, Parameter};
 
 /// The recipe as YAML that [`Recipe::parse`] and mergekit read.
@@ -13,10 +14,28 @@ impl Display for Recipe {
         if let Some(base) = &self.base_model {
             writeln!(f, "base_model: {}", text(base))?;
         }
-        writeln!(f, "models:")?;
+        if !self.models.is_empty() {
+            writeln!(f, "models:")?;
+        }
         for source in &self.models {
             writeln!(f, "  - model: {}", text(&source.model))?;
             write_parameters(f, "    ", &source.parameters, self.method)?;
+        }
+        if !self.slices.is_empty() {
+            writeln!(f, "slices:")?;
+        }
+        for slice in &self.slices {
+            writeln!(f, "  - sources:")?;
+            for source in &slice.sources {
+                let Range { start, end } = source.layers;
+                writeln!(f, "      - model: {}", text(&source.model))?;
+                writeln!(f, "        layer_range: [{start}, {end}]")?;
+                write_parameters(f, "        ", &source.parameters, self.method)?;
+            }
+            if let Some(base) = &slice.base_model {
+                writeln!(f, "    base_model: {}", text(base))?;
+            }
+            write_parameters(f, "    ", &slice.parameters, self.method)?;
         }
         write_parameters(f, "", &self.parameters, self.method)?;
         let words = [
@@ -84,8 +103,8 @@ fn plain(parameter: Parameter, setting: &Setting, method: Method) -> String {
         .find(|spec| spec.parameter == parameter);
     match setting {
         Setting::Number(value) => match known.map(|spec| spec.range) {
-            Some(Range::Switch) if *value == 1.0 => "true".to_owned(),
-            Some(Range::Switch) if *value == 0.0 => "false".to_owned(),
+            Some(Values::Switch) if *value == 1.0 => "true".to_owned(),
+            Some(Values::Switch) if *value == 0.0 => "false".to_owned(),
             _ => format!("{value:?}"),
         },
         Setting::Gradient(values) => format!("{values:?}"),
@@ -127,6 +146,7 @@ mod tests {
             });
             let recipe = Recipe {
                 models: models.collect(),
+                slices: Vec::new(),
                 method: Method::Ties,
                 base_model: names.first().cloned(),
                 parameters: [
