@@ -52,7 +52,10 @@ pub use masks::{MaskSource, SeededMasks};
 pub use merge::{Merge, Progress, Report, merge};
 pub use methods::Method;
 pub use plan::{Inventory, Plan, PlannedTensor, Step, plan};
-pub use recipe::{Dtype, Parameter, Parameters, Recipe, Rule, Setting, Slice, SliceSource, Source};
+pub use recipe::{
+    ChatTemplateSource, Dtype, Parameter, Parameters, Recipe, Rule, Setting, Slice, SliceSource,
+    Source,
+};
 pub use tensors::{
     MemoryTensors, ModelFolder, SafetensorsReader, SafetensorsWriter, TensorReader, write_file,
 };

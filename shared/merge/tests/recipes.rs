@@ -80,6 +80,11 @@ const WRONG: &[(&str, usize, &str)] = &[
         0,
         "slice 1: it has no sources",
     ),
+    (
+        "models:\n- model: a\nmerge_method: linear\nchat_template: alpaca\n",
+        4,
+        "`auto`, or the template itself",
+    ),
     ("merge_method: linear\nslices: []\n", 0, "`slices` is empty"),
     (
         "merge_method: linear\nmodels: [{model: a}]\nslices:\n- sources: [{model: a, layer_range: [0, 1]}]\n",

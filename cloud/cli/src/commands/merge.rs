@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use sprat_merge::methods::Range;
-use sprat_merge::{Dtype, Merge, Method, Plan, Recipe, Report, SafetensorsWriter, TensorReader};
+use sprat_merge::{
+    ChatTemplateSource, Dtype, Merge, Method, Plan, Recipe, Report, SafetensorsWriter, TensorReader,
+};
+use sprat_model::chat_settings;
 
 use super::pack;
 use crate::folder;
@@ -123,6 +126,9 @@ fn write(
         &merge.plan().layers,
     )?;
     copy_tokenizer(&locate(root, recipe.tokenizer())?, out)?;
+    if let Some(source) = &recipe.chat_template {
+        write_chat_template(source, recipe, root, out)?;
+    }
     std::fs::write(out.join("merge.yml"), text)?;
     Ok(report)
 }
@@ -241,6 +247,31 @@ fn write_config(
         map.insert("num_hidden_layers".to_owned(), layers.len().into());
     }
     std::fs::write(out.join("config.json"), format!("{config:#}\n"))?;
+    Ok(())
+}
+
+/// The chat template that a recipe wants, over the one that came with the tokenizer.
+fn write_chat_template(
+    source: &ChatTemplateSource,
+    recipe: &Recipe,
+    root: &Path,
+    out: &Path,
+) -> Result<()> {
+    let template = match source {
+        ChatTemplateSource::Text(text) => text.clone(),
+        ChatTemplateSource::MostCommon => {
+            let of = |name: &&str| Ok(chat_settings(&locate(root, name)?)?.template);
+            let inputs = recipe.inputs();
+            let templates = inputs.iter().map(of).collect::<Result<Vec<_>>>()?;
+            let templates: Vec<String> = templates.into_iter().flatten().collect();
+            let count = |text: &String| templates.iter().filter(|other| *other == text).count();
+            // Of equals the first.
+            let best = templates.iter().rev().max_by_key(|text| count(text));
+            let missing = "`chat_template: auto`, but none of the models has one";
+            best.context(missing)?.clone()
+        }
+    };
+    std::fs::write(out.join("chat_template.jinja"), template)?;
     Ok(())
 }
 

@@ -156,6 +156,7 @@ impl Genes {
             dtype: Some(Dtype::Float32),
             out_dtype: None,
             tokenizer_source: None,
+            chat_template: None,
             seed: self.seed,
             mergekit_faults: false,
         }

@@ -60,6 +60,8 @@ pub struct Recipe {
     pub out_dtype: Option<Dtype>,
     /// The model whose tokenizer the result has: `base` or a model's name.
     pub tokenizer_source: Option<String>,
+    /// The result's chat template; none leaves that of the tokenizer's model.
+    pub chat_template: Option<ChatTemplateSource>,
     /// Seed of the random masks; 0 if the recipe gives none.
     pub seed: u64,
     /// Whether faults of mergekit that are known are made as well: `compat: mergekit`.
@@ -73,6 +75,15 @@ pub struct Source {
     pub model: String,
     /// Its own parameters.
     pub parameters: Parameters,
+}
+
+/// Where the result's chat template comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChatTemplateSource {
+    /// The one that most of the models have; of equals the first.
+    MostCommon,
+    /// This one.
+    Text(String),
 }
 
 /// A storage type for weights.

@@ -10,11 +10,11 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use super::parse_parameters::ParametersSeed;
 use super::parse_slices::{Module, ModulesSeed, SliceSeed};
 use super::slice::overlay;
-use super::{Dtype, Parameters, Recipe, Source};
+use super::{ChatTemplateSource, Dtype, Parameters, Recipe, Source};
 use crate::{Error, Method};
 
 /// What mergekit knows and this crate does not do yet.
-const LATER: [&str; 2] = ["tokenizer", "chat_template"];
+const LATER: [&str; 1] = ["tokenizer"];
 
 pub(super) fn recipe(yaml: &str) -> Result<Recipe, Error> {
     let de = serde_yaml_ng::Deserializer::from_str(yaml);
@@ -45,11 +45,12 @@ impl<'de> Visitor<'de> for RecipeVisitor {
             "dtype",
             "out_dtype",
             "tokenizer_source",
+            "chat_template",
             "seed",
             "compat",
         ];
         let (mut models, mut slices, mut modules, mut method) = (None, None, None, None);
-        let (mut base_model, mut tokenizer_source) = (None, None);
+        let (mut base_model, mut tokenizer_source, mut chat_template) = (None, None, None);
         let mut parameters = Parameters::new();
         let (mut dtype, mut out_dtype, mut seed, mut compat) = (None, None, 0, false);
         let mut keys = Keys::new("the recipe", &allowed, &LATER);
@@ -66,6 +67,9 @@ impl<'de> Visitor<'de> for RecipeVisitor {
                 "dtype" => dtype = map.next_value_seed(DtypeSeed)?,
                 "out_dtype" => out_dtype = map.next_value_seed(DtypeSeed)?,
                 "tokenizer_source" => tokenizer_source = Some(map.next_value_seed(TokenizerSeed)?),
+                "chat_template" => {
+                    chat_template = Some(map.next_value_seed(ChatTemplateSeed)?);
+                }
                 "compat" => {
                     map.next_value_seed(CompatSeed)?;
                     compat = true;
@@ -100,6 +104,7 @@ impl<'de> Visitor<'de> for RecipeVisitor {
             dtype,
             out_dtype,
             tokenizer_source,
+            chat_template,
             seed,
             mergekit_faults: compat,
         })
@@ -304,6 +309,25 @@ impl CompatSeed {
             "mergekit" => Ok(()),
             _ => Err(format!(
                 "`compat` is `mergekit` or is not there, not `{text}`"
+            )),
+        }
+    }
+}
+
+struct ChatTemplateSeed;
+
+text_seed!(ChatTemplateSeed, ChatTemplateSource, |_, f| f
+    .write_str("`auto` or a template"));
+
+impl ChatTemplateSeed {
+    fn read(self, text: &str) -> Result<ChatTemplateSource, String> {
+        match text {
+            "auto" => Ok(ChatTemplateSource::MostCommon),
+            text if text.contains("{{") || text.contains("{%") => {
+                Ok(ChatTemplateSource::Text(text.into()))
+            }
+            name => Err(format!(
+                "`chat_template: {name}` is a name; give `auto`, or the template itself"
             )),
         }
     }

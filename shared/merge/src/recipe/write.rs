@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::ops::Range;
 
-use super::{Parameters, Recipe, Rule, Setting};
+use super::{ChatTemplateSource, Parameters, Recipe, Rule, Setting};
 use crate::methods::Range as Values;
 use crate::{Method, Parameter};
 
@@ -47,6 +47,13 @@ impl Display for Recipe {
             (
                 "tokenizer_source",
                 self.tokenizer_source.as_deref().map(text),
+            ),
+            (
+                "chat_template",
+                self.chat_template.as_ref().map(|source| match source {
+                    ChatTemplateSource::MostCommon => "auto".to_owned(),
+                    ChatTemplateSource::Text(template) => text(template),
+                }),
             ),
             ("seed", (self.seed != 0).then(|| self.seed.to_string())),
             (
@@ -121,7 +128,7 @@ fn text(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Dtype, Method, Parameter, Recipe, Rule, Setting, Source};
+    use crate::{ChatTemplateSource, Dtype, Method, Parameter, Recipe, Rule, Setting, Source};
     use proptest::prelude::*;
 
     fn setting() -> impl Strategy<Value = Setting> {
@@ -157,6 +164,11 @@ mod tests {
                 dtype: dtype.then_some(Dtype::BFloat16),
                 out_dtype: (!dtype).then_some(Dtype::Float16),
                 tokenizer_source: dtype.then(|| "base".into()),
+                chat_template: match (dtype, faults) {
+                    (true, _) => None,
+                    (_, true) => Some(ChatTemplateSource::MostCommon),
+                    _ => Some(ChatTemplateSource::Text("{{ \"a\n\" }}: #".into())),
+                },
                 seed,
                 mergekit_faults: faults,
             };
