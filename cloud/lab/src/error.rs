@@ -76,7 +76,7 @@ pub enum Error {
         /// What was tried, as a verb phrase.
         action: String,
         /// What the merge crate said.
-        source: sprat_merge::Error,
+        source: Box<sprat_merge::Error>,
     },
     /// Evolution cannot go on.
     #[error("evolution has come to its end: {0}")]
@@ -151,7 +151,10 @@ impl Error {
     /// What was being done when the merge crate said no.
     pub(crate) fn merge(action: impl Into<String>) -> impl FnOnce(sprat_merge::Error) -> Self {
         let action = action.into();
-        move |source| Self::Merge { action, source }
+        move |source| Self::Merge {
+            action,
+            source: Box::new(source),
+        }
     }
 
     /// What was being done when the model crate said no.

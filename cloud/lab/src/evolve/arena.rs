@@ -142,7 +142,7 @@ fn is_bad_candidate(error: &Error) -> bool {
     use sprat_model::Error as Model;
     match error {
         Error::Merge { source, .. } => {
-            matches!(source, Merge::Overflow { .. } | Merge::Parameter { .. })
+            matches!(**source, Merge::Overflow { .. } | Merge::Parameter { .. })
         }
         Error::Model { source, .. } => matches!(
             source,

@@ -43,7 +43,7 @@ impl Finish<'_> {
     ) -> Result<Option<Report>> {
         let of_recipe = first.as_ref().map_or(&winner, |(first, _)| first);
         let recipe = match &of_recipe.candidate {
-            Candidate::Recipe(recipe) => Some(self.from_out(recipe).to_string()),
+            Candidate::Recipe(recipe) => Some(self.seen_from_out(recipe).to_string()),
             _ => None,
         };
         let point = of_recipe.point.clone();
@@ -204,7 +204,7 @@ impl Finish<'_> {
     }
 
     /// The recipe with models named as from the run's folder.
-    fn from_out(&self, recipe: &Recipe) -> Recipe {
+    fn seen_from_out(&self, recipe: &Recipe) -> Recipe {
         let mut recipe = recipe.clone();
         let rename = |name: &mut String| {
             let found = (self.resolve)(Path::new(name));

@@ -38,10 +38,8 @@ pub(super) struct Weights {
 
 impl Weights {
     fn read(path: &Path) -> Result<Self> {
-        let failed = |source| Error::Merge {
-            action: format!("read the weights of {}", path.display()),
-            source,
-        };
+        let failed =
+            |source| Error::merge(format!("read the weights of {}", path.display()))(source);
         let single = path.join("model.safetensors");
         let file = if single.is_file() { &*single } else { path };
         let mut folder = ModelFolder::open(file).map_err(failed)?;
@@ -180,10 +178,7 @@ impl Parents {
     /// # Errors
     /// [`Error::Merge`].
     pub(super) fn merge(&self, recipe: &Recipe) -> Result<Weights> {
-        let failed = |source| Error::Merge {
-            action: "merge a candidate".to_owned(),
-            source,
-        };
+        let failed = |source| Error::merge("merge a candidate")(source);
         let open = |name: &str| match self.models.iter().find(|(model, _)| model == name) {
             Some((_, weights)) => Ok(Box::new(weights.clone()) as Box<dyn TensorReader>),
             None => Err(sprat_merge::Error::Format {

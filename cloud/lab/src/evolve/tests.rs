@@ -253,7 +253,8 @@ fn jobs_that_make_no_sense_are_refused() {
         change(&mut job);
         job.check().unwrap_err().to_string()
     };
-    let cases: [(&dyn Fn(&mut Job), &str); 11] = [
+    type Change<'a> = &'a dyn Fn(&mut Job);
+    let cases: [(Change<'_>, &str); 11] = [
         (&|job| job.space.method = "blend".into(), "known are linear"),
         (&|job| job.space.layer_groups = 0, "layer_groups"),
         (&|job| job.space.genes.clear(), "nothing to search"),

@@ -125,7 +125,7 @@ pub fn plan(recipe: &Recipe, inventories: &[Inventory]) -> Result<Plan> {
         });
     }
     if !recipe.slices.is_empty() {
-        let (tensors, layers) = slices::plan(recipe, &inputs, inventories)?;
+        let slices::Sliced { tensors, layers } = slices::plan(recipe, &inputs, inventories)?;
         let of_slices = recipe
             .slices
             .iter()

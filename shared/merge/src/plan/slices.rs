@@ -7,13 +7,16 @@ use super::{Inventory, PlannedTensor};
 use crate::recipe::{Slice, SliceSource};
 use crate::{Error, Recipe, Result};
 
+/// A result that is put together from slices.
+pub(super) struct Sliced {
+    pub(super) tensors: Vec<PlannedTensor>,
+    /// Of each layer the model and the layer that it is like.
+    pub(super) layers: Vec<(usize, usize)>,
+}
+
 /// All tensors of the result: what stands before the layers as the first slice has it, the layers, and what
-/// stands after them as the last slice has it. Also of each layer the model and layer that it is like.
-pub(super) fn plan(
-    recipe: &Recipe,
-    inputs: &[&str],
-    inventories: &[Inventory],
-) -> Result<(Vec<PlannedTensor>, Vec<(usize, usize)>)> {
+/// stands after them as the last slice has it.
+pub(super) fn plan(recipe: &Recipe, inputs: &[&str], inventories: &[Inventory]) -> Result<Sliced> {
     let planner = Planner {
         recipe,
         inputs,
@@ -34,7 +37,7 @@ pub(super) fn plan(
     if let Some(last) = recipe.slices.last() {
         tensors.extend(planner.outside(last, |name| !stands_before(name))?);
     }
-    Ok((tensors, layers))
+    Ok(Sliced { tensors, layers })
 }
 
 /// Whether a tensor that is in no layer stands before them: embeddings, by the ways in which models name them.

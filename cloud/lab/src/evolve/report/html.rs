@@ -7,6 +7,9 @@ use super::{Gain, Kind, Measured, Report};
 use crate::chart::{Chart, Line, escape};
 use crate::train::duration;
 
+/// Points by the model that they are of.
+type Lines<'a> = BTreeMap<&'a str, Vec<(f64, f64)>>;
+
 const STYLE: &str = include_str!("report.css");
 
 impl Report {
@@ -136,7 +139,7 @@ impl Report {
 
     /// Each parameter over the layers, a line a model, a chart for each parameter and filter.
     fn gene_charts(&self) -> String {
-        let mut charts: BTreeMap<(&str, &str), BTreeMap<&str, Vec<(f64, f64)>>> = BTreeMap::new();
+        let mut charts: BTreeMap<(&str, &str), Lines<'_>> = BTreeMap::new();
         for gene in &self.genes {
             let model = gene.model.as_deref().unwrap_or("all models");
             let chart = charts.entry((gene.parameter, &gene.filter)).or_default();
