@@ -26,8 +26,9 @@ pub(crate) struct Chart<'a> {
     pub(crate) lines: &'a [Line],
 }
 
-/// One line. Points that are no numbers are left out.
+/// One line, named in the chart if it has a name. Points that are no numbers are left out.
 pub(crate) struct Line {
+    pub(crate) name: String,
     pub(crate) points: Vec<(f64, f64)>,
     /// Whether each point has a dot.
     pub(crate) dots: bool,
@@ -144,11 +145,25 @@ impl Chart<'_> {
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
              aria-label=\"{title}: {label}\">\n<style>\n{}</style>\n{}{lines}\
              <text x=\"{LEFT}\" y=\"22\" font-weight=\"600\">{title}</text>\n\
-             <text x=\"{right}\" y=\"22\" text-anchor=\"end\">{note}</text>\n</svg>\n",
+             <text x=\"{right}\" y=\"22\" text-anchor=\"end\">{note}{legend}</text>\n</svg>\n",
             style(),
             scale.grid(),
+            legend = self.legend(),
             right = WIDTH - RIGHT,
         )
+    }
+}
+
+impl Chart<'_> {
+    /// The names of the lines in their colours.
+    fn legend(&self) -> String {
+        let lines = self.lines.iter().enumerate();
+        let named = lines.filter(|(_, line)| !line.name.is_empty());
+        let name = |(i, line): (usize, &Line)| {
+            let (colour, name) = (i % COLOURS.len(), escape(&line.name));
+            format!("<tspan dx=\"12\" class=\"dot{colour}\">{name}</tspan>")
+        };
+        named.map(name).collect()
     }
 }
 

@@ -71,12 +71,19 @@ impl Finish<'_> {
         let Some((models, scores)) = self.measure(candidate, before, progress)? else {
             return Ok(None);
         };
+        let paths = self
+            .job
+            .models
+            .parents
+            .iter()
+            .map(|path| path.display().to_string());
+        let parents = short(&paths.collect::<Vec<_>>());
         let gene = |(gene, part): (&super::space::Gene, &f64)| {
             let (parameter, value) = self.genes.value(gene, *part);
-            let model = gene.parent.map(|i| &self.job.models.parents[i]);
+            let model = gene.parent.map(|i| parents[i].clone());
             GeneValue {
                 parameter: parameter.name(),
-                model: model.map(|path| path.display().to_string()),
+                model,
                 filter: self.genes.filter_name(gene.filter).to_owned(),
                 group: gene.group,
                 value,
@@ -196,9 +203,11 @@ impl Finish<'_> {
         let Some(scores) = self.arena.ask(&candidates, &asked, 0.0..1.0, &|| {})? else {
             return Ok(None);
         };
-        let measured = entries.iter().zip(&scores);
+        let paths: Vec<String> = entries.iter().map(|(name, ..)| name.clone()).collect();
+        let names = short(&paths);
+        let measured = entries.iter().zip(&names).zip(&scores);
         let measured =
-            measured.map(|((name, kind, _), scores)| measure(name, *kind, &asked, scores));
+            measured.map(|(((_, kind, _), name), scores)| measure(name, *kind, &asked, scores));
         let measured: Vec<Measured> = measured.collect();
         Ok(Some((measured, scores)))
     }
@@ -251,6 +260,24 @@ impl Finish<'_> {
         json.push(b'\n');
         write_whole(&path, &json)
     }
+}
+
+/// Names that tell models apart, as short as they can be: the ends of their paths.
+pub(super) fn short(paths: &[String]) -> Vec<String> {
+    let end = |path: &str, parts: usize| {
+        let all: Vec<&str> = path.split('/').collect();
+        all[all.len().saturating_sub(parts)..].join("/")
+    };
+    let name = |path: &String| {
+        let alone = |parts: &usize| {
+            let same = |other: &&String| end(other, *parts) == end(path, *parts);
+            paths.iter().filter(same).count() == 1
+        };
+        (1..8)
+            .find(alone)
+            .map_or_else(|| path.clone(), |parts| end(path, parts))
+    };
+    paths.iter().map(name).collect()
 }
 
 fn measure(name: &str, kind: Kind, tasks: &[Task], scores: &Scores) -> Measured {

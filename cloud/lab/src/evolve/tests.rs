@@ -499,3 +499,12 @@ fn searches_of_ways_that_make_no_sense_are_refused() {
         assert!(error.contains(words), "{error} lacks {words:?}");
     }
 }
+
+#[test]
+fn models_are_told_apart_by_the_ends_of_their_paths() {
+    let paths = ["../a/run/model", "../b/run/model", "x", "../home"].map(str::to_owned);
+    let names = super::finish::short(&paths);
+    assert_eq!(names, ["a/run/model", "b/run/model", "x", "home"]);
+    let same = ["x", "x"].map(str::to_owned);
+    assert_eq!(super::finish::short(&same), same);
+}

@@ -8,6 +8,7 @@ const POINTS: usize = 600;
 /// Draws training loss (one value per step, from step 1) and validation losses (by step).
 pub(crate) fn draw(title: &str, losses: &[f32], validations: &[(usize, f32)]) -> String {
     let line = |points: &[(usize, f32)], dots| Line {
+        name: String::new(),
         points: points
             .iter()
             .map(|(step, loss)| (*step as f64, f64::from(*loss)))

@@ -23,13 +23,13 @@ impl Report {
         );
         let _ = writeln!(page, "<p>{}</p>", escape(&self.summary()));
         page += "<h2>Search</h2>\n";
-        page += &self.fitness_chart();
+        let _ = writeln!(page, "<div class=\"wide\">{}</div>", self.fitness_chart());
         let _ = writeln!(page, "<p>{}</p>", escape(&self.search_words()));
         page += "<h2>On held-out questions</h2>\n";
         page += &self.table();
         if !self.genes.is_empty() {
             page += "<h2>What was found</h2>\n";
-            page += &self.gene_charts();
+            let _ = writeln!(page, "<div class=\"wide\">{}</div>", self.gene_charts());
         }
         if !self.way.is_empty() {
             page += &self.way_table();
@@ -105,7 +105,8 @@ impl Report {
     }
 
     fn fitness_chart(&self) -> String {
-        let line = |value: fn(&super::Curve) -> Option<f64>, dots| Line {
+        let line = |name: &str, value: fn(&super::Curve) -> Option<f64>, dots| Line {
+            name: name.to_owned(),
             points: self
                 .generations
                 .iter()
@@ -113,23 +114,27 @@ impl Report {
                 .collect(),
             dots,
         };
-        let lines = [line(|g| g.best, true), line(|g| g.median, false)];
+        let lines = [
+            line("best", |g| g.best, true),
+            line("median", |g| g.median, false),
+        ];
         let chart = Chart {
             title: "Fitness",
             label: "best and median of each generation",
-            note: "best (dots) and median of each generation",
+            note: "of each generation:",
             lines: &lines,
         };
         chart.draw()
     }
 
     fn table(&self) -> String {
-        let mut table = String::from("<div class=\"wide\"><table>\n<tr><th>model</th>");
+        let mut table =
+            String::from("<div class=\"wide\"><table>\n<tr><th>model</th><th>mean</th>");
         let skills = self.models.first().map_or(&[][..], |model| &model.skills);
         for skill in skills {
             let _ = write!(table, "<th>{} ({})</th>", escape(skill.skill), skill.n);
         }
-        table += "<th>mean</th></tr>\n";
+        table += "</tr>\n";
         for model in &self.models {
             table += &row(model);
         }
@@ -148,21 +153,23 @@ impl Report {
                 .or_default()
                 .push((gene.group as f64, gene.value));
         }
-        let mut html = String::new();
+        let mut html = String::from(
+            "<p>Values from the first layer to the last, with straight lines between them.</p>\n",
+        );
         for ((parameter, filter), models) in charts {
             let title = format!("{parameter} ({filter})");
             let several = models.values().any(|points| points.len() > 1);
             if several {
-                let names: Vec<&str> = models.keys().copied().collect();
-                let lines = models
-                    .into_values()
-                    .map(|points| Line { points, dots: true });
-                let lines: Vec<Line> = lines.collect();
-                let note = format!("from the first layer to the last: {}", names.join(", "));
+                let line = |(name, points): (&str, _)| Line {
+                    name: name.to_owned(),
+                    points,
+                    dots: true,
+                };
+                let lines: Vec<Line> = models.into_iter().map(line).collect();
                 let chart = Chart {
                     title: &title,
-                    label: &note,
-                    note: &note,
+                    label: "values from the first layer to the last",
+                    note: "",
                     lines: &lines,
                 };
                 html += &chart.draw();
@@ -217,8 +224,9 @@ fn row(model: &Measured) -> String {
         let [share, low, high] = [share, low, high].map(|x| 100.0 * x);
         format!("<td>{share:.1} %<br><small>{low:.0}-{high:.0}</small></td>")
     };
+    row += &cell(model.mean, model.low, model.high);
     for skill in &model.skills {
         row += &cell(skill.accuracy(), skill.low, skill.high);
     }
-    row + &cell(model.mean, model.low, model.high) + "</tr>\n"
+    row + "</tr>\n"
 }
