@@ -216,11 +216,9 @@ impl Finish<'_> {
     fn seen_from_out(&self, recipe: &Recipe) -> Recipe {
         let mut recipe = recipe.clone();
         let rename = |name: &mut String| {
-            let found = (self.resolve)(Path::new(name));
-            let folder = found
-                .ok()
-                .and_then(|folder| std::path::absolute(folder).ok());
-            let out = std::path::absolute(self.out).ok();
+            let found = (self.resolve)(Path::new(name)).ok();
+            let folder = found.and_then(|folder| fs::canonicalize(folder).ok());
+            let out = fs::canonicalize(self.out).ok();
             if let (Some(folder), Some(out)) = (folder, out)
                 && let Some(relative) = pathdiff::diff_paths(folder, out)
             {
