@@ -11,6 +11,10 @@ Writes beside itself
 The parents have the shape of a Llama of three layers (hidden 4, one key-value head). The recipes
 in recipes/ are read by mergekit and by our test, as they are.
 
+In qwen3/ is the same once more for parents of the Qwen3 kind: norms of queries and keys, a head that is the
+embedding table, and everything stored in bfloat16. mergekit computes in f32 there too, and rounds at the end
+(`out_dtype`): in bfloat16 it would round after every operation, and magnitudes would be equal that are not.
+
 DARE draws random masks. So that both programs draw the same ones, `torch.bernoulli` is replaced
 by the rule in `keep` below, which the Rust test repeats. `ties-count` sets the election method in
 mergekit's method object because its YAML has no key for it.
@@ -46,7 +50,16 @@ CONFIG = {
 }
 
 
-def shapes():
+QWEN3 = CONFIG | {
+    "architectures": ["Qwen3ForCausalLM"],
+    "model_type": "qwen3",
+    "head_dim": HIDDEN // HEADS,
+    "tie_word_embeddings": True,
+    "dtype": "bfloat16",
+}
+
+
+def shapes(qwen3=False):
     head = HIDDEN // HEADS
     yield "model.embed_tokens.weight", (VOCAB, HIDDEN)
     for i in range(LAYERS):
@@ -56,21 +69,27 @@ def shapes():
         yield f"{p}.self_attn.k_proj.weight", (head, HIDDEN)
         yield f"{p}.self_attn.v_proj.weight", (head, HIDDEN)
         yield f"{p}.self_attn.o_proj.weight", (HIDDEN, HIDDEN)
+        if qwen3:
+            yield f"{p}.self_attn.q_norm.weight", (head,)
+            yield f"{p}.self_attn.k_norm.weight", (head,)
         yield f"{p}.post_attention_layernorm.weight", (HIDDEN,)
         yield f"{p}.mlp.gate_proj.weight", (INNER, HIDDEN)
         yield f"{p}.mlp.up_proj.weight", (INNER, HIDDEN)
         yield f"{p}.mlp.down_proj.weight", (HIDDEN, INNER)
     yield "model.norm.weight", (HIDDEN,)
-    yield "lm_head.weight", (VOCAB, HIDDEN)
+    if not qwen3:
+        yield "lm_head.weight", (VOCAB, HIDDEN)
 
 
-def parents():
-    rng = torch.Generator().manual_seed(20240311)
+def parents(qwen3=False):
+    rng = torch.Generator().manual_seed(20240312 if qwen3 else 20240311)
     draw = lambda shape, scale: torch.randn(shape, generator=rng) * scale
-    base = {name: draw(shape, 0.5) for name, shape in shapes()}
+    base = {name: draw(shape, 0.5) for name, shape in shapes(qwen3)}
     models = {"base": base}
     for name, scale in (("chat", 0.2), ("math", 0.3), ("near", 1e-3)):
         models[name] = {key: x + draw(x.shape, scale) for key, x in base.items()}
+    if qwen3:
+        models = {name: {key: x.bfloat16() for key, x in model.items()} for name, model in models.items()}
     return models
 
 
@@ -93,8 +112,9 @@ class Masks:
         return torch.tensor(mask, dtype=probability.dtype).reshape(probability.shape)
 
 
-def merge(recipe: Path, folder: Path):
+def merge(recipe: Path, folder: Path, out_dtype: str):
     data = yaml.safe_load(recipe.read_text())
+    data["out_dtype"] = out_dtype
     # Ours, unknown to mergekit, which needs no telling to be itself.
     data.pop("compat", None)
     # `consensus` is our key too: see the head of this file.
@@ -129,24 +149,33 @@ def merge(recipe: Path, folder: Path):
     return merged
 
 
-def main():
-    models = parents()
+def family(here: Path, config: dict, qwen3: bool):
+    """All parents and all answers of one family, below `here`."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for name, tensors in models.items():
-            save_file(tensors, HERE / f"{name}.safetensors")
+        for name, tensors in parents(qwen3).items():
+            save_file(tensors, here / f"{name}.safetensors")
             (folder / name).mkdir()
             save_file(tensors, folder / name / "model.safetensors", metadata={"format": "pt"})
-            (folder / name / "config.json").write_text(json.dumps(CONFIG))
-        shutil.rmtree(HERE / "expected", ignore_errors=True)
-        (HERE / "expected").mkdir()
+            (folder / name / "config.json").write_text(json.dumps(config))
+        shutil.rmtree(here / "expected", ignore_errors=True)
+        (here / "expected").mkdir()
         for recipe in sorted((HERE / "recipes").glob("*.yml")):
-            merged = merge(recipe, folder)
+            # mergekit gives a Qwen 3 of other layers a config that transformers refuses.
+            if qwen3 and recipe.stem.startswith("slices"):
+                continue
+            merged = merge(recipe, folder, config["dtype"])
             if not recipe.stem.startswith("slices"):
-                assert set(merged) == {name for name, _ in shapes()}, recipe
-            assert all(x.dtype == torch.float32 for x in merged.values()), recipe
-            save_file(merged, HERE / "expected" / f"{recipe.stem}.safetensors")
+                assert set(merged) == {name for name, _ in shapes(qwen3)}, recipe
+            assert all(x.dtype == getattr(torch, config["dtype"]) for x in merged.values()), recipe
+            save_file(merged, here / "expected" / f"{recipe.stem}.safetensors")
             print(recipe.stem)
+
+
+def main():
+    family(HERE, CONFIG, qwen3=False)
+    (HERE / "qwen3").mkdir(exist_ok=True)
+    family(HERE / "qwen3", QWEN3, qwen3=True)
     x = torch.randn(3, 5, generator=torch.Generator().manual_seed(7))
     types = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16, "f64": torch.float64}
     stored = {name: x.to(t) for name, t in types.items()}

@@ -241,7 +241,11 @@ fn recipes_in_the_repository_are_usable() {
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "toml") {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.ends_with(".evolve.toml") {
+            crate::evolve::Job::read(&path).unwrap_or_else(|e| panic!("{e}"));
+        }
+        if name.ends_with(".evolve.toml") || !name.ends_with(".toml") {
             continue;
         }
         let recipe = Recipe::read(&path).unwrap_or_else(|e| panic!("{e}"));
