@@ -105,7 +105,7 @@ pub enum Algorithm {
     Genetic,
     /// Random search.
     Random,
-    /// M2N2: whole models in niches, without a recipe. `[space]` only makes the first archive.
+    /// M2N2: whole models in niches, without a recipe; the archive begins with the parents.
     Niches,
 }
 

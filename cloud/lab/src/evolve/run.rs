@@ -66,6 +66,10 @@ pub fn run(options: EvolveOptions<'_>) -> Result<Option<Report>> {
     let parents = Parents::read(job, options.resolve)?;
     // What can't be merged is found before the first question.
     parents.merge(&genes.recipe(&vec![0.5; genes.len()]))?;
+    // And so is a rival that is not there, which would be missed at the end only.
+    for rival in &job.last.rivals {
+        (options.resolve)(rival)?;
+    }
     let asked = tasks(job, Use::Fitness)?;
     let history = History::open(&options.out, job, options.resume)?;
     let (storage, max_tokens) = (job.models.storage, job.fitness.max_tokens);

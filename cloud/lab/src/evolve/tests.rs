@@ -84,7 +84,11 @@ fn job(more: &str) -> Job {
 }
 
 fn evolve(job: Job, dir: &Path, out: &str, resume: bool, stop: bool) -> Result<Option<Report>> {
-    let resolve = |path: &Path| -> Result<PathBuf> { Ok(dir.join(path)) };
+    let resolve = |path: &Path| -> Result<PathBuf> {
+        let folder = dir.join(path);
+        let missing = || Error::job("models", format!("has {}", path.display()));
+        folder.exists().then_some(folder).ok_or_else(missing)
+    };
     run(EvolveOptions {
         job,
         out: dir.join(out),
@@ -240,6 +244,10 @@ fn models_that_do_not_go_together_are_named() {
     assert!(fails(&["left", "wide"]).contains("base and wide, whose configs differ"));
     assert!(fails(&["left", "left"]).contains("left twice"));
     assert!(fails(&["left", "gone"]).contains("gone"));
+    let mut rivalled = job("");
+    rivalled.last.rivals = vec!["no-rival".into()];
+    let error = evolve(rivalled, dir.path(), "run", false, false).unwrap_err();
+    assert!(error.to_string().contains("no-rival"), "{error}");
     let settings = dir.path().join("right/chat_template.jinja");
     fs::write(settings, "other").unwrap();
     assert!(fails(&["left", "right"]).contains("chat templates differ"));
