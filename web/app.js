@@ -10,10 +10,13 @@ import { byId, make } from "./js/dom.js";
 import { EngineHost } from "./js/engine.js";
 import { asSentence, describe } from "./js/errors.js";
 import { formatCount } from "./js/format.js";
+import { MixDialog } from "./js/mix.js";
 import { ModelPanel } from "./js/model-panel.js";
 import { hideNotice, showNotice } from "./js/notices.js";
 import { foreignHost, readParams } from "./js/params.js";
 
+/** The state before, so that only what is new is said aloud. @type {EngineStatus["state"] | null} */
+let before = null;
 const params = readParams(location.href);
 const announcer = new Announcer(byId("announcer", HTMLDivElement));
 const host = new EngineHost(params, { onStatus, onWarning });
@@ -29,6 +32,8 @@ const composer = new Composer({
     showNotice({ key: "too-long", words });
   },
 });
+
+new MixDialog(host);
 
 byId("new-conversation", HTMLButtonElement).addEventListener("click", () => chat.startOver());
 
@@ -50,7 +55,7 @@ function onStatus(status) {
   if (status.state === "ready") {
     hideNotice("load");
     showEmptyState(status.model);
-    announcer.say("The model is ready.");
+    if (before !== "ready") announcer.say("The model is ready.");
   } else if (status.state === "failed") {
     const { heading, sentence, todo } = describe(status.failure, { private: false, mode: "auto", kept: "nothing", first: true });
     const action = { words: "Load again", run: () => host.load() };
@@ -59,6 +64,7 @@ function onStatus(status) {
   } else {
     hideNotice("load");
   }
+  before = status.state;
 }
 
 /** @param {Warning} warning */

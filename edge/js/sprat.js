@@ -21,6 +21,8 @@
 /** @typedef {import("./types.js").DeviceInfo} DeviceInfo */
 /** @typedef {import("./types.js").ModelInfo} ModelInfo */
 /** @typedef {import("./types.js").StoredPack} StoredPack */
+/** @typedef {import("./types.js").Recipe} Recipe */
+/** @typedef {import("./types.js").UseOptions} UseOptions */
 /** @typedef {import("./types.js").ErrorCode} ErrorCode */
 /** @typedef {import("./types.js").Failure} Failure */
 
@@ -113,7 +115,7 @@ export class Sprat {
   /** @param {LoadOptions} options use {@link Sprat.open} */
   constructor(options) {
     if (!options?.model) {
-      throw new SpratError({ code: "bad_request", message: "options.model must be the URL of a model pack" });
+      throw new SpratError({ code: "bad_request", message: "options.model must be the URL of a model pack, or a recipe" });
     }
     this.#options = options;
     this.#ready = this.#start(options.device ?? "auto");
@@ -139,6 +141,36 @@ export class Sprat {
   /** The model; `null` until it is loaded. */
   get model() {
     return this.#model;
+  }
+
+  /**
+   * Puts another model into the place of this one: a pack, or what a recipe makes of several. Until it is there the
+   * present one answers, and it stays if the other can't be had.
+   *
+   *     await sprat.use({
+   *       merge_method: "task_arithmetic",
+   *       base_model: "models/sprat-base/",
+   *       models: [
+   *         { model: "models/sprat-chat/", parameters: { weight: 0.6 } },
+   *         { model: "models/sprat-math/", parameters: { weight: 0.5 } },
+   *       ],
+   *     });
+   *
+   * A recipe's models must be packs of one shape with the same tokenizer. They are fetched once; after that, other
+   * numbers cost no download. Nothing was measured of a mix, so it has no gate: its answers stand.
+   *
+   * @param {string | URL | Recipe} model
+   * @param {UseOptions} [options]
+   * @returns {Promise<ModelInfo>} rejects with a {@link SpratError}
+   */
+  async use(model, { signal, onProgress = this.#options.onProgress } = {}) {
+    if (!this.#port) throw this.#gone();
+    const tell = (/** @type {unknown} */ notice) => this.#told(notice, onProgress);
+    const loaded = await this.#port.call({ type: "use", ...source(model) }, tell, signal);
+    // A worker that comes after a crash loads what was used last.
+    this.#options = { ...this.#options, model };
+    this.#set("ready", loaded.device, loaded.model);
+    return loaded.model;
   }
 
   /**
@@ -184,7 +216,7 @@ export class Sprat {
 
   /** @param {"auto" | "cpu" | "webgpu"} device */
   async #start(device) {
-    const { model, cloud, cloudModel, cloudHeaders, cloudPrice, signal, onProgress, onWarning } = this.#options;
+    const { model, cloud, cloudModel, cloudHeaders, cloudPrice, signal, onProgress } = this.#options;
     this.#set("loading", null, null);
     let port;
     try {
@@ -198,7 +230,7 @@ export class Sprat {
       const loaded = await port.call(
         {
           type: "load",
-          url: resolve(model),
+          ...source(model),
           device,
           settings: write({
             cloud: cloud
@@ -211,12 +243,7 @@ export class Sprat {
               : null,
           }),
         },
-        (notice) => {
-          const { type, ...rest } = /** @type {any} */ (notice);
-          if (type === "progress") onProgress?.(rest);
-          if (type === "warning") onWarning?.(rest);
-          if (type === "device") this.#set(this.#state, rest, this.#model);
-        },
+        (notice) => this.#told(notice, onProgress),
         signal,
       );
       this.#set("ready", loaded.device, loaded.model);
@@ -225,6 +252,18 @@ export class Sprat {
       if (this.#port === port) this.#set("failed", this.#device, null);
       throw error;
     }
+  }
+
+  /**
+   * What the worker says while it loads a model.
+   * @param {unknown} notice
+   * @param {LoadOptions["onProgress"]} onProgress
+   */
+  #told(notice, onProgress) {
+    const { type, ...rest } = /** @type {any} */ (notice);
+    if (type === "progress") onProgress?.(rest);
+    if (type === "warning") this.#options.onWarning?.(rest);
+    if (type === "device") this.#set(this.#state, rest, this.#model);
   }
 
   /**
@@ -413,6 +452,26 @@ async function once(request) {
 }
 
 /**
+ * A model as the worker takes it. A recipe's base, or its first model without one, gives what is not weights.
+ * @param {string | URL | Recipe} model
+ * @returns {{ url: string, recipe: Recipe | null }}
+ */
+function source(model) {
+  if (typeof model === "string" || model instanceof URL) return { url: resolve(model), recipe: null };
+  const { models, base_model } = model ?? {};
+  const first = base_model ?? (Array.isArray(models) ? models[0]?.model : undefined);
+  if (first === undefined) {
+    throw new SpratError({ code: "bad_request", message: "a recipe must have models, each with its address as model" });
+  }
+  const recipe = {
+    ...JSON.parse(write(model)),
+    ...(base_model === undefined ? {} : { base_model: resolve(base_model) }),
+    ...(Array.isArray(models) ? { models: models.map((entry) => ({ ...entry, model: resolve(entry?.model) })) } : {}),
+  };
+  return { url: resolve(first), recipe: JSON.parse(write(recipe)) };
+}
+
+/**
  * An absolute URL, seen from the page.
  * @param {string | URL} url
  */
@@ -420,7 +479,7 @@ function resolve(url) {
   try {
     return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
   } catch {
-    throw new SpratError({ code: "bad_request", message: "not a URL: the option model or cloud" });
+    throw new SpratError({ code: "bad_request", message: "not a URL: a model or the option cloud" });
   }
 }
 
@@ -432,6 +491,6 @@ function write(value) {
   try {
     return JSON.stringify(value);
   } catch {
-    throw new SpratError({ code: "bad_request", message: "the messages or options cannot be written as JSON" });
+    throw new SpratError({ code: "bad_request", message: "the messages, options or recipe cannot be written as JSON" });
   }
 }

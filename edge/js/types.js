@@ -12,13 +12,13 @@
  *   | "internal"} ErrorCode
  *
  * @typedef {object} Progress
- * @property {"engine" | "download" | "load" | "warmup" | "ready"} stage "load" checks every byte
- * @property {number} loaded bytes
- * @property {number} total bytes; 0 where it is not known
+ * @property {"engine" | "download" | "mix" | "load" | "warmup" | "ready"} stage "load" checks every byte
+ * @property {number} loaded bytes; of "mix" weights
+ * @property {number} total bytes, or weights; 0 where it is not known
  * @property {string} message what is being loaded, or what it is loaded onto
  *
  * @typedef {object} Warning something went wrong and Sprat goes on
- * @property {"storage_refused" | "gate_unreadable" | ErrorCode} code
+ * @property {"storage_refused" | "gate_unreadable" | "recipe" | ErrorCode} code "recipe": something in it had no effect
  * @property {string} message
  *
  * @typedef {object} Status
@@ -27,7 +27,7 @@
  * @property {ModelInfo | null} model
  *
  * @typedef {object} LoadOptions
- * @property {string | URL} model URL of a model pack's folder
+ * @property {string | URL | Recipe} model URL of a model pack's folder, or what to make of several
  * @property {string | URL | null} [cloud] base URL of an OpenAI-compatible API, such as "/v1"
  * @property {string} [cloudModel] model to ask there; "sprat-small" by default
  * @property {Record<string, string>} [cloudHeaders] more headers for it, such as Authorization
@@ -37,6 +37,19 @@
  * @property {(progress: Progress) => void} [onProgress]
  * @property {(warning: Warning) => void} [onWarning]
  * @property {(status: Status) => void} [onStatus]
+ *
+ * @typedef {object} UseOptions
+ * @property {AbortSignal} [signal] stops it; the present model stays
+ * @property {(progress: Progress) => void} [onProgress] the one given while opening by default
+ *
+ * @typedef {number | number[] | string | boolean | { filter?: string, value: number | number[] }[]} RecipeParameter
+ *   one for all layers, a gradient over them, or by filters on tensors' names
+ *
+ * @typedef {object} Recipe a merge as mergekit's YAML describes them; its models are URLs of packs
+ * @property {string} merge_method "linear", "slerp", "task_arithmetic", "ties", "dare_ties", ...
+ * @property {string | URL} [base_model]
+ * @property {{ model: string | URL, parameters?: Record<string, RecipeParameter> }[]} models
+ * @property {Record<string, RecipeParameter>} [parameters]
  *
  * @typedef {object} ChatOptions
  * @property {"auto" | "device" | "cloud"} [mode] "auto" by default

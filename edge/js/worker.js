@@ -4,6 +4,7 @@
  * WebGPU when that is ready, and back when it must. What is computed is computed in Rust (`Runtime`).
  */
 
+import { mix, nameOf } from "./mix.js";
 import { Retelling } from "./retell.js";
 
 /** @typedef {"cpu" | "webgpu"} Kind */
@@ -12,6 +13,11 @@ import { Retelling } from "./retell.js";
  * @typedef {{ kind: Kind, runtime: any, module: any, words: string, most: number | undefined }} Engine
  */
 /** @typedef {{ words: string, software: boolean, most: number | undefined }} Adapter */
+/**
+ * A model to load: a pack, or what a recipe makes of several, the one at `url` being their base. `weights` are what it
+ * made, for further devices.
+ * @typedef {{ url: string, recipe: import("./types.js").Recipe | null, weights: Uint8Array[] | null }} Wanted
+ */
 
 /**
  * This worker. The page's library of types, which the other files need, has no name for it.
@@ -24,8 +30,11 @@ const running = new Map();
 
 /** The engine that answers; replaced when WebGPU fails. @type {Promise<Engine> | null} */
 let engine = null;
-/** @type {{ url: string, settings: string } | null} */
-let wanted = null;
+/** What the engine has, or loads. @type {Wanted} */
+let wanted = { url: "", recipe: null, weights: null };
+let settings = "";
+/** The last of the loads that wait for each other. @type {Promise<unknown>} */
+let loads = Promise.resolve();
 
 /** Bytes of a model above which it is not held twice, on the CPU while the GPU gets ready. */
 const HELD_TWICE = 64e6;
@@ -52,27 +61,49 @@ worker.onmessage = async ({ data }) => {
 
 const handlers = {
   /** @type {(data: any, signal: AbortSignal, emit: (event: string) => void) => Promise<unknown>} */
-  async load({ url, device, settings }, signal, emit) {
-    wanted = { url, settings };
+  async load(data, signal, emit) {
+    const { url, recipe, device } = data;
+    wanted = { url, recipe, weights: null };
+    settings = data.settings;
     emit(JSON.stringify({ type: "progress", stage: "engine", loaded: 0, total: 0, message: "Starting" }));
-    const adapter = device === "cpu" ? null : await findAdapter();
-    engine = begin(device, adapter, settings);
-    let ready;
-    try {
-      ready = await engine;
-    } catch (error) {
-      // Without the device that was asked for, what needs none still works.
-      if (isGpuFailure(error)) engine = boot("cpu", null, settings).then((engine) => giveUp(engine, error));
-      throw error;
-    }
-    try {
-      // Our CPU path is many times faster than any software adapter.
-      const better = device === "auto" && adapter && !adapter.software ? adapter : null;
-      return await (better ? loadTwice(ready, better, signal, emit) : load(ready, signal, emit));
-    } catch (error) {
-      giveUp((await engine) ?? ready, error);
-      throw error;
-    }
+    const finding = device === "cpu" ? Promise.resolve(null) : findAdapter();
+    // Before anything is awaited: whoever asks at once waits for it.
+    const begun = finding.then((adapter) => begin(device, adapter));
+    engine = begun;
+    return inTurn(async () => {
+      const adapter = await finding;
+      let ready;
+      try {
+        ready = await begun;
+      } catch (error) {
+        // Without the device that was asked for, what needs none still works.
+        if (isGpuFailure(error)) engine = boot("cpu", null).then((engine) => giveUp(engine, error));
+        throw error;
+      }
+      try {
+        // Our CPU path is many times faster than any software adapter.
+        const better = device === "auto" && adapter && !adapter.software ? adapter : null;
+        return await (better ? loadTwice(ready, better, signal, emit) : load(ready, wanted, signal, emit));
+      } catch (error) {
+        giveUp((await engine) ?? ready, error);
+        throw error;
+      }
+    });
+  },
+
+  /** @type {(data: any, signal: AbortSignal, emit: (event: string) => void) => Promise<unknown>} */
+  async use({ url, recipe }, signal, emit) {
+    return inTurn(async () => {
+      const next = { url, recipe, weights: null };
+      for (;;) {
+        const ready = await engine;
+        if (!ready) throw { code: "model_missing", message: "loading was stopped before it began" };
+        const loaded = await load(ready, next, signal, emit);
+        wanted = next;
+        // Meanwhile another device may have taken over, with the model before this one.
+        if ((await engine) === ready) return loaded;
+      }
+    });
   },
 
   /** @type {(data: any, signal: AbortSignal, emit: (event: string) => void) => Promise<unknown>} */
@@ -109,26 +140,36 @@ const handlers = {
 };
 
 /**
+ * Runs `load` after the loads that were asked for before it, whatever became of them.
+ * @template T
+ * @param {() => Promise<T>} load
+ * @returns {Promise<T>}
+ */
+function inTurn(load) {
+  const result = loads.then(load);
+  loads = result.catch(() => {});
+  return result;
+}
+
+/**
  * Brings up the device that was asked for, or the one that is there at once.
  * @param {"auto" | Kind} device
  * @param {Adapter | null} adapter
- * @param {string} settings
  * @returns {Promise<Engine>}
  */
-async function begin(device, adapter, settings) {
-  if (device !== "webgpu") return boot("cpu", null, settings);
+async function begin(device, adapter) {
+  if (device !== "webgpu") return boot("cpu", null);
   if (!adapter) throw { code: "webgpu_unavailable", message: "this browser offers no WebGPU adapter", hint: 'Use device "auto" or "cpu".' };
-  return boot("webgpu", adapter, settings);
+  return boot("webgpu", adapter);
 }
 
 /**
  * Instantiates a module and opens its device.
  * @param {Kind} kind
  * @param {Adapter | null} adapter
- * @param {string} settings
  * @returns {Promise<Engine>}
  */
-async function boot(kind, adapter, settings) {
+async function boot(kind, adapter) {
   // Whatever ends this worker from here on may be the GPU's doing.
   if (kind === "webgpu") worker.postMessage({ type: "gpu" });
   const module = await instantiate(kind);
@@ -155,25 +196,35 @@ async function instantiate(kind) {
 }
 
 /**
- * Fetches the model, unless it is stored, and loads it.
+ * Fetches a model, unless it is stored, and loads it.
  * @param {Engine} ready
+ * @param {Wanted} model
  * @param {AbortSignal} signal
  * @param {(event: string) => void} emit
  */
-async function load(ready, signal, emit) {
-  await fetchModel(ready, signal, emit);
+async function load(ready, model, signal, emit) {
+  await fetchModel(ready, model, signal, emit);
   return put(ready, signal, emit);
 }
 
 /**
- * Fetches the model, unless it is stored; gives its size in bytes.
+ * Fetches a model, unless it is stored, and mixes it if it is a recipe's; gives its size in bytes.
  * @param {Engine} ready
+ * @param {Wanted} model
  * @param {AbortSignal} signal
  * @param {(event: string) => void} emit
  * @returns {Promise<number>}
  */
-function fetchModel({ runtime, most }, signal, emit) {
-  return alone(`sprat ${wanted?.url}`, signal, () => runtime.fetch(wanted?.url, most, signal, emit));
+async function fetchModel({ runtime, most }, model, signal, emit) {
+  const { url, recipe } = model;
+  /** @type {(url: string, work: () => Promise<unknown>) => Promise<any>} */
+  const once = (url, work) => alone(`sprat ${url}`, signal, work);
+  const bytes = await once(url, () => runtime.fetch(url, most, signal, emit));
+  if (recipe) {
+    model.weights ??= await mix(runtime, recipe, once, signal, emit);
+    await runtime.mixed(nameOf(recipe), model.weights);
+  }
+  return bytes;
 }
 
 /**
@@ -201,9 +252,9 @@ async function put(ready, signal, emit) {
  */
 async function loadTwice(first, adapter, signal, emit) {
   // Its module comes while the model does. Whether that failed is asked below.
-  const second = boot("webgpu", adapter, wanted?.settings ?? "");
+  const second = boot("webgpu", adapter);
   second.catch(() => {});
-  const bytes = await fetchModel(first, signal, emit);
+  const bytes = await fetchModel(first, wanted, signal, emit);
   if (bytes <= HELD_TWICE) {
     const loaded = await put(first, signal, emit);
     void moveOver(first, second);
@@ -211,8 +262,7 @@ async function loadTwice(first, adapter, signal, emit) {
   }
   try {
     const ready = await second;
-    await fetchModel(ready, signal, emit);
-    const loaded = await put(ready, signal, emit);
+    const loaded = await load(ready, wanted, signal, emit);
     takeOver(first, ready);
     return loaded;
   } catch (error) {
@@ -232,8 +282,12 @@ async function moveOver(first, second) {
   const { signal } = new AbortController();
   try {
     const ready = await second;
-    await fetchModel(ready, signal, () => {});
-    const { device, model } = await put(ready, signal, () => {});
+    let device, model, loaded;
+    do {
+      // While the GPU got it the page may have asked for another one.
+      loaded = wanted;
+      ({ device, model } = await load(ready, loaded, signal, () => {}));
+    } while (loaded !== wanted);
     if ((await engine) !== first) return;
     takeOver(first, ready);
     worker.postMessage({ type: "status", state: "ready", device, model });
@@ -306,7 +360,7 @@ async function lost(old, reason) {
   const ready = await change(old);
   worker.postMessage({ type: "status", state: "loading", device: { kind: ready.kind, words: ready.words }, model: null });
   try {
-    const { device, model } = await load(ready, new AbortController().signal, () => {});
+    const { device, model } = await load(ready, wanted, new AbortController().signal, () => {});
     worker.postMessage({ type: "status", state: "ready", device, model });
   } catch (error) {
     giveUp(ready, error);
@@ -321,7 +375,7 @@ async function lost(old, reason) {
  * @param {Engine} old
  */
 async function change(old) {
-  engine = boot("cpu", null, wanted?.settings ?? "");
+  engine = boot("cpu", null);
   old.runtime.retire();
   return engine;
 }

@@ -112,7 +112,8 @@ impl Error {
 
     /// The failure that was told to the page as `code` and `message` while loading.
     pub(crate) fn earlier(code: &str, message: String) -> Self {
-        const CODES: [&str; 6] = [
+        const CODES: [&str; 7] = [
+            "bad_request",
             "model_missing",
             "model_corrupt",
             "network",

@@ -8,11 +8,12 @@
 //!     published      empty, written last: the pack is whole
 //! ```
 
+use futures::channel::oneshot;
 use js_sys::{AsyncIterator, Function, Object, Reflect, Uint8Array};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
     FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetDirectoryOptions,
     FileSystemGetFileOptions, FileSystemReadWriteOptions, FileSystemRemoveOptions,
@@ -79,6 +80,9 @@ impl Library {
             open: None,
         };
         let mut known = pack.about().await.unwrap_or_default();
+        if about.urls.iter().all(|url| known.urls.contains(url)) && pack.is_published().await {
+            return Ok(pack);
+        }
         let urls = std::mem::take(&mut known.urls).into_iter();
         let others = urls.filter(|url| !about.urls.contains(url));
         let about = About {
@@ -156,6 +160,21 @@ pub(crate) struct Opfs {
 /// A file open for writing; closes itself.
 struct Locked(FileSystemSyncAccessHandle);
 
+impl Locked {
+    /// What `opening` gives. If the caller is dropped before, as happens when a load is stopped, the file is closed as
+    /// soon as it is open; nobody else could, and it would stay locked.
+    async fn by(opening: js_sys::Promise) -> Result<Self, Refused> {
+        let (give, given) = oneshot::channel();
+        spawn_local(async move {
+            let opened = wait(opening).await.map(Locked);
+            // What nobody takes is dropped, and so closed.
+            let _ = give.send(opened);
+        });
+        let gone = |_| Err(Refused("it did not open".into()));
+        given.await.unwrap_or_else(gone)
+    }
+}
+
 impl Drop for Locked {
     fn drop(&mut self) {
         self.0.close();
@@ -219,16 +238,15 @@ impl Opfs {
         Reflect::set(&options, &"mode".into(), &"read-only".into()).ok()?;
         let open = Reflect::get(&handle, &"createSyncAccessHandle".into()).ok()?;
         let opening = open.dyn_into::<Function>().ok()?.call1(&handle, &options);
-        let opened: FileSystemSyncAccessHandle = wait(opening.ok()?.dyn_into().ok()?).await.ok()?;
-        Some(Locked(opened))
+        Locked::by(opening.ok()?.dyn_into().ok()?).await.ok()
     }
 
     /// Opens `file` for writing, unless it is already.
     async fn lock(&mut self, file: &str) -> Result<&FileSystemSyncAccessHandle, Refused> {
         if self.open.as_ref().is_none_or(|(name, _)| name != file) {
             self.close();
-            let handle = self.file(file, true).await?.create_sync_access_handle();
-            self.open = Some((file.to_owned(), Locked(wait(handle).await?)));
+            let opening = self.file(file, true).await?.create_sync_access_handle();
+            self.open = Some((file.to_owned(), Locked::by(opening).await?));
         }
         match &self.open {
             Some((_, locked)) => Ok(&locked.0),

@@ -2,7 +2,7 @@
 
 use futures::lock::Mutex;
 use serde::Serialize;
-use sprat_model::{Manifest, PackSource};
+use sprat_model::{Manifest, PackFile, PackSource};
 
 use crate::error::Error;
 use crate::fill::{Fault, fill};
@@ -42,14 +42,17 @@ pub(crate) struct Pack {
 }
 
 impl Pack {
-    /// Finds out what the pack at `url` is and fetches what is not stored yet. `most` is the largest buffer,
-    /// in bytes, that the device takes; a pack that needs a larger one is not fetched.
-    pub(crate) async fn get(url: &str, most: Option<f64>, tell: Tell<'_>) -> Result<Self, Error> {
+    /// Finds out what the pack at `url` is and fetches what is not stored yet, unless `wanted` says no to its manifest.
+    pub(crate) async fn get(
+        url: &str,
+        wanted: impl Fn(&Manifest) -> Result<(), Error>,
+        tell: Tell<'_>,
+    ) -> Result<Self, Error> {
         let library = Library::open().await;
         let manifest_bytes = manifest(url, library.as_ref().ok()).await?;
         let manifest =
             Manifest::from_json(&manifest_bytes).map_err(|e| Error::from_model(e, false))?;
-        fits(&manifest, most)?;
+        wanted(&manifest)?;
         let bytes = manifest.total_bytes();
         let about = About {
             name: manifest.name.clone(),
@@ -117,6 +120,63 @@ impl Pack {
         Ok(())
     }
 
+    /// The files of its weights, checked.
+    pub(crate) async fn shards(&self) -> Result<Vec<Vec<u8>>, Error> {
+        let mut shards = Vec::new();
+        for file in self.manifest.shards() {
+            let read = self.read(&file.path).await;
+            let bytes = read.map_err(|error| Error::from_model(error, false))?;
+            let checked = self.manifest.verify(&file.path, &bytes);
+            checked.map_err(|error| Error::from_model(error, false))?;
+            shards.push(bytes);
+        }
+        Ok(shards)
+    }
+
+    /// This pack with other weights, in memory. What was measured of the old ones, its gate and its known value, is not
+    /// true of these.
+    pub(crate) async fn with_weights(
+        &self,
+        name: String,
+        shards: Vec<Vec<u8>>,
+    ) -> Result<Self, Error> {
+        let mut manifest = self.manifest.clone();
+        let mut shelf = Fallback::new(Err(Refused("what was mixed is not stored".to_owned())));
+        let weights: Vec<String> = manifest.shards().map(|file| file.path.clone()).collect();
+        if weights.len() != shards.len() {
+            return Err(Error::Internal(format!(
+                "{} files of weights in the place of {}",
+                shards.len(),
+                weights.len()
+            )));
+        }
+        for file in &self.manifest.files {
+            if !weights.contains(&file.path) {
+                let bytes = self.read(&file.path).await;
+                shelf.put(&file.path, bytes.map_err(|e| Error::from_model(e, false))?);
+            }
+        }
+        for (path, bytes) in weights.iter().zip(shards) {
+            for file in manifest.files.iter_mut().filter(|file| file.path == *path) {
+                *file = PackFile::of(path, &bytes);
+            }
+            shelf.put(path, bytes);
+        }
+        manifest.name = name;
+        manifest.description = "A mix of other models, made in this page.".to_owned();
+        manifest.calibration = None;
+        manifest.check = None;
+        let manifest_bytes = manifest.to_json();
+        shelf.put(sprat_model::MANIFEST, manifest_bytes.clone());
+        Ok(Self {
+            url: self.url.clone(),
+            bytes: manifest.total_bytes(),
+            manifest,
+            manifest_bytes,
+            shelf: Mutex::new(shelf),
+        })
+    }
+
     /// Whether the pack will be there at the next visit.
     pub(crate) async fn is_stored(&self) -> bool {
         match self.shelf.lock().await.disk() {
@@ -144,7 +204,7 @@ impl PackSource for Pack {
 /// Whether a GPU that takes buffers of `most` bytes can hold the pack's weights.
 // Both are far below 2^53.
 #[allow(clippy::cast_precision_loss)]
-fn fits(manifest: &Manifest, most: Option<f64>) -> Result<(), Error> {
+pub(crate) fn check_fits(manifest: &Manifest, most: Option<f64>) -> Result<(), Error> {
     match (manifest.largest_buffer, most) {
         (Some(needed), Some(most)) if needed as f64 > most => {
             Err(Error::WebgpuUnavailable(format!(
@@ -156,6 +216,21 @@ fn fits(manifest: &Manifest, most: Option<f64>) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether two packs' weights can be merged by their places alone: the same tokens, the same shape of model.
+pub(crate) fn check_kin(base: &Manifest, other: &Manifest) -> Result<(), Error> {
+    for file in ["tokenizer.json", "config.json"] {
+        let of = |manifest: &Manifest| manifest.file(file).map(|file| file.sha256.clone());
+        let missing = |error| Error::from_model(error, false);
+        if of(base).map_err(missing)? != of(other).map_err(missing)? {
+            return Err(Error::BadRequest(format!(
+                "{} and {} can't be mixed: their {file} differs",
+                other.name, base.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The manifest as it is on the server now, or as it was at the last visit if there is no network.

@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use js_sys::{Function, JSON};
+use js_sys::{Function, JSON, Uint8Array};
 use serde::{Deserialize, Serialize};
-use sprat_model::{LoadStage, Model};
+use sprat_model::{LoadStage, Manifest, Model};
 use sprat_route::gate::Gate;
 use sprat_route::policy::Policy;
 use sprat_route::privacy::{Taint, Thread};
@@ -24,7 +24,7 @@ use crate::device::Engine;
 use crate::error::{Error, Failure};
 use crate::local::{Loaded, LocalModel, Slot};
 use crate::opfs::Library;
-use crate::pack::{Notice, Pack};
+use crate::pack::{Notice, Pack, check_fits, check_kin};
 use crate::request::Ask;
 use crate::tally::Tally;
 use crate::web;
@@ -112,7 +112,8 @@ impl Runtime {
         tell: Function,
     ) -> Result<f64, JsValue> {
         let tell = |notice: Notice| post(&tell, &notice);
-        match unless_aborted(&signal, Pack::get(&url, most, &tell)).await {
+        let fits = |manifest: &Manifest| check_fits(manifest, most);
+        match unless_aborted(&signal, Pack::get(&url, fits, &tell)).await {
             Ok(pack) => {
                 let bytes = pack.bytes;
                 self.pack.replace(Some(Rc::new(pack)));
@@ -122,6 +123,42 @@ impl Runtime {
             }
             Err(error) => Err(thrown(&error, None)),
         }
+    }
+
+    /// Fetches a pack to mix with the one that was fetched before; gives its safetensors.
+    pub async fn parent(
+        &self,
+        url: String,
+        signal: AbortSignal,
+        tell: Function,
+    ) -> Result<Vec<Uint8Array>, JsValue> {
+        let tell = |notice: Notice| post(&tell, &notice);
+        let base = self.fetched().map_err(|e| thrown(&e, None))?;
+        let shards = async {
+            let kin = |manifest: &Manifest| check_kin(&base.manifest, manifest);
+            Pack::get(&url, kin, &tell).await?.shards().await
+        };
+        let shards = unless_aborted(&signal, shards).await;
+        let shards = shards.map_err(|e| thrown(&e, None))?;
+        Ok(shards
+            .iter()
+            .map(|bytes| Uint8Array::from(&**bytes))
+            .collect())
+    }
+
+    /// Puts other weights into the place of the fetched pack's; what is loaded next is called `name`.
+    pub async fn mixed(&self, name: String, shards: Vec<Uint8Array>) -> Result<(), JsValue> {
+        let base = self.fetched().map_err(|e| thrown(&e, None))?;
+        let shards = shards.iter().map(Uint8Array::to_vec).collect();
+        let mixed = base.with_weights(name, shards).await;
+        let mixed = mixed.map_err(|e| thrown(&e, None))?;
+        self.pack.replace(Some(Rc::new(mixed)));
+        Ok(())
+    }
+
+    fn fetched(&self) -> Result<Rc<Pack>, Error> {
+        let missing = || Error::Internal("nothing was fetched".into());
+        self.pack.borrow().clone().ok_or_else(missing)
     }
 
     /// Loads the fetched pack onto the device and checks its known value. Returns the model's
@@ -266,7 +303,7 @@ async fn load(pack: &Pack, engine: &Rc<Engine>, tell: &dyn Fn(Notice)) -> Result
 }
 
 /// The pack's gate; without one every answer of the device stands.
-fn gate(manifest: &sprat_model::Manifest, tell: &dyn Fn(Notice)) -> Option<Gate> {
+fn gate(manifest: &Manifest, tell: &dyn Fn(Notice)) -> Option<Gate> {
     let calibration = manifest.calibration.clone()?;
     match serde_json::from_value(calibration) {
         Ok(gate) => Some(gate),

@@ -2,7 +2,7 @@
  * Opens the engine and keeps track of where loading its model stands. Questions can be asked at any time: what needs no
  * model is answered at once, the rest waits inside the engine.
  *
- * @import { EngineModule, EngineStatus, Failure, Sprat, Warning } from "./types.d.ts"
+ * @import { EngineModule, EngineStatus, Failure, Recipe, Sprat, UseOptions, Warning } from "./types.d.ts"
  * @import { Params } from "./params.js"
  */
 import { failureOf } from "./turn.js";
@@ -18,6 +18,8 @@ export class EngineHost {
   #module = null;
   /** @type {Sprat | null} */
   #sprat = null;
+  /** What answers in the place of the page's own model. @type {Recipe | null} */
+  mixed = null;
   /** Why a model that had been ready is gone. @type {Failure | null} */
   #lastWarning = null;
 
@@ -50,6 +52,44 @@ export class EngineHost {
     return /** @type {Promise<Sprat>} */ (this.#opening);
   }
 
+  /**
+   * Puts a mix into the place of the model, or the page's own model again. The conversation goes on with it.
+   *
+   * @param {Recipe | null} recipe
+   * @param {UseOptions} [options]
+   * @returns {Promise<Sprat>}
+   */
+  async use(recipe, options) {
+    const sprat = await this.opened();
+    const before = this.mixed;
+    // Known by the time the engine tells that it has it.
+    this.mixed = recipe;
+    try {
+      await sprat.use(recipe ?? this.params.model, options);
+    } catch (error) {
+      this.mixed = before;
+      throw error;
+    }
+    return sprat;
+  }
+
+  /**
+   * Bytes of packs that are not stored on this device.
+   *
+   * @param {string[]} packs
+   */
+  async bytesMissing(packs) {
+    await this.opened();
+    const stored = new Set((await this.#module?.Sprat.stored())?.flatMap(({ urls }) => urls));
+    const missing = packs.map((pack) => new URL(pack, location.href)).filter(({ href }) => !stored.has(href));
+    const sizes = missing.map(async (pack) => {
+      const response = await fetch(new URL("sprat.json", pack));
+      const { files } = /** @type {{ files: { size: number }[] }} */ (await response.json());
+      return files.reduce((sum, { size }) => sum + size, 0);
+    });
+    return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+  }
+
   /** Removes the model from this device's storage; what is in memory goes on working. */
   async forget() {
     await this.#module?.Sprat.forget(this.params.model);
@@ -66,7 +106,7 @@ export class EngineHost {
     }
     const { device, cloud, model } = this.params;
     const sprat = this.#module.Sprat.open({
-      model,
+      model: this.mixed ?? model,
       cloud,
       cloudModel: "sprat-small",
       device,

@@ -14,6 +14,7 @@ import { foreignHost } from "./params.js";
 const STAGE = {
   engine: "Starting the engine",
   download: "Downloading the model",
+  mix: "Mixing",
   load: "Checking and loading the model",
   warmup: "Warming up",
   ready: "Ready",
@@ -108,7 +109,9 @@ export class ModelPanel {
         term: "Stored",
         value: stored
           ? "On this device, so it loads without a download"
-          : "Not on this device; it is downloaded at the next visit",
+          : this.host.mixed !== null
+            ? "Only in this page; the next visit begins with the page's own model"
+            : "Not on this device; it is downloaded at the next visit",
       },
       { term: "License", value: model.license },
       cloudFact,

@@ -1,7 +1,7 @@
 // The engine's own types, under the names that the page uses, and the shape of one turn.
 import type { ChatOptions, DeviceInfo, ModelInfo, Progress, Receipt, Source } from "../../edge/js/types.js";
 
-export type { ChatEvent, DeviceInfo, Message, ModelInfo, Progress, Receipt, Source, Warning } from "../../edge/js/types.js";
+export type { ChatEvent, DeviceInfo, Message, ModelInfo, Progress, Receipt, Recipe, Source, UseOptions, Warning } from "../../edge/js/types.js";
 export type { Sprat } from "../../edge/js/sprat.js";
 export type EngineModule = typeof import("../../edge/js/sprat.js");
 export type Mode = NonNullable<ChatOptions["mode"]>;

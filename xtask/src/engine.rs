@@ -1,4 +1,5 @@
-//! The browser's engine: two WebAssembly modules of one crate, and the npm package around them.
+//! The browser's engine: two WebAssembly modules of one crate, a third that mixes models, and the npm package around
+//! them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -10,9 +11,50 @@ use crate::{Result, read, run, say, tools};
 /// Where the package is put together; the page copies it from here.
 pub(crate) const PACKAGE: &str = "edge/pkg";
 const TARGET: &str = "wasm32-unknown-unknown";
-/// The module's two builds, by cargo feature. The CPU one is small and starts at once; the other is
-/// fetched only where there is a GPU.
-pub(crate) const KINDS: [&str; 2] = ["cpu", "webgpu"];
+/// A WebAssembly module of the package.
+pub(crate) struct Module {
+    /// Its folder in the package.
+    pub(crate) folder: &'static str,
+    /// Its crate, and what cargo and wasm-bindgen make of that name.
+    pub(crate) package: &'static str,
+    file: &'static str,
+    /// The crate's cargo feature, if it has several builds.
+    pub(crate) feature: Option<&'static str>,
+}
+
+/// The engine's two builds, of which the CPU one is small and starts at once, and the other is fetched only where there
+/// is a GPU; and what mixes models, fetched by whoever does.
+pub(crate) const MODULES: [Module; 3] = [
+    Module {
+        folder: "cpu",
+        package: "sprat-edge",
+        file: "sprat_edge",
+        feature: Some("cpu"),
+    },
+    Module {
+        folder: "webgpu",
+        package: "sprat-edge",
+        file: "sprat_edge",
+        feature: Some("webgpu"),
+    },
+    Module {
+        folder: "mix",
+        package: "sprat-mix",
+        file: "sprat_mix",
+        feature: None,
+    },
+];
+
+impl Module {
+    /// The crate and its features, for cargo.
+    pub(crate) fn selection(&self) -> Vec<&'static str> {
+        let mut arguments = vec!["--package", self.package, "--lib", "--no-default-features"];
+        if let Some(feature) = self.feature {
+            arguments.extend(["--features", feature]);
+        }
+        arguments
+    }
+}
 
 /// What browsers of the last years know. Never `--all-features`: Chromium refuses what that writes.
 const WASM_FEATURES: [&str; 9] = [
@@ -56,14 +98,14 @@ impl Profile {
     }
 }
 
-/// Builds both modules, and puts them into the package with its JavaScript.
+/// Builds the modules, and puts them into the package with its JavaScript.
 pub(crate) fn build(profile: Profile) -> Result {
     let wasm = tools::wasm_compiler()?;
     let bindgen = tools::wasm_bindgen()?;
     fs::create_dir_all(PACKAGE)?;
     copy_scripts()?;
-    for kind in KINDS {
-        module(profile, kind, &wasm, &bindgen)?;
+    for module in &MODULES {
+        make(profile, module, &wasm, &bindgen)?;
     }
     Ok(())
 }
@@ -80,48 +122,38 @@ fn copy_scripts() -> Result {
     Ok(())
 }
 
-fn module(profile: Profile, kind: &str, wasm: &tools::WasmCompiler, bindgen: &Path) -> Result {
-    let folder = Path::new(PACKAGE).join(kind);
-    let bound = folder.join("sprat_edge_bg.wasm");
+fn make(profile: Profile, module: &Module, wasm: &tools::WasmCompiler, bindgen: &Path) -> Result {
+    let folder = Path::new(PACKAGE).join(module.folder);
+    let bound = folder.join(format!("{}_bg.wasm", module.file));
     // What the present files were made from; outside of the package, which is published whole.
-    // Cargo would not know: both builds of the crate have one output file, and each finds the other's.
-    let stamp_file = crate::target().join(format!("xtask-{kind}.stamp"));
+    // Cargo would not know: both builds of the engine have one output file, and each finds the other's.
+    let stamp_file = crate::target().join(format!("xtask-{}.stamp", module.folder));
     let stamp = stamp(profile)?;
     if bound.exists() && fs::read_to_string(&stamp_file).is_ok_and(|old| old == stamp) {
         return Ok(());
     }
     say(&format!(
-        "Building the engine's {kind} module ({})",
+        "Building the engine's {} module ({})",
+        module.folder,
         profile.name()
     ));
     // As a cdylib only: beside an rlib, cargo would leave link-time optimization out.
     let mut cargo = wasm.cargo();
-    cargo.args([
-        "rustc",
-        "--package",
-        "sprat-edge",
-        "--lib",
-        "--crate-type",
-        "cdylib",
-    ]);
-    cargo.args(["--profile", profile.name(), "--target", TARGET]);
-    run(cargo.args(["--no-default-features", "--features", kind]))?;
+    cargo
+        .arg("rustc")
+        .args(module.selection())
+        .args(["--crate-type", "cdylib"]);
+    run(cargo.args(["--profile", profile.name(), "--target", TARGET]))?;
 
     let built = wasm
         .target()
         .join(TARGET)
         .join(profile.name())
-        .join("sprat_edge.wasm");
+        .join(format!("{}.wasm", module.file));
     let _ = fs::remove_dir_all(&folder);
     run(Command::new(bindgen)
-        .args([
-            "--target",
-            "web",
-            "--no-typescript",
-            "--out-name",
-            "sprat_edge",
-            "--out-dir",
-        ])
+        .args(["--target", "web", "--no-typescript"])
+        .args(["--out-name", module.file, "--out-dir"])
         .arg(&folder)
         .arg(&built))?;
     if profile == Profile::Release {
@@ -137,10 +169,14 @@ fn module(profile: Profile, kind: &str, wasm: &tools::WasmCompiler, bindgen: &Pa
 }
 
 /// What the modules are made of, besides the compiler: the crates, what they lock, the profiles.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 15] = [
     ".cargo/config.toml",
     "edge/src",
     "edge/Cargo.toml",
+    "edge/mix/src",
+    "edge/mix/Cargo.toml",
+    "shared/merge/src",
+    "shared/merge/Cargo.toml",
     "shared/kernels/src",
     "shared/kernels/Cargo.toml",
     "shared/model/src",

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 use std::{env, fs};
 
-use crate::engine::{self, KINDS, Profile};
+use crate::engine::{self, MODULES, Profile};
 use crate::{Result, cargo, say, target, tools};
 
 /// One thing to check.
@@ -230,22 +230,12 @@ fn engine_lint() -> Result {
         return Ok(());
     }
     let profile = Profile::from_env()?;
-    for kind in KINDS {
+    for module in &MODULES {
         let mut cargo = wasm.cargo();
-        cargo.args([
-            "clippy",
-            "--package",
-            "sprat-edge",
-            "--lib",
-            "--profile",
-            profile.name(),
-        ]);
-        cargo.args([
-            "--target",
-            "wasm32-unknown-unknown",
-            "--no-default-features",
-        ]);
-        crate::run(cargo.args(["--features", kind, "--", "-D", "warnings"]))?;
+        cargo.arg("clippy").args(module.selection());
+        cargo.args(["--profile", profile.name()]);
+        cargo.args(["--target", "wasm32-unknown-unknown"]);
+        crate::run(cargo.args(["--", "-D", "warnings"]))?;
     }
     Ok(())
 }

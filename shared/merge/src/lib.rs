@@ -57,5 +57,6 @@ pub use recipe::{
     Source,
 };
 pub use tensors::{
-    MemoryTensors, ModelFolder, SafetensorsReader, SafetensorsWriter, TensorReader, write_file,
+    MemoryTensors, ModelFolder, SafetensorsReader, SafetensorsWriter, Shards, TensorReader,
+    write_file,
 };

@@ -4,11 +4,13 @@ mod blocks;
 mod folder;
 mod memory;
 mod safetensors;
+mod shards;
 mod writer;
 
 pub use folder::ModelFolder;
 pub use memory::MemoryTensors;
 pub use safetensors::SafetensorsReader;
+pub use shards::Shards;
 pub use writer::{SafetensorsWriter, write_file};
 
 use crate::Result;

@@ -118,6 +118,11 @@ impl<R: Read + Seek> TensorReader for SafetensorsReader<R> {
 }
 
 impl<R: Read + Seek> SafetensorsReader<R> {
+    /// What it is called in errors.
+    pub(super) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// How a tensor is stored.
     pub(super) fn dtype(&self, name: &str) -> Option<Dtype> {
         self.metadata.info(name).map(|info| info.dtype)

@@ -6,23 +6,30 @@ use sprat_model::{
     Device, Family, MANIFEST, Manifest, MemorySource, ModelConfig, PackFile, Storage,
 };
 
-/// Every backend compiled in, with its name. wgpu takes a software adapter, so that the suite
-/// needs no GPU; `SPRAT_TEST_GPU=1` takes the machine's own.
+/// The processor and what else was compiled in, with their names. wgpu takes a software adapter, so that the suite
+/// needs no GPU; `SPRAT_TEST_GPU=1` takes the machine's own, and `SPRAT_TEST_GPU=cuda` an NVIDIA card by CUDA, in
+/// wgpu's place.
 pub(crate) fn devices() -> Vec<(&'static str, Device)> {
-    Vec::from([
-        ("flex", Device::flex()),
-        #[cfg(feature = "wgpu")]
-        ("wgpu", Device::wgpu(wgpu_adapter())),
-        #[cfg(feature = "cuda")]
-        ("cuda", Device::cuda(0)),
-    ])
+    let mut devices = Vec::from([("flex", Device::flex())]);
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    devices.extend(gpu());
+    devices
 }
 
-#[cfg(feature = "wgpu")]
-fn wgpu_adapter() -> burn::tensor::DeviceKind {
-    match std::env::var_os("SPRAT_TEST_GPU") {
-        Some(_) => burn::tensor::DeviceKind::DefaultDevice,
-        None => burn::tensor::DeviceKind::Cpu,
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+fn gpu() -> Option<(&'static str, Device)> {
+    match std::env::var("SPRAT_TEST_GPU") {
+        #[cfg(feature = "cuda")]
+        Ok(name) if name == "cuda" => Some(("cuda", Device::cuda(0))),
+        #[cfg(feature = "wgpu")]
+        Ok(_) => {
+            let own = burn::tensor::DeviceKind::DefaultDevice;
+            Some(("wgpu", Device::wgpu(own)))
+        }
+        #[cfg(feature = "wgpu")]
+        Err(_) => Some(("wgpu", Device::wgpu(burn::tensor::DeviceKind::Cpu))),
+        #[cfg(not(feature = "wgpu"))]
+        _ => None,
     }
 }
 

@@ -10,7 +10,7 @@ use sprat_model::{
 };
 
 /// transformers' own f32 is off its f64 by up to about 1e-5.
-fn logit_tolerance(backend: &str) -> f32 {
+pub(crate) fn logit_tolerance(backend: &str) -> f32 {
     match backend {
         // burn multiplies f32 on NVIDIA's tensor cores with 10 bits of each factor (TF32).
         "cuda" => 0.1,
