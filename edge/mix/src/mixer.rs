@@ -55,6 +55,11 @@ impl Mixer {
             method: recipe.method.name(),
             problem,
         };
+        if recipe.tokenizer.is_some() {
+            return Err(refused(
+                "a mix keeps its models' tokenizer; `sprat merge` makes others".to_owned(),
+            ));
+        }
         let shards = |name: &str| {
             let missing = || refused(format!("`{name}` was not added to the mixer"));
             self.models.get(name).ok_or_else(missing)

@@ -90,6 +90,8 @@ fn what_cannot_be_mixed_is_told() {
     let slices =
         "{merge_method: passthrough, slices: [{sources: [{model: a, layer_range: [0, 1]}]}]}";
     assert!(!fails(&mixer, slices).is_empty());
+    let union = recipe([1.0, 1.0]).replacen('{', "{\"tokenizer_source\": \"union\", ", 1);
+    assert!(fails(&mixer, &union).contains("tokenizer"));
     assert!(fails(&mixer, "{merge_method: blend}").contains("blend"));
     let mut sum: serde_json::Value = serde_json::from_str(&recipe([1e9, 1e9])).unwrap();
     sum["parameters"] = serde_json::json!({"normalize": false});

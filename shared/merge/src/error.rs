@@ -37,6 +37,12 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// Vocabularies that can't be brought together.
+    #[error("bringing the models' tokens together: {problem}")]
+    Tokens {
+        /// What stands in the way.
+        problem: String,
+    },
     /// A search was begun, or told something, that it can't use.
     #[error("searching: {problem}")]
     Search {
@@ -66,7 +72,7 @@ pub enum Error {
     /// Models of different sizes.
     #[error(
         "tensor `{tensor}` is {shape:?} in model `{model}` but {expected:?} in `{reference}`: \
-         only models of one architecture and vocabulary can be merged"
+         only models of one architecture can be merged, and only with `tokenizer_source` of several vocabularies"
     )]
     Shape {
         /// The tensor's name.

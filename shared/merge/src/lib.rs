@@ -46,6 +46,7 @@ mod parallel;
 mod plan;
 mod recipe;
 mod tensors;
+mod tokens;
 
 pub use error::{Error, Result};
 pub use masks::{MaskSource, SeededMasks};
@@ -54,9 +55,10 @@ pub use methods::Method;
 pub use plan::{Inventory, Plan, PlannedTensor, Step, plan};
 pub use recipe::{
     ChatTemplateSource, Dtype, Parameter, Parameters, Recipe, Rule, Setting, Slice, SliceSource,
-    Source,
+    Source, TokenRule, TokenSource, TokenizerSetting, TokenizerSource,
 };
 pub use tensors::{
     MemoryTensors, ModelFolder, SafetensorsReader, SafetensorsWriter, Shards, TensorReader,
-    write_file,
+    WithLora, write_file,
 };
+pub use tokens::{Tokenizer, Unified, unify};

@@ -19,6 +19,8 @@ pub struct Merge {
     plan: Plan,
     readers: Vec<Box<dyn TensorReader>>,
     masks: Box<dyn MaskSource>,
+    /// Tensors that are there from an earlier run.
+    done: usize,
 }
 
 /// How far a merge is.
@@ -76,7 +78,15 @@ impl Merge {
             plan,
             readers,
             masks: Box::new(SeededMasks::new(recipe.seed)),
+            done: 0,
         })
+    }
+
+    /// Leaves out the plan's first `tensors`, which an earlier run has made. No tensor's values depend on another's.
+    #[must_use]
+    pub fn after(mut self, tensors: usize) -> Self {
+        self.done = tensors;
+        self
     }
 
     /// Takes the random numbers of DARE and DELLA from elsewhere.
@@ -106,6 +116,7 @@ impl Merge {
             plan,
             readers,
             masks,
+            done,
         } = self;
         let total_elements = plan
             .tensors
@@ -114,6 +125,10 @@ impl Merge {
             .sum();
         let mut elements = 0;
         for (index, tensor) in plan.tensors.iter().enumerate() {
+            if index < *done {
+                elements += tensor.elements() as u64;
+                continue;
+            }
             let mut inputs = Inputs {
                 readers,
                 models: &plan.models,

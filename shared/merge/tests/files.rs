@@ -223,3 +223,40 @@ fn a_file_appears_only_when_it_is_complete() {
         A.2
     );
 }
+
+#[test]
+fn a_file_cut_off_anywhere_is_gone_on_with() {
+    let whole = bytes(&[B, A], Dtype::Float16);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    let header = whole.len() - 10;
+    for length in 0..=whole.len() {
+        fs::write(&path, &whole[..length]).unwrap();
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .unwrap();
+        let list = [(B.0, B.1), (A.0, A.1)];
+        let (mut writer, done) = SafetensorsWriter::resume(file, list, Dtype::Float16).unwrap();
+        let expected = match length {
+            _ if length == whole.len() => 2,
+            _ if length >= header + 2 => 1,
+            _ => 0,
+        };
+        assert_eq!(done, expected, "{length}");
+        for (name, _, values) in [B, A].iter().skip(done) {
+            writer.write(name, values).unwrap();
+        }
+        writer.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), whole, "{length}");
+    }
+    // Other tensors, or another type, begin anew.
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .unwrap();
+    let (_, done) = SafetensorsWriter::resume(file, [(A.0, A.1)], Dtype::Float16).unwrap();
+    assert_eq!(done, 0);
+}

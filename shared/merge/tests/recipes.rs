@@ -38,7 +38,10 @@ tokenizer_source: base
     .unwrap();
     assert_eq!(recipe.method, Method::Ties);
     assert_eq!(recipe.inputs(), ["orca", "platypus", "wizard", "llama"]);
-    assert_eq!((recipe.reference(), recipe.tokenizer()), ("llama", "llama"));
+    assert_eq!(
+        (recipe.reference(), recipe.tokenizer_model()),
+        ("llama", "llama")
+    );
     assert_eq!(recipe.storage(), Some(Dtype::Float16));
     let wizard = &recipe.models[2].parameters;
     assert_eq!(wizard[&Parameter::Density], Setting::Number(0.33));
@@ -224,9 +227,29 @@ const WRONG: &[(&str, usize, &str)] = &[
         "unknown dtype `int4`",
     ),
     (
-        "models:\n- model: a\nmerge_method: linear\ntokenizer_source: union\n",
+        "models:\n- model: a\nmerge_method: linear\ntokenizer_source: union\ntokenizer: {}\n",
+        0,
+        "both `tokenizer_source` and `tokenizer`",
+    ),
+    (
+        "models:\n- model: a\nmerge_method: linear\ntokenizer: {pad_to_multiple_of: 0}\n",
         4,
-        "union",
+        "`pad_to_multiple_of` is 0",
+    ),
+    (
+        "models:\n- model: a\nmerge_method: linear\ntokenizer:\n  tokens:\n    x: {source: {kind: none}}\n",
+        6,
+        "`kind` is `zero` or `model_token`",
+    ),
+    (
+        "models:\n- model: a\nmerge_method: linear\ntokenizer:\n  tokens:\n    x: {force: true}\n",
+        6,
+        "`force` without a `source`",
+    ),
+    (
+        "models:\n- model: a\nmerge_method: linear\ntokenizer: {tokens: {x: {source: b}}}\n",
+        0,
+        "none of the models",
     ),
     (
         "models:\n- model: a\nmerge_method: linear\ntokenizer_source: b\n",

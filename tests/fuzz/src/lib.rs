@@ -54,7 +54,7 @@ fn find(folder: &Path, end: &str, found: &mut Vec<PathBuf>) -> std::io::Result<(
 }
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 8] = [
     Target {
         name: "gguf",
         seeds: ("tests/goldens/gguf", ".gguf"),
@@ -84,6 +84,16 @@ pub const TARGETS: [Target; 6] = [
         name: "manifest",
         seeds: ("web/models", "sprat.json"),
         run: manifest,
+    },
+    Target {
+        name: "recipe",
+        seeds: ("tests/goldens/merge", ".yml"),
+        run: recipe,
+    },
+    Target {
+        name: "vocabulary",
+        seeds: ("tests/goldens/merge/tokens", "tokenizer.json"),
+        run: vocabulary,
     },
 ];
 
@@ -130,6 +140,35 @@ fn config(bytes: &[u8]) {
         let _ = config.tensors().into_iter().take(1000).count();
         let again = ModelConfig::from_json(config.to_json().to_string().as_bytes());
         assert!(again.is_ok(), "a config that was read does not read again");
+    }
+}
+
+fn recipe(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(recipe) = sprat_merge::Recipe::parse(&text) {
+        let again = sprat_merge::Recipe::parse(&recipe.to_string());
+        assert_eq!(
+            again.ok(),
+            Some(recipe),
+            "a recipe that was read does not read again"
+        );
+    }
+}
+
+fn vocabulary(bytes: &[u8]) {
+    use sprat_merge::Tokenizer;
+    let known = include_bytes!("../../goldens/merge/tokens/right/tokenizer.json");
+    let known = Tokenizer::parse("known", known).expect("a golden tokenizer");
+    if let Ok(tokenizer) = Tokenizer::parse("fuzzed", bytes) {
+        for union in [
+            tokenizer.united(std::slice::from_ref(&known)),
+            known.united(&[tokenizer]),
+        ] {
+            let Ok(union) = union else { continue };
+            let again = Tokenizer::parse("again", &union.to_json());
+            let again = again.expect("a union that was written reads again");
+            assert_eq!(again.tokens(), union.tokens());
+        }
     }
 }
 

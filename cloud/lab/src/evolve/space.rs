@@ -155,7 +155,7 @@ impl Genes {
             parameters: Parameters::new(),
             dtype: Some(Dtype::Float32),
             out_dtype: None,
-            tokenizer_source: None,
+            tokenizer: None,
             chat_template: None,
             seed: self.seed,
             mergekit_faults: false,

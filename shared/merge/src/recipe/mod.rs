@@ -29,12 +29,15 @@
 mod parse;
 mod parse_parameters;
 mod parse_slices;
+mod parse_tokenizer;
 mod setting;
 mod slice;
+mod tokenizer;
 mod write;
 
 pub use setting::{Parameter, Parameters, Rule, Setting};
 pub use slice::{Slice, SliceSource};
+pub use tokenizer::{TokenRule, TokenSource, TokenizerSetting, TokenizerSource};
 
 use crate::{Error, Method, Result};
 
@@ -58,8 +61,8 @@ pub struct Recipe {
     pub dtype: Option<Dtype>,
     /// Storage type of the result.
     pub out_dtype: Option<Dtype>,
-    /// The model whose tokenizer the result has: `base` or a model's name.
-    pub tokenizer_source: Option<String>,
+    /// The result's tokenizer; none where it is the reference's and the models' are taken to be the same.
+    pub tokenizer: Option<TokenizerSetting>,
     /// The result's chat template; none leaves that of the tokenizer's model.
     pub chat_template: Option<ChatTemplateSource>,
     /// Seed of the random masks; 0 if the recipe gives none.
@@ -167,16 +170,10 @@ impl Recipe {
     }
 
     fn check_tokenizer(&self) -> Result<()> {
-        if let Some(tokenizer) = self.tokenizer_source.as_deref()
-            && tokenizer != "base"
-            && !self.inputs().contains(&tokenizer)
-        {
-            return Err(Error::Models {
-                method: self.method.name(),
-                problem: format!("`tokenizer_source: {tokenizer}` is none of the models"),
-            });
+        match &self.tokenizer {
+            Some(setting) => setting.validate(self),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The models that are read, in order: those listed, then the base if it is not among them.
@@ -217,11 +214,11 @@ impl Recipe {
         self.base_model.as_deref().unwrap_or_else(first)
     }
 
-    /// The model whose tokenizer the result has.
-    pub fn tokenizer(&self) -> &str {
-        match self.tokenizer_source.as_deref() {
-            None | Some("base") => self.reference(),
-            Some(model) => model,
+    /// The model whose tokenizer the result has, or begins with.
+    pub fn tokenizer_model(&self) -> &str {
+        match self.tokenizer.as_ref().map(|setting| &setting.source) {
+            Some(TokenizerSource::Model(model)) => model,
+            _ => self.reference(),
         }
     }
 

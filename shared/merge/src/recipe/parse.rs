@@ -9,12 +9,10 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 
 use super::parse_parameters::ParametersSeed;
 use super::parse_slices::{Module, ModulesSeed, SliceSeed};
+use super::parse_tokenizer::{TokenizerSeed, TokenizerSourceSeed};
 use super::slice::overlay;
-use super::{ChatTemplateSource, Dtype, Parameters, Recipe, Source};
+use super::{ChatTemplateSource, Dtype, Parameters, Recipe, Source, TokenizerSetting};
 use crate::{Error, Method};
-
-/// What mergekit knows and this crate does not do yet.
-const LATER: [&str; 1] = ["tokenizer"];
 
 pub(super) fn recipe(yaml: &str) -> Result<Recipe, Error> {
     let de = serde_yaml_ng::Deserializer::from_str(yaml);
@@ -45,15 +43,16 @@ impl<'de> Visitor<'de> for RecipeVisitor {
             "dtype",
             "out_dtype",
             "tokenizer_source",
+            "tokenizer",
             "chat_template",
             "seed",
             "compat",
         ];
         let (mut models, mut slices, mut modules, mut method) = (None, None, None, None);
-        let (mut base_model, mut tokenizer_source, mut chat_template) = (None, None, None);
+        let (mut base_model, mut tokenizer, mut chat_template) = (None, None, None);
         let mut parameters = Parameters::new();
         let (mut dtype, mut out_dtype, mut seed, mut compat) = (None, None, 0, false);
-        let mut keys = Keys::new("the recipe", &allowed, &LATER);
+        let mut keys = Keys::new("the recipe", &allowed);
         while let Some(key) = keys.next(&mut map)? {
             match key {
                 "models" => models = Some(map.next_value_seed(List(SourceSeed))?),
@@ -66,7 +65,15 @@ impl<'de> Visitor<'de> for RecipeVisitor {
                 }
                 "dtype" => dtype = map.next_value_seed(DtypeSeed)?,
                 "out_dtype" => out_dtype = map.next_value_seed(DtypeSeed)?,
-                "tokenizer_source" => tokenizer_source = Some(map.next_value_seed(TokenizerSeed)?),
+                "tokenizer_source" | "tokenizer" if tokenizer.is_some() => {
+                    let problem = "the recipe has both `tokenizer_source` and `tokenizer`";
+                    return Err(A::Error::custom(problem));
+                }
+                "tokenizer_source" => {
+                    let source = map.next_value_seed(TokenizerSourceSeed)?;
+                    tokenizer = Some(TokenizerSetting::new(source));
+                }
+                "tokenizer" => tokenizer = Some(map.next_value_seed(TokenizerSeed)?),
                 "chat_template" => {
                     chat_template = Some(map.next_value_seed(ChatTemplateSeed)?);
                 }
@@ -103,7 +110,7 @@ impl<'de> Visitor<'de> for RecipeVisitor {
             parameters,
             dtype,
             out_dtype,
-            tokenizer_source,
+            tokenizer,
             chat_template,
             seed,
             mergekit_faults: compat,
@@ -115,20 +122,14 @@ impl<'de> Visitor<'de> for RecipeVisitor {
 pub(super) struct Keys<'a> {
     place: &'a str,
     allowed: &'a [&'static str],
-    later: &'a [&'static str],
     seen: Vec<&'static str>,
 }
 
 impl<'a> Keys<'a> {
-    pub(super) fn new(
-        place: &'a str,
-        allowed: &'a [&'static str],
-        later: &'a [&'static str],
-    ) -> Self {
+    pub(super) fn new(place: &'a str, allowed: &'a [&'static str]) -> Self {
         Self {
             place,
             allowed,
-            later,
             seen: Vec::new(),
         }
     }
@@ -159,12 +160,6 @@ impl Visitor<'_> for &Keys<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<&'static str, E> {
-        if self.later.contains(&text) {
-            return Err(E::custom(format!(
-                "`{text}` in {} is not supported yet",
-                self.place
-            )));
-        }
         let Some(key) = self.allowed.iter().find(|key| **key == text) else {
             let known = self.allowed.join(", ");
             let place = self.place;
@@ -227,7 +222,7 @@ impl<'de> Visitor<'de> for SourceSeed {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Source, A::Error> {
         let (mut model, mut parameters) = (None, Parameters::new());
-        let mut keys = Keys::new("a model", &["model", "parameters"], &[]);
+        let mut keys = Keys::new("a model", &["model", "parameters"]);
         while let Some(key) = keys.next(&mut map)? {
             match key {
                 "model" => model = Some(map.next_value_seed(TextSeed(key))?),
@@ -329,21 +324,6 @@ impl ChatTemplateSeed {
             name => Err(format!(
                 "`chat_template: {name}` is a name; give `auto`, or the template itself"
             )),
-        }
-    }
-}
-
-struct TokenizerSeed;
-
-text_seed!(TokenizerSeed, String, |_, f| f
-    .write_str("`base` or a model's name"));
-
-impl TokenizerSeed {
-    fn read(self, text: &str) -> Result<String, String> {
-        match text.strip_prefix("model:").unwrap_or(text) {
-            "union" => Err("`tokenizer_source: union` is not supported yet".into()),
-            "" => Err("`tokenizer_source` is empty".into()),
-            name => Ok(name.into()),
         }
     }
 }

@@ -44,7 +44,7 @@ impl<'de> Visitor<'de> for ParametersSeed {
         } else {
             "`parameters`"
         };
-        let mut keys = Keys::new(place, &names, &[]);
+        let mut keys = Keys::new(place, &names);
         let mut parameters = Parameters::new();
         while let Some(key) = keys.next(&mut map)? {
             let setting = map.next_value_seed(SettingSeed(key))?;
@@ -171,7 +171,7 @@ impl<'de> Visitor<'de> for ItemSeed {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item, A::Error> {
         let (mut filter, mut value) = (None, None);
-        let mut keys = Keys::new("a filter", &["filter", "value"], &[]);
+        let mut keys = Keys::new("a filter", &["filter", "value"]);
         while let Some(key) = keys.next(&mut map)? {
             match key {
                 "filter" => filter = map.next_value::<Option<String>>()?,

@@ -36,6 +36,8 @@ macro_rules! map_seed {
     };
 }
 
+pub(super) use map_seed;
+
 map_seed!(SliceSeed, Slice, "a map with `sources`", slice);
 map_seed!(
     SliceSourceSeed,
@@ -53,7 +55,7 @@ map_seed!(
 
 fn slice<'de, A: MapAccess<'de>>(mut map: A) -> Result<Slice, A::Error> {
     let (mut sources, mut base_model, mut parameters) = (None, None, Parameters::new());
-    let mut keys = Keys::new("a slice", &["sources", "base_model", "parameters"], &[]);
+    let mut keys = Keys::new("a slice", &["sources", "base_model", "parameters"]);
     while let Some(key) = keys.next(&mut map)? {
         match key {
             "sources" => sources = Some(map.next_value_seed(List(SliceSourceSeed))?),
@@ -71,7 +73,7 @@ fn slice<'de, A: MapAccess<'de>>(mut map: A) -> Result<Slice, A::Error> {
 fn source<'de, A: MapAccess<'de>>(mut map: A) -> Result<SliceSource, A::Error> {
     let (mut model, mut layers, mut parameters) = (None, None, Parameters::new());
     let known = ["model", "layer_range", "parameters"];
-    let mut keys = Keys::new("a source", &known, &[]);
+    let mut keys = Keys::new("a source", &known);
     while let Some(key) = keys.next(&mut map)? {
         match key {
             "model" => model = Some(map.next_value_seed(TextSeed(key))?),
@@ -111,7 +113,7 @@ fn modules<'de, A: MapAccess<'de>>(mut map: A) -> Result<Module, A::Error> {
 
 fn module<'de, A: MapAccess<'de>>(mut map: A) -> Result<Module, A::Error> {
     let mut module = Module::default();
-    let mut keys = Keys::new("a module", &["models", "slices", "parameters"], &[]);
+    let mut keys = Keys::new("a module", &["models", "slices", "parameters"]);
     while let Some(key) = keys.next(&mut map)? {
         match key {
             "models" => module.models = Some(map.next_value_seed(List(SourceSeed))?),

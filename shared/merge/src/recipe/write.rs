@@ -3,7 +3,10 @@
 use std::fmt::{self, Display, Formatter};
 use std::ops::Range;
 
-use super::{ChatTemplateSource, Parameters, Recipe, Rule, Setting};
+use super::{
+    ChatTemplateSource, Parameters, Recipe, Rule, Setting, TokenRule, TokenSource,
+    TokenizerSetting, TokenizerSource,
+};
 use crate::methods::Range as Values;
 use crate::{Method, Parameter};
 
@@ -44,10 +47,7 @@ impl Display for Recipe {
                 "out_dtype",
                 self.out_dtype.map(|dtype| dtype.name().to_owned()),
             ),
-            (
-                "tokenizer_source",
-                self.tokenizer_source.as_deref().map(text),
-            ),
+            ("tokenizer", self.tokenizer.as_ref().map(tokenizer)),
             (
                 "chat_template",
                 self.chat_template.as_ref().map(|source| match source {
@@ -121,15 +121,67 @@ fn plain(parameter: Parameter, setting: &Setting, method: Method) -> String {
     }
 }
 
-/// A text between quotes: JSON's are YAML's too.
+/// The tokenizer on one line.
+fn tokenizer(setting: &TokenizerSetting) -> String {
+    let source = match &setting.source {
+        TokenizerSource::Base => text("base"),
+        TokenizerSource::Union => text("union"),
+        TokenizerSource::Model(model) => text(&format!("model:{model}")),
+    };
+    let rule = |(token, rule): (&String, &TokenRule)| {
+        let source = match &rule.source {
+            Some(TokenSource::Model(model)) => Some(text(&format!("model:{model}"))),
+            Some(TokenSource::Zero) => Some("{kind: zero}".to_owned()),
+            Some(TokenSource::Token(model, token)) => {
+                let (model, token) = (text(model), text(token));
+                Some(format!(
+                    "{{kind: model_token, model: {model}, token: {token}}}"
+                ))
+            }
+            Some(TokenSource::Id(model, id)) => {
+                let model = text(model);
+                Some(format!(
+                    "{{kind: model_token, model: {model}, token_id: {id}}}"
+                ))
+            }
+            None => None,
+        };
+        let source = source.map(|source| format!("source: {source}"));
+        let force = rule.force.then(|| "force: true".to_owned());
+        let both: Vec<String> = source.into_iter().chain(force).collect();
+        format!("{}: {{{}}}", text(token), both.join(", "))
+    };
+    let mut parts = vec![format!("source: {source}")];
+    if !setting.tokens.is_empty() {
+        let rules: Vec<String> = setting.tokens.iter().map(rule).collect();
+        parts.push(format!("tokens: {{{}}}", rules.join(", ")));
+    }
+    if let Some(rows) = setting.pad_to_multiple_of {
+        parts.push(format!("pad_to_multiple_of: {rows}"));
+    }
+    format!("{{{}}}", parts.join(", "))
+}
+
+/// A text between quotes: JSON's are YAML's too, but for a few characters that YAML wants escaped.
 fn text(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let json = serde_json::Value::from(text).to_string();
+    let escaped = |c: char| match c {
+        '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+            format!("\\u{:04x}", u32::from(c))
+        }
+        c => c.to_string(),
+    };
+    json.chars().map(escaped).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{ChatTemplateSource, Dtype, Method, Parameter, Recipe, Rule, Setting, Source};
+    use crate::{
+        ChatTemplateSource, Dtype, Method, Parameter, Recipe, Rule, Setting, Source, TokenRule,
+        TokenSource, TokenizerSetting, TokenizerSource,
+    };
     use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
 
     fn setting() -> impl Strategy<Value = Setting> {
         let number = || (-1e6..1e6f64).prop_map(Setting::Number);
@@ -139,6 +191,35 @@ mod tests {
             .prop_map(|(filter, value)| Rule { filter, value });
         let rules = proptest::collection::vec(rule, 1..3).prop_map(Setting::Rules);
         prop_oneof![number(), gradient(), rules]
+    }
+
+    fn tokenizer(names: &BTreeSet<String>, whole: bool, seed: u64) -> TokenizerSetting {
+        let name = names.first().unwrap().clone();
+        let rule = |source, force| TokenRule { source, force };
+        let rules = [
+            rule(None, false),
+            rule(Some(TokenSource::Zero), true),
+            rule(Some(TokenSource::Model(name.clone())), false),
+            rule(
+                Some(TokenSource::Token(name.clone(), "{a: \"".into())),
+                true,
+            ),
+            rule(Some(TokenSource::Id(name.clone(), 7)), false),
+        ];
+        let tokens = ["", "a", "\n\u{1}\u{fffe}", "null", ": #"].map(str::to_owned);
+        TokenizerSetting {
+            source: match seed % 3 {
+                0 => TokenizerSource::Union,
+                1 => TokenizerSource::Base,
+                _ => TokenizerSource::Model(name),
+            },
+            tokens: if whole {
+                BTreeMap::new()
+            } else {
+                tokens.into_iter().zip(rules).collect()
+            },
+            pad_to_multiple_of: whole.then_some(64),
+        }
     }
 
     proptest! {
@@ -163,7 +244,7 @@ mod tests {
                 ].into(),
                 dtype: dtype.then_some(Dtype::BFloat16),
                 out_dtype: (!dtype).then_some(Dtype::Float16),
-                tokenizer_source: dtype.then(|| "base".into()),
+                tokenizer: dtype.then(|| tokenizer(&names, faults, seed)),
                 chat_template: match (dtype, faults) {
                     (true, _) => None,
                     (_, true) => Some(ChatTemplateSource::MostCommon),

@@ -2,12 +2,14 @@
 
 mod blocks;
 mod folder;
+mod lora;
 mod memory;
 mod safetensors;
 mod shards;
 mod writer;
 
 pub use folder::ModelFolder;
+pub use lora::WithLora;
 pub use memory::MemoryTensors;
 pub use safetensors::SafetensorsReader;
 pub use shards::Shards;

@@ -1,7 +1,7 @@
 //! Writes safetensors, one tensor at a time.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use half::{bf16, f16};
@@ -19,6 +19,54 @@ pub struct SafetensorsWriter<W> {
     missing: Vec<(String, usize)>,
 }
 
+/// A file's beginning, and what is to come after it: names and sizes, the next one last.
+struct Header {
+    bytes: Vec<u8>,
+    missing: Vec<(String, usize)>,
+}
+
+/// The header for tensors of these names and shapes, all stored as `dtype`.
+fn header<'a>(
+    tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+    dtype: Dtype,
+) -> Result<Header> {
+    let mut infos = Vec::new();
+    let mut missing = Vec::new();
+    let mut end = 0usize;
+    for (name, shape) in tensors {
+        let size = shape
+            .iter()
+            .fold(1, |product: usize, &size| product.saturating_mul(size));
+        // A list that is too large saturates here and is refused below.
+        let data_offsets = (end, end.saturating_add(size.saturating_mul(dtype.bytes())));
+        end = data_offsets.1;
+        let shape = shape.to_vec();
+        infos.push((
+            name.to_owned(),
+            TensorInfo {
+                dtype: stored(dtype),
+                shape,
+                data_offsets,
+            },
+        ));
+        missing.push((name.to_owned(), size));
+    }
+    missing.reverse();
+    // Libraries look at this entry to know who may open the file.
+    let about = [("format".to_owned(), "pt".to_owned())].into();
+    let format = |problem: String| Error::Format {
+        what: "the list of tensors".into(),
+        problem,
+    };
+    let metadata = Metadata::new(Some(about), infos).map_err(|error| format(error.to_string()))?;
+    let mut json = serde_json::to_vec(&metadata).map_err(|error| format(error.to_string()))?;
+    // Values begin at a multiple of eight, so that a mapped file can be used in place.
+    json.resize(json.len().next_multiple_of(8), b' ');
+    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(json);
+    Ok(Header { bytes, missing })
+}
+
 impl<W: Write> SafetensorsWriter<W> {
     /// Writes the header for tensors of these names and shapes, all stored as `dtype`.
     pub fn new<'a>(
@@ -26,47 +74,8 @@ impl<W: Write> SafetensorsWriter<W> {
         tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
         dtype: Dtype,
     ) -> Result<Self> {
-        let mut infos = Vec::new();
-        let mut missing = Vec::new();
-        let mut end = 0usize;
-        for (name, shape) in tensors {
-            let size = shape
-                .iter()
-                .fold(1, |product: usize, &size| product.saturating_mul(size));
-            // A list that is too large saturates here and is refused below.
-            let data_offsets = (end, end.saturating_add(size.saturating_mul(dtype.bytes())));
-            end = data_offsets.1;
-            let shape = shape.to_vec();
-            infos.push((
-                name.to_owned(),
-                TensorInfo {
-                    dtype: stored(dtype),
-                    shape,
-                    data_offsets,
-                },
-            ));
-            missing.push((name.to_owned(), size));
-        }
-        missing.reverse();
-        // Libraries look at this entry to know who may open the file.
-        let about = [("format".to_owned(), "pt".to_owned())].into();
-        let format = |problem: String| Error::Format {
-            what: "the list of tensors".into(),
-            problem,
-        };
-        let metadata =
-            Metadata::new(Some(about), infos).map_err(|error| format(error.to_string()))?;
-        let mut header =
-            serde_json::to_vec(&metadata).map_err(|error| format(error.to_string()))?;
-        // Values begin at a multiple of eight, so that a mapped file can be used in place.
-        header.resize(header.len().next_multiple_of(8), b' ');
-        let written = output
-            .write_all(&(header.len() as u64).to_le_bytes())
-            .and_then(|()| output.write_all(&header));
-        written.map_err(|source| Error::Stream {
-            doing: "writing the header".into(),
-            source,
-        })?;
+        let Header { bytes, missing } = header(tensors, dtype)?;
+        output.write_all(&bytes).map_err(in_header)?;
         Ok(Self {
             output,
             dtype,
@@ -112,6 +121,51 @@ impl<W: Write> SafetensorsWriter<W> {
             source,
         })?;
         Ok(self.output)
+    }
+}
+
+impl SafetensorsWriter<BufWriter<File>> {
+    /// Goes on with a file of exactly these tensors that was cut off, behind the last one that is whole, and says how many
+    /// are; any other file is begun anew. That the values are the right ones the caller must know.
+    pub fn resume<'a>(
+        mut file: File,
+        tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+        dtype: Dtype,
+    ) -> Result<(Self, usize)> {
+        let Header { bytes, mut missing } = header(tensors, dtype)?;
+        let mut there = vec![0; bytes.len()];
+        let is_ours = file.read_exact(&mut there).is_ok() && there == bytes;
+        let length = file.metadata().map_err(in_header)?.len();
+        let (mut end, all) = (bytes.len() as u64, missing.len());
+        if is_ours {
+            while let Some((_, size)) = missing.last() {
+                let next = end + (*size as u64) * dtype.bytes() as u64;
+                if next > length {
+                    break;
+                }
+                end = next;
+                missing.pop();
+            }
+        } else {
+            file.rewind().map_err(in_header)?;
+            file.write_all(&bytes).map_err(in_header)?;
+        }
+        file.set_len(end).map_err(in_header)?;
+        file.seek(SeekFrom::End(0)).map_err(in_header)?;
+        let done = all - missing.len();
+        let writer = Self {
+            output: BufWriter::new(file),
+            dtype,
+            missing,
+        };
+        Ok((writer, done))
+    }
+}
+
+fn in_header(source: std::io::Error) -> Error {
+    Error::Stream {
+        doing: "writing the header".into(),
+        source,
     }
 }
 
