@@ -171,7 +171,7 @@ fn what_cannot_be_brought_together_is_told() {
     );
     assert!(
         unigram
-            .united(&[more.clone()])
+            .united(std::slice::from_ref(&more))
             .unwrap_err()
             .to_string()
             .contains("\"b\"")
