@@ -15,7 +15,9 @@ const TOLERANCE: f32 = 1e-6;
 /// much of that, the difference is larger.
 fn tolerance(recipe: &str) -> f32 {
     match recipe {
-        "model-stock-rows" | "nuslerp-rows" => 5e-6,
+        "model-stock-rows" | "varied-model-stock" | "slices-of-model-stock" | "nuslerp-rows" => {
+            5e-6
+        }
         _ => TOLERANCE,
     }
 }
