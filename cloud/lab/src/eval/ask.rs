@@ -35,31 +35,11 @@ pub(super) fn ask(
     options: &EvalOptions,
 ) -> Result<Vec<Answer>> {
     let pools = threads::pools(&options.device)?;
-    let share = |worker: usize, workers: usize| -> Result<Vec<(usize, Answer)>> {
-        let model = load::model(folder, Storage::F32, &options.device)?;
-        let mine = questions.iter().enumerate().skip(worker).step_by(workers);
-        mine.map(|(i, question)| Ok((i, answer(&model, question, options.max_tokens)?)))
-            .collect()
-    };
-    let mut answers = match pools.as_slice() {
-        [] => share(0, 1)?,
-        pools => std::thread::scope(|scope| {
-            let share = &share;
-            let started: Vec<_> = pools
-                .iter()
-                .enumerate()
-                .map(|(i, pool)| scope.spawn(move || pool.install(|| share(i, pools.len()))))
-                .collect();
-            let mut all = Vec::with_capacity(questions.len());
-            for thread in started {
-                let stopped = |_| Error::Mixture("an evaluation thread stopped".to_owned());
-                all.extend(thread.join().map_err(stopped)??);
-            }
-            Ok(all)
-        })?,
-    };
-    answers.sort_by_key(|(i, _)| *i);
-    Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    let begin = || load::model(folder, Storage::F32, &options.device);
+    let ask =
+        |model: &mut Model, i: usize| answer(model, &questions[i], options.max_tokens).map(Some);
+    let answers = threads::share_out(&pools, questions.len(), begin, ask)?;
+    Ok(answers.unwrap_or_default())
 }
 
 /// Asks one question, greedily.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::ThreadPool;
 use sprat_merge::Recipe;
@@ -57,45 +57,18 @@ impl<'a> Arena<'a> {
     }
 
     /// Asks all candidates the part of each task's questions between two shares. None if the run was stopped
-    /// meanwhile. `done` hears of each candidate that has been asked.
+    /// meanwhile.
     pub(super) fn ask(
         &self,
         candidates: &[&Candidate],
         tasks: &[Task],
         shares: Range<f64>,
-        done: &(dyn Fn() + Sync),
     ) -> Result<Option<Vec<Scores>>> {
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut mine = Vec::new();
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                if i >= candidates.len() || self.stop.load(Ordering::Relaxed) {
-                    return Ok(mine);
-                }
-                mine.push((i, self.ask_one(candidates[i], tasks, &shares)?));
-                done();
-            }
+        let ask = |(): &mut (), i: usize| match self.stop.load(Ordering::Relaxed) {
+            true => Ok(None),
+            false => self.ask_one(candidates[i], tasks, &shares).map(Some),
         };
-        let mut all: Vec<(usize, Scores)> = match self.pools.as_slice() {
-            [] => work()?,
-            pools => std::thread::scope(|scope| {
-                let started = pools.iter().map(|pool| scope.spawn(|| pool.install(work)));
-                let started: Vec<_> = started.collect();
-                let mut all = Vec::with_capacity(candidates.len());
-                for thread in started {
-                    let stopped =
-                        |_| Error::Evolution("a thread that asked candidates stopped".into());
-                    all.extend(thread.join().map_err(stopped)??);
-                }
-                Ok::<_, Error>(all)
-            })?,
-        };
-        if all.len() < candidates.len() {
-            return Ok(None);
-        }
-        all.sort_by_key(|(i, _)| *i);
-        Ok(Some(all.into_iter().map(|(_, scores)| scores).collect()))
+        threads::share_out(&self.pools, candidates.len(), || Ok(()), ask)
     }
 
     fn ask_one(

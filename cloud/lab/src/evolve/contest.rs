@@ -12,7 +12,6 @@ pub(super) fn contest(
     candidates: &[Candidate],
     tasks: &[Task],
     rungs: &[f64],
-    done: &(dyn Fn() + Sync),
 ) -> Result<Option<Vec<Tried>>> {
     let mut all: Vec<Scores> = vec![Some(vec![Vec::new(); tasks.len()]); candidates.len()];
     let mut last = vec![0; candidates.len()];
@@ -20,7 +19,7 @@ pub(super) fn contest(
     let mut from = 0.0;
     for (rung, &to) in rungs.iter().enumerate() {
         let asked: Vec<&Candidate> = left.iter().map(|i| &candidates[*i]).collect();
-        let Some(scores) = arena.ask(&asked, tasks, from..to, done)? else {
+        let Some(scores) = arena.ask(&asked, tasks, from..to)? else {
             return Ok(None);
         };
         for (&i, scores) in left.iter().zip(scores) {

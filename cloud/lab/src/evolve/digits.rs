@@ -84,30 +84,9 @@ impl Digits {
     /// As [`Digits::evolve`].
     pub fn evolve_all(&self, children: usize, runs: u64) -> Result<Vec<Accuracy>> {
         let pools = threads::pools(&self.train.pictures.device())?;
-        let share = |first: u64, step: usize| -> Result<Vec<(u64, Accuracy)>> {
-            let seeds = (first..runs).step_by(step);
-            seeds
-                .map(|seed| Ok((seed, self.evolve(children, seed)?)))
-                .collect()
-        };
-        let mut all = match pools.as_slice() {
-            [] => share(0, 1)?,
-            pools => std::thread::scope(|scope| {
-                let share = &share;
-                let numbered = (0..).zip(pools);
-                let started = numbered
-                    .map(|(i, pool)| scope.spawn(move || pool.install(|| share(i, pools.len()))));
-                let started: Vec<_> = started.collect();
-                let mut all = Vec::new();
-                for thread in started {
-                    let stopped = |_| Error::Evolution("a thread of it stopped".to_owned());
-                    all.extend(thread.join().map_err(stopped)??);
-                }
-                Ok::<_, Error>(all)
-            })?,
-        };
-        all.sort_by_key(|(seed, _)| *seed);
-        Ok(all.into_iter().map(|(_, accuracy)| accuracy).collect())
+        let evolve = |(): &mut (), seed: usize| self.evolve(children, seed as u64).map(Some);
+        let all = threads::share_out(&pools, runs as usize, || Ok(()), evolve)?;
+        Ok(all.unwrap_or_default())
     }
 
     /// Evolves for so many children from two random networks, with a seed.

@@ -148,7 +148,7 @@ impl Finish<'_> {
             finalists.len()
         ));
         let candidates: Vec<&Candidate> = finalists.iter().map(|f| &f.candidate).collect();
-        let Some(scores) = self.arena.ask(&candidates, &asked, 0.0..1.0, &|| {})? else {
+        let Some(scores) = self.arena.ask(&candidates, &asked, 0.0..1.0)? else {
             return Ok(None);
         };
         let mut best: Option<Finalist> = None;
@@ -200,7 +200,7 @@ impl Finish<'_> {
             entries.len() - 1
         ));
         let candidates: Vec<&Candidate> = entries.iter().map(|(_, _, c)| c).collect();
-        let Some(scores) = self.arena.ask(&candidates, &asked, 0.0..1.0, &|| {})? else {
+        let Some(scores) = self.arena.ask(&candidates, &asked, 0.0..1.0)? else {
             return Ok(None);
         };
         let paths: Vec<String> = entries.iter().map(|(name, ..)| name.clone()).collect();

@@ -280,7 +280,7 @@ impl Search<'_> {
                 } else {
                     &*self.job.fitness.rungs
                 };
-                let tried = contest(self.arena, candidates, self.tasks, rungs, &|| {})?;
+                let tried = contest(self.arena, candidates, self.tasks, rungs)?;
                 let Some(mut tried) = tried.filter(|_| !self.stop.load(Ordering::Relaxed)) else {
                     return Ok(None);
                 };

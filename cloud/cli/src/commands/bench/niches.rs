@@ -34,6 +34,7 @@ struct Reference {
     children: usize,
     evaluations_per_second: f64,
     test: Vec<f64>,
+    train: Vec<f64>,
 }
 
 #[derive(Serialize)]
@@ -43,15 +44,25 @@ struct Results {
     evaluations_per_second: f64,
     /// Accuracy on pictures not evolved on, of each run.
     test: Vec<f64>,
-    mean: f64,
+    /// On those evolved on.
+    train: Vec<f64>,
+    means: Means,
     reference: Option<Compared>,
 }
 
 #[derive(Serialize)]
+struct Means {
+    test: f64,
+    train: f64,
+}
+
+#[derive(Serialize)]
 struct Compared {
-    mean: f64,
-    /// Of Mann and Whitney's test.
-    p: f64,
+    means: Means,
+    /// Of Mann and Whitney's test, on pictures not evolved on.
+    p_test: f64,
+    /// On those evolved on.
+    p_train: f64,
     /// How many times as many evaluations a second.
     speed: f64,
 }
@@ -76,33 +87,51 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let reference = reference.transpose()?;
     let began = Instant::now();
     let all = digits.evolve_all(args.children, args.runs)?;
-    let test: Vec<f64> = all.iter().map(|accuracy| accuracy.test).collect();
     let seconds = began.elapsed().as_secs_f64();
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let test: Vec<f64> = all.iter().map(|accuracy| accuracy.test).collect();
+    let train: Vec<f64> = all.iter().map(|accuracy| accuracy.train).collect();
     let rate = args.runs as f64 * args.children as f64 / seconds;
     let results = Results {
         runs: args.runs,
         children: args.children,
         evaluations_per_second: rate,
-        mean: mean(&test),
+        means: Means::of(&test, &train),
         reference: reference.map(|reference| Compared {
-            mean: mean(&reference.test),
-            p: mann_whitney(&test, &reference.test),
+            means: Means::of(&reference.test, &reference.train),
+            p_test: mann_whitney(&test, &reference.test),
+            p_train: mann_whitney(&train, &reference.train),
             speed: rate / reference.evaluations_per_second,
         }),
         test,
+        train,
     };
     let mut table = format!(
-        "{} runs of {} children: {rate:.0} evaluations/s, test accuracy {:.1} %",
-        results.runs,
-        results.children,
-        100.0 * results.mean
+        "{} runs of {} children: {rate:.0} evaluations/s, accuracy {}",
+        results.runs, results.children, results.means
     );
-    if let Some(Compared { mean, p, speed }) = &results.reference {
+    if let Some(reference) = &results.reference {
         table += &format!(
-            "\nthe original: test accuracy {:.1} %; Mann-Whitney p {p:.2}; {speed:.1} times its evaluations a second",
-            100.0 * mean
+            "\nthe original: accuracy {}; {:.1} times its evaluations a second\n\
+             Mann-Whitney p {:.2} on unseen pictures, {:.2} on those evolved on",
+            reference.means, reference.speed, reference.p_test, reference.p_train
         );
     }
     args.common.print(&machine, &results, table)
+}
+
+impl Means {
+    fn of(test: &[f64], train: &[f64]) -> Self {
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+        Self {
+            test: mean(test),
+            train: mean(train),
+        }
+    }
+}
+
+impl std::fmt::Display for Means {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [test, train] = [self.test, self.train].map(|part| 100.0 * part);
+        write!(f, "{test:.1} % ({train:.1} % on those evolved on)")
+    }
 }

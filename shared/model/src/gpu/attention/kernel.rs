@@ -194,6 +194,7 @@ pub(super) fn attend_chunk<N: Size>(
     let mut largest = f32::new(-1.0e30);
     for key in range_stepped(unit, held, units) {
         let mut sum = 0.0f32;
+        #[unroll]
         for i in 0..fours {
             let four = keys[(row + key) * fours + i];
             #[unroll]
@@ -270,11 +271,27 @@ pub(super) fn attend_chunk<N: Size>(
     let mut sums = Shared::new_slice(comptime!(if rows > 1 { rows * width } else { 1 }));
     if comptime!(rows > 1) {
         if unit < comptime!(rows * fours) {
+            // Two sums, and no reading that waits for another: a unit's time is that of its loads.
             let mut sum = Vector::<f32, N>::new(0.0);
-            for key in range_stepped(unit / fours, held, rows) {
-                let weight = Vector::<f32, N>::new(scores[key]);
-                sum += weight * values[(row + key) * fours + unit % fours];
+            let mut other = Vector::<f32, N>::new(0.0);
+            for key in range_stepped(unit / fours, held, comptime!(4 * rows)) {
+                let last = held - 1;
+                let at1 = min(key + rows, last);
+                let at2 = min(key + comptime!(2 * rows), last);
+                let at3 = min(key + comptime!(3 * rows), last);
+                let value0 = values[(row + key) * fours + unit % fours];
+                let value1 = values[(row + at1) * fours + unit % fours];
+                let value2 = values[(row + at2) * fours + unit % fours];
+                let value3 = values[(row + at3) * fours + unit % fours];
+                let weight1 = select(key + rows < held, scores[at1], 0.0f32);
+                let weight2 = select(key + comptime!(2 * rows) < held, scores[at2], 0.0f32);
+                let weight3 = select(key + comptime!(3 * rows) < held, scores[at3], 0.0f32);
+                sum += Vector::<f32, N>::new(scores[key]) * value0;
+                other += Vector::<f32, N>::new(weight1) * value1;
+                sum += Vector::<f32, N>::new(weight2) * value2;
+                other += Vector::<f32, N>::new(weight3) * value3;
             }
+            sum += other;
             #[unroll]
             for lane in 0..4usize {
                 sums[unit * 4 + lane] = sum.extract(lane);
