@@ -7,7 +7,7 @@ use burn::tensor::activation::softmax;
 use crate::cache::Rows;
 use crate::config::{AttentionConfig, QkNorm};
 #[cfg(feature = "gpu")]
-use crate::gpu::{Angles, Place};
+use crate::gpu::Angles;
 use crate::layers::{Input, Linear, RmsNorm, Shapes, Weights, normed};
 use crate::pass::Pass;
 use crate::rope::Rope;
@@ -33,6 +33,27 @@ pub(crate) struct Attention {
     head_norms: Option<(Tensor<1>, f32)>,
     #[module(skip)]
     config: AttentionConfig,
+}
+
+/// Queries, keys and values before their norms and turns.
+enum Projected {
+    /// `[batch, time, heads * d]` each.
+    Apart([Tensor<3>; 3]),
+    /// Side by side, as the kernels of a GPU want them.
+    #[cfg(feature = "gpu")]
+    Stacked(Tensor<3>),
+}
+
+impl Projected {
+    /// Those of some positions.
+    fn narrow(&self, start: usize, time: usize) -> Self {
+        let part = |x: &Tensor<3>| x.clone().narrow(1, start, time);
+        match self {
+            Self::Apart(qkv) => Self::Apart(qkv.each_ref().map(part)),
+            #[cfg(feature = "gpu")]
+            Self::Stacked(qkv) => Self::Stacked(part(qkv)),
+        }
+    }
 }
 
 /// Sizes and scale of the heads, as the passes of a CPU and a GPU want them.
@@ -150,27 +171,80 @@ impl Attention {
         pass: &Pass<'_>,
         cache: Option<&mut Rows>,
     ) -> Tensor<3> {
-        let context = self.context(input, pass, cache);
+        let projected = self.project(input, cache.is_some(), pass);
+        let context = self.attend(projected, pass, cache);
         self.o_proj.forward_onto(context.into(), residual)
     }
 
-    /// What the heads found: `[batch, time, heads * d]`.
-    fn context(
+    /// The same for the new positions of several texts, one behind the other in `input` `[1, time, hidden]`: products are
+    /// of all of them, and each text attends to itself.
+    pub(crate) fn forward_parts(
         &self,
         input: Input<'_, 3>,
-        pass: &Pass<'_>,
-        mut cache: Option<&mut Rows>,
+        residual: Option<Tensor<3>>,
+        parts: Vec<(&Pass<'_>, &mut Rows)>,
     ) -> Tensor<3> {
+        let Some((first, _)) = parts.first() else {
+            return residual.unwrap_or(input.x);
+        };
+        let projected = self.project(input, true, first);
+        let mut start = 0;
+        let contexts = parts.into_iter().map(|(pass, rows)| {
+            let own = projected.narrow(start, pass.time);
+            start += pass.time;
+            self.attend(own, pass, Some(rows))
+        });
+        let context = Tensor::cat(contexts.collect(), 1);
+        self.o_proj.forward_onto(context.into(), residual)
+    }
+
+    /// Queries, keys and values.
+    fn project(&self, input: Input<'_, 3>, cached: bool, pass: &Pass<'_>) -> Projected {
+        let maps = [&self.q_proj, &self.k_proj, &self.v_proj];
         #[cfg(feature = "gpu")]
-        if let (Some(rows), Some(place)) = (cache.as_deref_mut(), &pass.place)
+        if let (true, Some(place)) = (cached, &pass.place)
             && self.fits_gpu(&place.angles)
             && input.x.dims()[0] == 1
             && crate::gpu::usable(&input.x)
         {
-            return self.on_gpu(input, place, rows);
+            return Projected::Stacked(match &self.qkv {
+                Some(qkv) => qkv.forward_onto(input, None),
+                None => Tensor::cat(Linear::forward_all(maps, input.value()).into(), 2),
+            });
         }
-        let x = input.value();
-        let [batch, time, _] = x.dims();
+        #[cfg(not(feature = "gpu"))]
+        let _ = (cached, pass);
+        Projected::Apart(Linear::forward_all(maps, input.value()))
+    }
+
+    /// What the heads found: `[batch, time, heads * d]`.
+    fn attend(
+        &self,
+        projected: Projected,
+        pass: &Pass<'_>,
+        mut cache: Option<&mut Rows>,
+    ) -> Tensor<3> {
+        let qkv = match (projected, &mut cache) {
+            #[cfg(feature = "gpu")]
+            (Projected::Stacked(qkv), Some(rows)) => {
+                if let Some(place) = &pass.place {
+                    let (heads, norms) = (self.config.sizes(), self.head_norms.clone());
+                    return crate::gpu::attention(
+                        qkv,
+                        &heads,
+                        norms,
+                        self.config.rope,
+                        place,
+                        rows,
+                    );
+                }
+                self.taken_apart(qkv)
+            }
+            #[cfg(feature = "gpu")]
+            (Projected::Stacked(qkv), None) => self.taken_apart(qkv),
+            (Projected::Apart(qkv), _) => qkv,
+        };
+        let [batch, time, _] = qkv[0].dims();
         let AttentionConfig {
             heads,
             kv_heads: kv,
@@ -181,7 +255,6 @@ impl Attention {
         } = self.config;
         let groups = heads / kv;
         let rope = self.config.rope.map(|rope| pass.rope(rope));
-        let qkv = Linear::forward_all([&self.q_proj, &self.k_proj, &self.v_proj], x);
         #[cfg(feature = "flex")]
         if let Some(rows) = cache.as_deref_mut()
             && self.fits_cpu(&qkv[0], rope)
@@ -214,7 +287,7 @@ impl Attention {
         self.join_heads(context, time)
     }
 
-    /// Whether [`Attention::on_gpu`] does what this layer wants, at a place with these angles.
+    /// Whether [`crate::gpu::attention`] does what this layer wants, at a place with these angles.
     #[cfg(feature = "gpu")]
     pub(crate) fn fits_gpu(&self, angles: &[Angles]) -> bool {
         let config = &self.config;
@@ -228,18 +301,11 @@ impl Attention {
             && config.head_dim.is_multiple_of(4)
     }
 
-    /// All of [`Attention::context`] in as few dispatches as there can be.
+    /// Queries, keys and values that were made as one.
     #[cfg(feature = "gpu")]
-    fn on_gpu(&self, input: Input<'_, 3>, place: &Place, cache: &mut Rows) -> Tensor<3> {
-        let qkv = match &self.qkv {
-            Some(qkv) => qkv.forward_onto(input, None),
-            None => {
-                let maps = [&self.q_proj, &self.k_proj, &self.v_proj];
-                Tensor::cat(Linear::forward_all(maps, input.value()).into(), 2)
-            }
-        };
-        let (heads, norms) = (self.config.sizes(), self.head_norms.clone());
-        crate::gpu::attention(qkv, &heads, norms, self.config.rope, place, cache)
+    fn taken_apart(&self, qkv: Tensor<3>) -> [Tensor<3>; 3] {
+        let (q, kv) = self.config.widths();
+        [(0, q), (q, kv), (q + kv, kv)].map(|(start, width)| qkv.clone().narrow(2, start, width))
     }
 
     /// Whether [`Attention::on_cpu`] does what this layer wants.

@@ -35,6 +35,14 @@ pub struct Decoder {
     config: ModelConfig,
 }
 
+/// A text's part of a pass over several.
+pub struct Part<'a> {
+    /// Its new tokens, one at least.
+    pub tokens: &'a [u32],
+    /// What came before them; they are appended to it.
+    pub cache: &'a mut KvCache,
+}
+
 /// One layer: a mixer, then a feed-forward network, each added to the residual stream. Norms stand
 /// before (Llama), after (OLMo 2) or on both sides (Gemma 3) of what is added.
 #[derive(Module, Debug)]
@@ -192,18 +200,23 @@ impl Decoder {
 
     /// The same with the logits of the last `count` positions: `[count, vocab]`.
     fn forward_last(&self, tokens: Tensor<2, Int>, count: usize, cache: &mut KvCache) -> Tensor<2> {
-        let (time, device) = (tokens.dims()[1], tokens.device());
+        let pass = self.pass(tokens.dims()[1], cache, &tokens.device());
+        self.forward_pass(tokens, count, &pass, cache)
+    }
+
+    /// A pass over so many positions behind those that `cache` holds, which gets room for them.
+    fn pass(&self, time: usize, cache: &mut KvCache, device: &Device) -> Pass<'_> {
         let start = cache.len();
         cache.reserve(start + time);
         let length = cache.length_of(start + time);
         #[allow(unused_mut, reason = "only a GPU has a place")]
-        let mut pass = Pass::new(&self.config, start, time, length, &device);
+        let mut pass = Pass::new(&self.config, start, time, length, device);
         #[cfg(feature = "gpu")]
-        if crate::gpu::runs_on(&device) {
-            let angles = cache.angles(&self.config.ropes, length, &device);
-            pass.place = Some(Place::new(angles, start, time, &device));
+        if crate::gpu::runs_on(device) {
+            let angles = cache.angles(&self.config.ropes, length, device);
+            pass.place = Some(Place::new(angles, start, time, device));
         }
-        self.forward_pass(tokens, count, &pass, cache)
+        pass
     }
 
     /// [`Decoder::forward_cached`] of one token on a GPU, which knows its position, the cache's next one, itself: `start` has
@@ -256,14 +269,56 @@ impl Decoder {
         let last = x
             .slice([0..1, time - count..time, 0..hidden])
             .reshape([count, hidden]);
-        let last = Input {
-            x: last,
+        self.head(last)
+    }
+
+    /// Hidden states `[count, hidden]` to logits `[count, vocab]`.
+    fn head(&self, x: Tensor<2>) -> Tensor<2> {
+        let normed = Input {
+            x,
             norm: Some(&self.norm),
         };
         match &self.lm_head {
-            Some(head) => head.forward_onto(last, None),
-            None => self.embed_tokens.project_onto(last, None, None),
+            Some(head) => head.forward_onto(normed, None),
+            None => self.embed_tokens.project_onto(normed, None, None),
         }
+    }
+
+    /// Runs the new tokens of several texts in one pass, in which products read each weight once for all of them, and
+    /// returns the logits of the last position of each: `[parts, vocab]`. Every part has tokens.
+    ///
+    /// What a text gets does not depend on the others beyond the rounding of products of another size.
+    pub fn run_together(&self, parts: &mut [Part<'_>]) -> Tensor<2> {
+        let device = self.norm.device();
+        let mut passes = Vec::with_capacity(parts.len());
+        for Part { tokens, cache } in parts.iter_mut() {
+            passes.push(self.pass(tokens.len(), cache, &device));
+        }
+        let ids = parts.iter().flat_map(|part| part.tokens);
+        let ids: Vec<i32> = ids.map(|&id| id as i32).collect();
+        let time = ids.len();
+        let mut x = self.embed(Tensor::from_data(TensorData::new(ids, [1, time]), &device));
+        let mut slots: Vec<_> = parts
+            .iter_mut()
+            .map(|part| part.cache.layers_mut())
+            .collect();
+        for (layer, scale) in self.hops() {
+            let slots = slots.iter_mut().filter_map(Iterator::next);
+            let mixed = layer.mix_parts(scaled(x, scale), passes.iter().zip(slots).collect());
+            x = layer.feed(mixed);
+        }
+        drop(slots);
+        let mut end = 0;
+        let mut last = Vec::with_capacity(parts.len());
+        for Part { tokens, cache } in parts.iter_mut() {
+            cache.advance(tokens.len());
+            end += tokens.len();
+            last.push(end as i32 - 1);
+        }
+        let (count, hidden) = (last.len(), x.dims()[2]);
+        let last = Tensor::<1, Int>::from_data(TensorData::new(last, [count]), &device);
+        let x = x.reshape([time, hidden]).select(0, last);
+        self.head(x)
     }
 
     /// Runs token ids after what `cache` holds, in pieces that bound the memory of attention scores, and
@@ -449,6 +504,33 @@ impl DecoderLayer {
             Mixer::ShortConv(mixer) => {
                 let state = cache.map(LayerCache::state);
                 plus(residual, mixer.forward(input.value(), state))
+            }
+        };
+        add(x, &self.after_mixer, mixed)
+    }
+
+    /// [`DecoderLayer::mix`] for the new positions of several texts, one behind the other in `x` `[1, time, hidden]`.
+    fn mix_parts(&self, x: Tensor<3>, parts: Vec<(&Pass<'_>, &mut LayerCache)>) -> Tensor<3> {
+        let input = Input::new(x.clone(), &self.before_mixer);
+        let mixed = |residual| match &self.mixer {
+            Mixer::Attention(mixer) => {
+                let parts = parts.into_iter().map(|(pass, cache)| (pass, cache.rows()));
+                mixer.forward_parts(input, residual, parts.collect())
+            }
+            // These go text by text; what they have in products of all is little.
+            Mixer::Latent(_) | Mixer::ShortConv(_) => {
+                let x = input.value();
+                let mut start = 0;
+                let mixed = parts.into_iter().map(|(pass, cache)| {
+                    let own = x.clone().narrow(1, start, pass.time);
+                    start += pass.time;
+                    match &self.mixer {
+                        Mixer::ShortConv(mixer) => mixer.forward(own, Some(cache.state())),
+                        Mixer::Latent(mixer) => mixer.forward(own, pass, Some(cache.rows())),
+                        Mixer::Attention(_) => own,
+                    }
+                });
+                plus(residual, Tensor::cat(mixed.collect(), 1))
             }
         };
         add(x, &self.after_mixer, mixed)

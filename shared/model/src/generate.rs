@@ -1,6 +1,7 @@
 //! Generation: a stream of tokens with the model's confidence in each.
 
 use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 
 use burn::tensor::Tensor;
 
@@ -83,9 +84,9 @@ pub enum Finish {
 /// A conversation's KV cache, kept between turns.
 #[derive(Debug)]
 pub struct Session {
-    cache: KvCache,
+    pub(crate) cache: KvCache,
     /// The tokens whose keys and values are in the cache.
-    tokens: Vec<u32>,
+    pub(crate) tokens: Vec<u32>,
     /// The same of the draft model.
     draft: Option<DraftSession>,
 }
@@ -112,6 +113,63 @@ impl Session {
         prompt: &[u32],
         options: Options,
     ) -> Result<Generation<'a>, Error> {
+        Generation::begin(Held::Borrowed(self), model, prompt, options)
+    }
+
+    /// The same with the session inside of the answer, which gives it back: [`Generation::into_session`].
+    ///
+    /// # Errors
+    /// As [`Session::generate`]; the session is then gone.
+    pub fn into_generation<'a>(
+        self,
+        model: &'a Model,
+        prompt: &[u32],
+        options: Options,
+    ) -> Result<Generation<'a>, Error> {
+        Generation::begin(Held::Owned(Box::new(self)), model, prompt, options)
+    }
+
+    /// Keeps at most the first `tokens` in the cache; returns how many are left.
+    pub(crate) fn cut_back(&mut self, tokens: usize) -> usize {
+        let left = self.cache.truncate(tokens);
+        self.tokens.truncate(left);
+        left
+    }
+}
+
+/// A session that an answer has for itself, or for a while.
+pub(crate) enum Held<'a> {
+    Borrowed(&'a mut Session),
+    Owned(Box<Session>),
+}
+
+impl Deref for Held<'_> {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        match self {
+            Self::Borrowed(session) => session,
+            Self::Owned(session) => session,
+        }
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Session {
+        match self {
+            Self::Borrowed(session) => session,
+            Self::Owned(session) => session,
+        }
+    }
+}
+
+impl<'a> Generation<'a> {
+    fn begin(
+        mut session: Held<'a>,
+        model: &'a Model,
+        prompt: &[u32],
+        options: Options,
+    ) -> Result<Self, Error> {
         let vocab = model.config().vocab_size;
         if prompt.is_empty() {
             return Err(Error::Prompt("it has no tokens".to_owned()));
@@ -127,17 +185,18 @@ impl Session {
         }
         let sampler = Sampler::new(options.sampling.clone())?;
         let longest = prompt.len().saturating_add(options.max_tokens);
-        self.cache.expect(longest.min(model.context()));
-        self.cut_back(self.tokens.len());
+        session.cache.expect(longest.min(model.context()));
+        let known = session.tokens.len();
+        session.cut_back(known);
         // At least one prompt token is run: its logits begin the answer.
-        let shared = self
+        let shared = session
             .tokens
             .iter()
             .zip(prompt)
             .take_while(|(a, b)| a == b)
             .count();
-        let cached = self.cut_back(shared.min(prompt.len() - 1));
-        Ok(Generation {
+        let cached = session.cut_back(shared.min(prompt.len() - 1));
+        Ok(Self {
             model,
             seen: prompt.to_vec(),
             prompt: prompt.len(),
@@ -149,32 +208,31 @@ impl Session {
             ahead: options
                 .is_ahead_possible(&model.device)
                 .then(Default::default),
-            paces: (options.lookup && options.is_greedy() && self.cache.is_cut_freely())
+            paces: (options.lookup && options.is_greedy() && session.cache.is_cut_freely())
                 .then(Default::default),
             certain: VecDeque::new(),
             passes: 0,
             options,
             finish: None,
-            session: self,
+            session,
         })
     }
-}
 
-impl Session {
-    /// Keeps at most the first `tokens` in the cache; returns how many are left.
-    fn cut_back(&mut self, tokens: usize) -> usize {
-        let left = self.cache.truncate(tokens);
-        self.tokens.truncate(left);
-        left
+    /// The session, where the answer owns it.
+    pub fn into_session(self) -> Option<Session> {
+        match self.session {
+            Held::Owned(session) => Some(*session),
+            Held::Borrowed(_) => None,
+        }
     }
 }
 
 /// An answer in the making. Dropping it between tokens cancels it; the session stays usable.
 pub struct Generation<'a> {
     model: &'a Model,
-    session: &'a mut Session,
+    pub(crate) session: Held<'a>,
     /// Prompt and answer.
-    seen: Vec<u32>,
+    pub(crate) seen: Vec<u32>,
     prompt: usize,
     cached: usize,
     sampler: Sampler,
@@ -202,17 +260,69 @@ impl Generation<'_> {
     /// [`Error::LogitsNotFinite`], [`Error::Device`], [`Error::Tokenizer`]; the answer has then
     /// ended.
     pub async fn next(&mut self) -> Option<Result<Token, Error>> {
-        if self.finish.is_none() && self.options.max_tokens == 0 {
-            self.finish = Some(Finish::Length);
-        }
-        if self.finish.is_some() {
+        if self.has_ended() {
             return None;
         }
         let token = self.step().await;
+        Some(self.ended_by_error(|_| token))
+    }
+
+    /// Whether no token comes any more.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        if self.finish.is_none() && self.options.max_tokens == 0 {
+            self.finish = Some(Finish::Length);
+        }
+        self.finish.is_some()
+    }
+
+    /// A token that is known already, from guesses that came true.
+    pub(crate) fn known(&mut self) -> Option<Result<Token, Error>> {
+        let (id, stats, top) = self.certain.pop_front()?;
+        Some(self.ended_by_error(|answer| answer.token(id, stats, top)))
+    }
+
+    /// Gets ready for a pass together with others, which picks no tokens on the device: how many tokens are in the cache.
+    pub(crate) fn join(&mut self) -> usize {
+        #[cfg(feature = "gpu")]
+        {
+            // What the device has picked ahead is forgotten, and its keys and values with it.
+            self.ahead = None;
+        }
+        let known = self.session.tokens.len();
+        self.session.cut_back(known)
+    }
+
+    /// So many more of its tokens are in the cache. `logits` are those behind the last one, if it was the last.
+    pub(crate) fn advanced(
+        &mut self,
+        tokens: usize,
+        logits: Option<&[f32]>,
+    ) -> Option<Result<Token, Error>> {
+        let known = self.session.tokens.len();
+        let new = &self.seen[known..known + tokens];
+        self.session.tokens.extend_from_slice(new);
+        self.passes += 1;
+        let logits = logits?;
+        Some(self.ended_by_error(|answer| {
+            let (id, stats, top) = answer.draw(logits, 0)?;
+            answer.token(id, stats, top)
+        }))
+    }
+
+    /// Ends it with an error.
+    pub(crate) fn fail(&mut self, error: Error) -> Result<Token, Error> {
+        self.ended_by_error(|_| Err(error))
+    }
+
+    fn ended_by_error(
+        &mut self,
+        token: impl FnOnce(&mut Self) -> Result<Token, Error>,
+    ) -> Result<Token, Error> {
+        let token = token(self);
         if token.is_err() {
             self.finish = Some(Finish::Stop);
         }
-        Some(token)
+        token
     }
 
     /// Why the answer ended; `None` while it goes on.
@@ -314,14 +424,8 @@ impl Generation<'_> {
         self.passes += 1;
         let mut right = 0;
         for row in logits.chunks_exact(self.model.config().vocab_size) {
-            if row.iter().any(|l| !l.is_finite()) {
-                let position = self.seen.len() - 1 + right;
-                return Err(Error::LogitsNotFinite { position });
-            }
-            let id = self.sampler.next(row, &self.seen);
-            let (normalizer, stats) = confidence(row, id);
-            self.certain
-                .push_back((id, stats, self.top(row, normalizer)));
+            let (id, stats, top) = self.draw(row, right)?;
+            self.certain.push_back((id, stats, top));
             if guess.get(right) != Some(&id) || self.model.end_ids.contains(&id) {
                 break;
             }
@@ -332,6 +436,17 @@ impl Generation<'_> {
             paces[by].learn(guess.len(), right, self.seen.len() + self.certain.len());
         }
         Ok(())
+    }
+
+    /// A token by the logits behind the text and `guessed` more tokens, and what is reported with it.
+    fn draw(&mut self, logits: &[f32], guessed: usize) -> Result<(u32, Confidence, Top), Error> {
+        if logits.iter().any(|l| !l.is_finite()) {
+            let position = self.seen.len() - 1 + guessed;
+            return Err(Error::LogitsNotFinite { position });
+        }
+        let id = self.sampler.next(logits, &self.seen);
+        let (normalizer, stats) = confidence(logits, id);
+        Ok((id, stats, self.top(logits, normalizer)))
     }
 
     /// Tokens that may follow, when `known` of the tokens so far are in the cache: which pace they keep, and

@@ -59,6 +59,7 @@ mod sampler;
 mod short_conv;
 mod storage;
 mod template;
+mod together;
 mod tokenizer;
 mod weights;
 #[cfg(not(target_arch = "wasm32"))]
@@ -78,7 +79,7 @@ pub use config::{
     LatentConfig, LayerConfig, MixerConfig, MlpConfig, ModelConfig, QkNorm, RouterConfig, Scoring,
     ShortConvConfig,
 };
-pub use decoder::Decoder;
+pub use decoder::{Decoder, Part};
 pub use error::Error;
 pub use generate::{Finish, Generation, Options, Session, Token};
 pub use loss::cross_entropy;
@@ -106,6 +107,7 @@ pub use sampler::{Confidence, Sampling};
 pub use storage::bytes_per_token;
 pub use storage::{BLOCK, Storage};
 pub use template::{ChatTemplate, Extras, Message};
+pub use together::{PASS_TOKENS, step_together};
 pub use tokenizer::{Detokenizer, Tokenizer};
 pub use weights::TensorMap;
 #[cfg(not(target_arch = "wasm32"))]

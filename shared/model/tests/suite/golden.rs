@@ -60,7 +60,7 @@ fn expected_logits(name: &str, key: &str) -> Vec<f32> {
         .collect()
 }
 
-fn decoder(name: &str, device: &Device) -> (ModelConfig, Decoder) {
+pub(crate) fn decoder(name: &str, device: &Device) -> (ModelConfig, Decoder) {
     let pack = golden_pack(name);
     let config = ModelConfig::from_json(&pack.0["config.json"]).unwrap();
     let mut tensors = TensorMap::new();

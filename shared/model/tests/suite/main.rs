@@ -12,3 +12,4 @@ mod hops;
 mod lookup;
 mod pack;
 mod text;
+mod together;
