@@ -209,6 +209,47 @@ async fn the_api_answers_what_transformers_answers() {
     server.stop().await;
 }
 
+/// Requests that come and go while others are being answered get what they get alone; those that leave take nothing with
+/// them.
+#[tokio::test]
+async fn many_are_answered_at_once_as_if_they_were_alone() {
+    let pack = pack("llama-gqa-tied", "m", |_| {});
+    let server = Running::start(&[&pack]).await.unwrap();
+    let golden = golden("llama-gqa-tied");
+    let ids = golden["prompt"].as_array().unwrap();
+    let asked = |i: usize| {
+        let prompt = text(&json!(ids[..1 + i % ids.len()].to_vec()));
+        let temperature = if i.is_multiple_of(2) { 0.0 } else { 0.8 };
+        let options = json!({"max_tokens": 3 + 5 * (i % 7), "seed": i, "temperature": temperature});
+        ask("m", &prompt, options)
+    };
+    let mut alone = Vec::new();
+    for i in 0..24 {
+        alone.push(server.chat(asked(i)).await.1);
+    }
+    let started = (0..24).map(|i| {
+        let server = &server;
+        async move {
+            if i % 6 == 5 {
+                // Reads the head of a stream and leaves.
+                let mut body = asked(i);
+                body["stream"] = json!(true);
+                drop(Wire::post(server.address, &body).await);
+            }
+            server.chat(asked(i)).await.1
+        }
+    });
+    let together = futures::future::join_all(started).await;
+    for (i, (together, alone)) in together.iter().zip(&alone).enumerate() {
+        assert_eq!(together["choices"], alone["choices"], "request {i}");
+        assert_eq!(
+            together["usage"]["completion_tokens"],
+            alone["usage"]["completion_tokens"]
+        );
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn seeds_stops_and_limits_reach_the_model() {
     let pack = pack("qwen3-qknorm-tied", "m", |_| {});

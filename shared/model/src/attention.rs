@@ -36,6 +36,8 @@ pub(crate) struct Attention {
 }
 
 /// Queries, keys and values before their norms and turns.
+// One lives for as long as a layer takes.
+#[allow(clippy::large_enum_variant)]
 enum Projected {
     /// `[batch, time, heads * d]` each.
     Apart([Tensor<3>; 3]),

@@ -1,9 +1,10 @@
 //! Models on this machine: one thread owns the device, the weights and the conversations' caches.
 //!
-//! Tensors must stay on the thread that made them, so requests reach it through a bounded queue
-//! and are answered one after the other. Between tokens the thread looks whether anybody still
-//! listens.
+//! Tensors must stay on the thread that made them, so requests reach it through a bounded queue. It writes all answers
+//! together, a token each and pass: between passes requests join, and those leave that are complete or that nobody
+//! listens to any more.
 
+mod batch;
 mod device;
 mod slots;
 mod worker;

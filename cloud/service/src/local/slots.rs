@@ -12,8 +12,8 @@ pub(super) struct Slots {
     clock: u64,
 }
 
-/// A conversation's cache.
-pub(super) struct Slot {
+/// A conversation's cache, while nobody goes on with it.
+struct Slot {
     session: Session,
     conversation: Conversation,
 }
@@ -29,13 +29,6 @@ pub(super) struct Conversation {
     used: u64,
 }
 
-impl Slot {
-    /// The cache, and the record of what is in it.
-    pub(super) fn parts(&mut self) -> (&mut Session, &mut Conversation) {
-        (&mut self.session, &mut self.conversation)
-    }
-}
-
 impl Conversation {
     /// The answer has one more token.
     pub(super) fn push(&mut self, token: u32) {
@@ -44,27 +37,34 @@ impl Conversation {
 }
 
 impl Slots {
-    /// The cache that fits `prompt` best: the one whose conversation it continues or repeats,
-    /// else a new one, else the one that was idle longest.
-    pub(super) fn pick(&mut self, model: &Model, prompt: &[u32]) -> &mut Slot {
+    /// The cache that fits `prompt` best: the one whose conversation it continues or repeats, else a new one.
+    pub(super) fn take(&mut self, model: &Model, prompt: &[u32]) -> (Session, Conversation) {
         self.clock += 1;
-        let conversations = self.slots.iter().map(|slot| &slot.conversation);
-        let index = choose(conversations, prompt, self.slots.len() < SLOTS);
-        let index = index.unwrap_or_else(|| {
-            let (session, conversation) = (model.session(), Conversation::default());
-            self.slots.push(Slot {
-                session,
-                conversation,
-            });
-            self.slots.len() - 1
-        });
-        let slot = &mut self.slots[index];
-        slot.conversation = Conversation {
+        let conversation = Conversation {
             tokens: prompt.to_vec(),
             prompt: prompt.len(),
             used: self.clock,
         };
-        slot
+        let conversations = self.slots.iter().map(|slot| &slot.conversation);
+        let session = match choose(conversations, prompt) {
+            Some(index) => self.slots.swap_remove(index).session,
+            None => model.session(),
+        };
+        (session, conversation)
+    }
+
+    /// Keeps a cache for the conversation's next turn, in the place of the one that was idle longest if there are many.
+    pub(super) fn give(&mut self, session: Session, conversation: Conversation) {
+        if self.slots.len() >= SLOTS {
+            let used = |index: &usize| self.slots[*index].conversation.used;
+            if let Some(idlest) = (0..self.slots.len()).min_by_key(used) {
+                self.slots.swap_remove(idlest);
+            }
+        }
+        self.slots.push(Slot {
+            session,
+            conversation,
+        });
     }
 
     /// Forgets all conversations, because something may have damaged them.
@@ -79,74 +79,55 @@ impl Slots {
 fn choose<'a>(
     conversations: impl Iterator<Item = &'a Conversation>,
     prompt: &[u32],
-    room: bool,
 ) -> Option<usize> {
-    let shared = |tokens: &[u32]| {
-        tokens
-            .iter()
-            .zip(prompt)
-            .take_while(|(a, b)| a == b)
-            .count()
+    let shared = |one: &Conversation| {
+        let pairs = one.tokens.iter().zip(prompt);
+        pairs.take_while(|(a, b)| a == b).count()
     };
-    let candidates: Vec<(usize, &Conversation)> = conversations
-        .map(|one| (shared(&one.tokens), one))
-        .collect();
-    let continued = (0..candidates.len())
-        .filter(|&i| candidates[i].0 > 0 && 2 * candidates[i].0 >= candidates[i].1.prompt)
-        .max_by_key(|&i| candidates[i].0);
-    let idle = || (0..candidates.len()).min_by_key(|&i| candidates[i].1.used);
-    continued.or_else(|| if room { None } else { idle() })
+    let continued = conversations.enumerate().filter_map(|(index, one)| {
+        let shared = shared(one);
+        (shared > 0 && 2 * shared >= one.prompt).then_some((shared, index))
+    });
+    let best = continued.max_by_key(|(shared, _)| *shared);
+    best.map(|(_, index)| index)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Conversations as prompt, answer and when they last went on.
-    fn pick(slots: &[(&[u32], &[u32], u64)], prompt: &[u32], room: bool) -> Option<usize> {
+    /// Conversations as prompt and answer.
+    fn pick(slots: &[(&[u32], &[u32])], prompt: &[u32]) -> Option<usize> {
         let conversations: Vec<Conversation> = slots
             .iter()
-            .map(|&(asked, answered, used)| Conversation {
+            .map(|&(asked, answered)| Conversation {
                 tokens: [asked, answered].concat(),
                 prompt: asked.len(),
-                used,
+                used: 0,
             })
             .collect();
-        choose(conversations.iter(), prompt, room)
+        choose(conversations.iter(), prompt)
     }
 
     #[test]
     fn a_conversation_goes_on_where_it_was() {
-        let slots: [(&[u32], &[u32], u64); 2] = [(&[1, 2], &[3, 4], 1), (&[1, 2], &[9], 2)];
-        assert_eq!(pick(&slots, &[1, 2, 3, 4, 5], true), Some(0));
-        assert_eq!(pick(&slots, &[1, 2, 9, 5], true), Some(1));
+        let slots: [(&[u32], &[u32]); 2] = [(&[1, 2], &[3, 4]), (&[1, 2], &[9])];
+        assert_eq!(pick(&slots, &[1, 2, 3, 4, 5]), Some(0));
+        assert_eq!(pick(&slots, &[1, 2, 9, 5]), Some(1));
         // The answer was tokenized otherwise the second time.
-        assert_eq!(pick(&slots, &[1, 2, 3, 7, 7, 5], true), Some(0));
+        assert_eq!(pick(&slots, &[1, 2, 3, 7, 7, 5]), Some(0));
     }
 
     #[test]
     fn a_question_asked_again_finds_its_cache() {
         let long = [7; 100];
-        assert_eq!(pick(&[(&[1, 2, 3], &long, 1)], &[1, 2, 3], true), Some(0));
-        assert_eq!(pick(&[(&[1, 2, 3], &long, 1)], &[1, 2, 4], true), Some(0));
+        assert_eq!(pick(&[(&[1, 2, 3], &long)], &[1, 2, 3]), Some(0));
+        assert_eq!(pick(&[(&[1, 2, 3], &long)], &[1, 2, 4]), Some(0));
     }
 
     #[test]
     fn a_common_beginning_is_not_the_same_conversation() {
-        assert_eq!(
-            pick(&[(&[1, 2, 3, 4, 5], &[], 1)], &[1, 2, 8, 9], true),
-            None
-        );
-        assert_eq!(pick(&[], &[1], true), None);
-    }
-
-    #[test]
-    fn a_full_house_gives_up_the_idlest() {
-        let slots: [(&[u32], &[u32], u64); 3] = [
-            (&[1, 1, 1], &[], 5),
-            (&[2, 2, 2], &[], 3),
-            (&[3, 3, 3], &[], 4),
-        ];
-        assert_eq!(pick(&slots, &[4, 4], false), Some(1));
+        assert_eq!(pick(&[(&[1, 2, 3, 4, 5], &[])], &[1, 2, 8, 9]), None);
+        assert_eq!(pick(&[], &[1]), None);
     }
 }

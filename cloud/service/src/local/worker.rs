@@ -6,15 +6,12 @@ use std::sync::Once;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use sprat_model::{Error, LoadStage, Model, Options, Storage};
+use sprat_model::{Error, LoadStage, Model, Storage};
 use tokio::sync::oneshot;
 
-use super::slots::Slots;
+use super::batch::Batch;
 use super::{Command, Pack, device};
-use crate::{
-    Alternative, Device, EngineError, EngineState, Event, Finish, Job, JobSink, Sampling,
-    ServiceError, Token,
-};
+use crate::{Device, EngineState, ServiceError};
 
 /// The thread's name.
 pub(super) const THREAD: &str = "sprat-model";
@@ -24,10 +21,10 @@ pub(super) struct Worker {
     models: Vec<Loaded>,
 }
 
-struct Loaded {
+/// A model that can answer, and what requests see of it.
+pub(super) struct Loaded {
     pack: Pack,
-    model: Model,
-    slots: Slots,
+    pub(super) model: Model,
 }
 
 impl Worker {
@@ -40,7 +37,7 @@ impl Worker {
     ) {
         keep_payloads_out_of_the_log();
         let loading = catch_unwind(AssertUnwindSafe(|| Self::load(packs, device)));
-        let mut worker = match loading.unwrap_or_else(|_| Err(gone())) {
+        let worker = match loading.unwrap_or_else(|_| Err(gone())) {
             Ok(worker) => worker,
             Err(error) => {
                 // Nobody waiting is no failure: the server was told to stop meanwhile.
@@ -49,10 +46,25 @@ impl Worker {
             }
         };
         let _ = report.send(Ok(()));
-        while let Ok(Command { model, job, sink }) = commands.recv() {
-            if let Some(loaded) = worker.models.get_mut(model) {
-                loaded.answer(&job, sink);
+        let mut batches: Vec<Batch<'_>> = worker.models.iter().map(Batch::new).collect();
+        loop {
+            let idle = batches.iter().all(Batch::is_idle);
+            // With nothing to do the thread waits; else it takes what has come, and goes on.
+            let first = if idle {
+                commands.recv().ok()
+            } else {
+                commands.try_recv().ok()
+            };
+            if idle && first.is_none() {
+                return;
             }
+            let more = std::iter::from_fn(|| commands.try_recv().ok());
+            for Command { model, job, sink } in first.into_iter().chain(more) {
+                if let Some(batch) = batches.get_mut(model) {
+                    batch.queue(job, sink);
+                }
+            }
+            batches.iter_mut().for_each(Batch::step);
         }
     }
 
@@ -93,41 +105,11 @@ impl Loaded {
             ms = began.elapsed().as_millis() as u64,
             "model loaded"
         );
-        Ok(Self {
-            pack,
-            model,
-            slots: Slots::default(),
-        })
+        Ok(Self { pack, model })
     }
 
-    /// Answers one job; whatever happens, the job's other end is told.
-    fn answer(&mut self, job: &Job, sink: JobSink) {
-        if let EngineState::Failed(reason) = self.state() {
-            return sink.fail(EngineError::Failed { reason });
-        }
-        if sink.is_closed() {
-            return;
-        }
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            pollster::block_on(generate(&self.model, &mut self.slots, job, &sink))
-        }));
-        let error = match outcome {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error,
-            Err(_) => EngineError::Generation,
-        };
-        // The model is asked before the client is told, so that the next request is not taken
-        // by a model that is known to be broken.
-        if matches!(error, EngineError::Generation | EngineError::NotANumber) {
-            self.examine();
-        }
-        sink.fail(error);
-    }
-
-    /// After a failure that may not be the request's fault: forgets all caches and finds out
-    /// whether the model still computes.
-    fn examine(&mut self) {
-        self.slots.clear();
+    /// After a failure that may not be the request's fault: finds out whether the model still computes.
+    pub(super) fn examine(&self) {
         let probe = self
             .model
             .manifest()
@@ -145,118 +127,13 @@ impl Loaded {
         }
     }
 
-    fn state(&self) -> EngineState {
+    pub(super) fn state(&self) -> EngineState {
         let info = self
             .pack
             .info
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         info.state.clone()
-    }
-}
-
-/// Writes the answer to `job` into `sink`, until it is complete or nobody listens.
-async fn generate(
-    model: &Model,
-    slots: &mut Slots,
-    job: &Job,
-    sink: &JobSink,
-) -> Result<(), EngineError> {
-    let messages: Vec<_> = job
-        .messages
-        .iter()
-        .map(|message| sprat_model::Message {
-            role: message.role.as_str().to_owned(),
-            content: message.content.clone(),
-        })
-        .collect();
-    let prompt = model.prompt(&messages).map_err(|error| explain(&error))?;
-    let (prompt_len, context) = (prompt.len(), model.context());
-    if prompt_len >= context {
-        return Err(EngineError::PromptTooLong {
-            prompt: prompt_len,
-            context,
-        });
-    }
-    let slot = slots.pick(model, &prompt);
-    let (session, conversation) = slot.parts();
-    let mut generation = session
-        .generate(model, &prompt, options(job))
-        .map_err(|error| explain(&error))?;
-    let cached_tokens = generation.cached_tokens();
-    sink.send(Event::Started {
-        prompt_tokens: prompt_len,
-        cached_tokens,
-    });
-    while !sink.is_closed() {
-        let Some(token) = generation.next().await else {
-            let finish = match generation.finish() {
-                Some(sprat_model::Finish::Stop) => Finish::Stop,
-                Some(sprat_model::Finish::Length) => Finish::Length,
-                None => return Err(EngineError::Generation),
-            };
-            sink.send(Event::Finished(finish));
-            return Ok(());
-        };
-        let token = token.map_err(|error| explain(&error))?;
-        if token.logprob.is_nan() {
-            return Err(EngineError::NotANumber);
-        }
-        conversation.push(token.id);
-        let top = token
-            .top
-            .into_iter()
-            .map(|(_, text, logprob)| Alternative { text, logprob });
-        let (text, logprob, end) = (token.text, token.logprob, token.end);
-        sink.send(Event::Token(Token {
-            text,
-            logprob,
-            end,
-            top: top.collect(),
-        }));
-    }
-    Ok(())
-}
-
-/// What the request leaves open, the model crate's defaults decide.
-fn options(job: &Job) -> Options {
-    let default = sprat_model::Sampling::default();
-    let Sampling {
-        temperature,
-        top_k,
-        top_p,
-        min_p,
-        repetition_penalty,
-        seed,
-    } = job.sampling;
-    Options {
-        sampling: sprat_model::Sampling {
-            temperature: temperature.unwrap_or(default.temperature),
-            top_k: top_k.unwrap_or(default.top_k),
-            top_p: top_p.unwrap_or(default.top_p),
-            min_p: min_p.unwrap_or(default.min_p),
-            repetition_penalty: repetition_penalty.unwrap_or(default.repetition_penalty),
-            seed: seed.unwrap_or(default.seed),
-        },
-        // The model stops at the end of its context by itself.
-        max_tokens: job.max_tokens.unwrap_or(usize::MAX),
-        stop: job.stop.clone(),
-        top_logprobs: job.top_logprobs,
-        ..Options::default()
-    }
-}
-
-/// The model crate's error in the API's words. Its own texts are for people at the machine: a
-/// template's, for one, may repeat what was written, so they are neither sent nor logged.
-fn explain(error: &Error) -> EngineError {
-    match error {
-        Error::ContextTooLong { prompt, context } => EngineError::PromptTooLong {
-            prompt: *prompt,
-            context: *context,
-        },
-        Error::Template(_) | Error::Prompt(_) => EngineError::PromptRefused,
-        Error::LogitsNotFinite { .. } => EngineError::NotANumber,
-        _ => EngineError::Generation,
     }
 }
 
