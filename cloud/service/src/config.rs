@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::EchoOptions;
+
 /// What models run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Device {
@@ -97,6 +99,8 @@ pub struct ServeConfig {
     pub device: Device,
     /// The models.
     pub models: Vec<ModelSource>,
+    /// An engine without a model, beside them.
+    pub echo: Option<EchoOptions>,
     /// The folder of the chat page, if it is to be served.
     pub web: Option<PathBuf>,
     /// If set, requests to `/v1` must carry it as `Authorization: Bearer <key>`.
@@ -119,6 +123,7 @@ impl Default for ServeConfig {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787),
             device: Device::default(),
             models: Vec::new(),
+            echo: None,
             web: None,
             api_key: None,
             cors_origins: Vec::new(),
@@ -137,6 +142,7 @@ impl fmt::Debug for ServeConfig {
             .field("address", &self.address)
             .field("device", &self.device)
             .field("models", &self.models)
+            .field("echo", &self.echo)
             .field("web", &self.web)
             .field("api_key", &self.api_key.as_ref().map(|_| "***"))
             .field("cors_origins", &self.cors_origins)

@@ -13,6 +13,7 @@
 
 mod admission;
 mod config;
+mod echo;
 mod engine;
 mod error;
 mod local;
@@ -23,6 +24,7 @@ mod serve;
 mod state;
 
 pub use config::{Device, Limits, ModelSource, ServeConfig};
+pub use echo::{Echo, EchoOptions};
 pub use engine::{
     Alternative, Engine, EngineError, EngineInfo, EngineState, Event, Finish, Job, JobHandle,
     JobSink, Sampling, Stamped, Token, channel,

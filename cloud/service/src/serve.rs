@@ -2,6 +2,7 @@
 
 use std::future::{Future, pending};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::local::Local;
 use crate::state::{AppConfig, AppState};
-use crate::{ServeConfig, ServiceError, app};
+use crate::{Echo, ServeConfig, ServiceError, app};
 
 /// How long answers and connections may take to end once they were told to.
 const GRACE: Duration = Duration::from_secs(2);
@@ -59,7 +60,11 @@ async fn run(
         .map_err(|source| ServiceError::Bind { address, source })?;
     let address = listener.local_addr()?;
     let mut local = Local::start(&config.models, config.device, config.limits.requests)?;
-    let state = AppState::new(local.engines(), AppConfig::from(&config))?;
+    let mut engines = local.engines();
+    if let Some(options) = &config.echo {
+        engines.push(Arc::new(Echo::new(options.clone())));
+    }
+    let state = AppState::new(engines, AppConfig::from(&config))?;
     let server = Server::start(listener, state);
     tracing::info!(%address, "listening");
 

@@ -3,9 +3,10 @@
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use sprat_service::{Device, ModelSource, ServeConfig};
+use sprat_service::{Device, EchoOptions, ModelSource, ServeConfig};
 use tracing_subscriber::EnvFilter;
 
 use crate::device::DeviceName;
@@ -23,6 +24,11 @@ pub(crate) struct Args {
     /// What the models run on
     #[arg(long, value_enum, default_value_t)]
     device: DeviceName,
+    /// What answers: models, or an echo of what was said last, without any model
+    #[arg(long, value_enum, default_value_t)]
+    engine: EngineName,
+    #[command(flatten)]
+    echo: EchoArgs,
     /// A model to serve: a pack, a Hugging Face folder, a .gguf file, a model of the hub, or a folder
     /// of packs; NAME= before it is its id in the API; may be repeated
     /// [default: web/models and cloud/models]
@@ -50,6 +56,49 @@ pub(crate) struct Args {
     max_tokens: Option<usize>,
 }
 
+/// What answers.
+#[derive(Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum EngineName {
+    /// Models on this machine
+    #[default]
+    Local,
+    /// What was said last, word by word
+    Echo,
+}
+
+/// For `--engine echo`.
+#[derive(clap::Args)]
+struct EchoArgs {
+    /// Milliseconds before an echo's first token
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    echo_first: u64,
+    /// Milliseconds between an echo's tokens
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    echo_pause: u64,
+    /// Tokens of every echo: words are repeated, or cut off
+    #[arg(long, value_name = "N")]
+    echo_tokens: Option<usize>,
+    /// Let every Nth echo fail
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    echo_fail_every: usize,
+    /// Tokens of an echo that fails
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    echo_fail_after: usize,
+}
+
+impl EchoArgs {
+    fn options(&self) -> EchoOptions {
+        EchoOptions {
+            first: Duration::from_millis(self.echo_first),
+            pause: Duration::from_millis(self.echo_pause),
+            tokens: self.echo_tokens,
+            fail_every: self.echo_fail_every,
+            fail_after: self.echo_fail_after,
+            ..EchoOptions::default()
+        }
+    }
+}
+
 /// Where packs are looked for when none is named.
 const DEFAULT_MODELS: [&str; 2] = ["web/models", "cloud/models"];
 const DEFAULT_WEB: &str = "web/dist";
@@ -62,7 +111,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
         .with_ansi(colors);
     log.with_writer(std::io::stderr).init();
 
+    let echo = (args.engine == EngineName::Echo).then(|| args.echo.options());
     let models = match args.models.is_empty() {
+        true if echo.is_some() => Vec::new(),
         true => packs_in(
             DEFAULT_MODELS
                 .iter()
@@ -74,7 +125,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             named.collect::<Result<Vec<_>>>()?.concat()
         }
     };
-    if models.is_empty() {
+    if models.is_empty() && echo.is_none() {
         bail!(
             "no pack found in {}; name a model with --model",
             match args.models.is_empty() {
@@ -94,6 +145,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             DeviceName::Cuda => Device::Cuda,
         },
         models,
+        echo: echo.clone(),
         web: web.clone(),
         api_key: args.api_key,
         cors_origins: args.cors_origins,
@@ -108,6 +160,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             name.to_string_lossy().into_owned()
         }
     });
+    let names = names.chain(echo.map(|echo| echo.id));
     let names = names.collect::<Vec<_>>().join(", ");
     let runtime = tokio::runtime::Runtime::new().context("cannot start the server's threads")?;
     runtime.block_on(sprat_service::serve(config, move |address| {
