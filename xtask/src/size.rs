@@ -29,7 +29,7 @@ const BUDGETS: [(&str, &[&str], u64); 3] = [
     (
         "Mixing module, fetched by whoever mixes",
         &["mix/sprat_mix.js", "mix/sprat_mix_bg.wasm"],
-        240_000,
+        180_000,
     ),
 ];
 
