@@ -39,7 +39,7 @@ export async function mix(runtime, recipe, alone, signal, emit) {
 }
 
 /**
- * What a mix is called: its models' names, that of the base last.
+ * What a mix is called: the names of the models that go into it, without that of the base.
  *
  * @param {Recipe} recipe
  */

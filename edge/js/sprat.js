@@ -458,17 +458,15 @@ async function once(request) {
  */
 function source(model) {
   if (typeof model === "string" || model instanceof URL) return { url: resolve(model), recipe: null };
-  const { models, base_model } = model ?? {};
-  const first = base_model ?? (Array.isArray(models) ? models[0]?.model : undefined);
-  if (first === undefined) {
+  // A copy, in which URLs are texts.
+  const recipe = JSON.parse(write(model ?? null));
+  const models = Array.isArray(recipe?.models) ? recipe.models : [];
+  if (typeof (recipe?.base_model ?? models[0]?.model) !== "string") {
     throw new SpratError({ code: "bad_request", message: "a recipe must have models, each with its address as model" });
   }
-  const recipe = {
-    ...JSON.parse(write(model)),
-    ...(base_model === undefined ? {} : { base_model: resolve(base_model) }),
-    ...(Array.isArray(models) ? { models: models.map((entry) => ({ ...entry, model: resolve(entry?.model) })) } : {}),
-  };
-  return { url: resolve(first), recipe: JSON.parse(write(recipe)) };
+  if (recipe.base_model !== undefined) recipe.base_model = resolve(recipe.base_model);
+  for (const entry of models) entry.model = resolve(entry.model);
+  return { url: recipe.base_model ?? models[0].model, recipe };
 }
 
 /**

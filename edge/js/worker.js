@@ -284,11 +284,11 @@ async function moveOver(first, second) {
     const ready = await second;
     let device, model, loaded;
     do {
-      // While the GPU got it the page may have asked for another one.
       loaded = wanted;
       ({ device, model } = await load(ready, loaded, signal, () => {}));
+      if ((await engine) !== first) return;
+      // While the GPU got it the page may have asked for another one. Nothing is awaited from here on.
     } while (loaded !== wanted);
-    if ((await engine) !== first) return;
     takeOver(first, ready);
     worker.postMessage({ type: "status", state: "ready", device, model });
   } catch (error) {

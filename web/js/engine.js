@@ -61,15 +61,10 @@ export class EngineHost {
    */
   async use(recipe, options) {
     const sprat = await this.opened();
-    const before = this.mixed;
-    // Known by the time the engine tells that it has it.
+    await sprat.use(recipe ?? this.params.model, options);
     this.mixed = recipe;
-    try {
-      await sprat.use(recipe ?? this.params.model, options);
-    } catch (error) {
-      this.mixed = before;
-      throw error;
-    }
+    // The engine has told that it is ready, but not whose model it has.
+    this.#setStatus(this.status);
     return sprat;
   }
 

@@ -4,13 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 
-use half::{bf16, f16};
+use half::f16;
 use safetensors::{Dtype, SafeTensors};
 use sprat_kernels::{BLOCK, quantize_q4, quantize_q8};
-use sprat_merge::{Error, Result};
-
-/// What a tensor's scales are called, after it.
-const SCALE_SUFFIX: &str = ".scale";
+use sprat_merge::{Dtype as Storage, Error, Result, SCALE_SUFFIX, encode};
 
 /// Where a tensor is.
 struct Place {
@@ -69,17 +66,9 @@ impl Like {
         };
         let scales = format!("{name}{SCALE_SUFFIX}");
         let encoded = match place.dtype {
-            Dtype::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Dtype::F16 => {
-                let halves: Vec<f16> = values.iter().map(|v| f16::from_f32(*v)).collect();
-                check(name, values, &halves, |half| half.is_finite(), "float16")?;
-                halves.iter().flat_map(|v| v.to_le_bytes()).collect()
-            }
-            Dtype::BF16 => {
-                let halves: Vec<bf16> = values.iter().map(|v| bf16::from_f32(*v)).collect();
-                check(name, values, &halves, |half| half.is_finite(), "bfloat16")?;
-                halves.iter().flat_map(|v| v.to_le_bytes()).collect()
-            }
+            Dtype::F32 => encode(name, values, Storage::Float32)?,
+            Dtype::F16 => encode(name, values, Storage::Float16)?,
+            Dtype::BF16 => encode(name, values, Storage::BFloat16)?,
             Dtype::I8 | Dtype::U8 if self.places.contains_key(&scales) => {
                 if !values.len().is_multiple_of(BLOCK) {
                     return Err(format(name, "it is not of whole blocks"));
@@ -88,7 +77,7 @@ impl Like {
                     Dtype::I8 => quantize_q8(values),
                     _ => quantize_q4(values),
                 };
-                check(name, values, &factors, |half| half.is_finite(), "a block")?;
+                check(name, values, &factors)?;
                 let factors: Vec<u8> = factors.iter().flat_map(|v| v.to_le_bytes()).collect();
                 self.fill(&scales, &factors)?;
                 blocks
@@ -131,25 +120,18 @@ fn format(name: &str, problem: &str) -> Error {
     }
 }
 
-/// That everything that was encoded can be decoded. `encoded` may have an element for several values.
-fn check<T>(
-    tensor: &str,
-    values: &[f32],
-    encoded: &[T],
-    fits: impl Fn(&T) -> bool,
-    dtype: &'static str,
-) -> Result<()> {
-    let Some(at) = encoded.iter().position(|half| !fits(half)) else {
+/// That each block's scale is a number of 16 bits.
+fn check(tensor: &str, values: &[f32], scales: &[f16]) -> Result<()> {
+    let Some(block) = scales.iter().position(|scale| !scale.is_finite()) else {
         return Ok(());
     };
-    let each = values.len() / encoded.len();
-    let piece = &values[at * each..(at + 1) * each];
-    let largest = (0..each).max_by(|a, b| piece[*a].abs().total_cmp(&piece[*b].abs()));
-    let index = at * each + largest.unwrap_or(0);
+    let start = block * BLOCK;
+    let smaller = |a: &usize, b: &usize| values[*a].abs().total_cmp(&values[*b].abs());
+    let index = (start..start + BLOCK).max_by(smaller).unwrap_or(start);
     Err(Error::Overflow {
         tensor: tensor.to_owned(),
         index,
         value: values[index],
-        dtype,
+        dtype: "a block's scale",
     })
 }

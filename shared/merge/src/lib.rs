@@ -58,7 +58,7 @@ pub use recipe::{
     Source, TokenRule, TokenSource, TokenizerSetting, TokenizerSource,
 };
 pub use tensors::{
-    MemoryTensors, ModelFolder, SafetensorsReader, SafetensorsWriter, Shards, TensorReader,
-    WithLora, write_file,
+    MemoryTensors, ModelFolder, SCALE_SUFFIX, SafetensorsReader, SafetensorsWriter, Shards,
+    TensorReader, WithLora, encode, write_file,
 };
 pub use tokens::{Tokenizer, Unified, unify};

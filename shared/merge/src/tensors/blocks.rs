@@ -4,8 +4,8 @@ use safetensors::Dtype;
 
 /// Weights of a block.
 pub(super) const BLOCK: usize = 32;
-/// What a tensor's scales are called, after it.
-pub(super) const SCALE_SUFFIX: &str = ".scale";
+/// What comes behind the name of a tensor in blocks in that of its scales.
+pub const SCALE_SUFFIX: &str = ".scale";
 
 /// Weights in a byte of blocks that are stored so; none for types that are no blocks.
 pub(super) fn per_byte(dtype: Dtype) -> Option<usize> {

@@ -93,7 +93,9 @@ impl WithLora {
         let bare = name.strip_prefix(PREFIX).unwrap_or(&name).to_owned();
         let Some(module) = bare.strip_suffix(".lora_A.weight") else {
             if bare.ends_with(".lora_B.weight") {
-                return Ok(());
+                let other = name.replace(".lora_B.", ".lora_A.");
+                let alone = || format!("`{name}` has no A of its own");
+                return self.adapter.shape(&other).map(|_| ()).ok_or_else(alone);
             }
             return self.add_whole(&bare, name);
         };

@@ -8,12 +8,13 @@ mod safetensors;
 mod shards;
 mod writer;
 
+pub use blocks::SCALE_SUFFIX;
 pub use folder::ModelFolder;
 pub use lora::WithLora;
 pub use memory::MemoryTensors;
 pub use safetensors::SafetensorsReader;
 pub use shards::Shards;
-pub use writer::{SafetensorsWriter, write_file};
+pub use writer::{SafetensorsWriter, encode, write_file};
 
 use crate::Result;
 

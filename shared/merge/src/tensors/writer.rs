@@ -211,7 +211,10 @@ fn stored(dtype: Dtype) -> safetensors::Dtype {
 }
 
 /// `f32` to little-endian bytes, rounded to nearest.
-fn encode(tensor: &str, values: &[f32], dtype: Dtype) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// [`Error::Overflow`] for the first value that the type can't hold; `tensor` is its name there.
+pub fn encode(tensor: &str, values: &[f32], dtype: Dtype) -> Result<Vec<u8>> {
     let fits = |&value: &f32| match dtype {
         Dtype::Float32 => value.is_finite(),
         Dtype::Float16 => f16::from_f32(value).is_finite(),

@@ -73,10 +73,11 @@ impl Draft {
         Ok(report)
     }
 
-    /// Takes away what is only for going on.
-    pub(super) fn complete(&self) -> Result<()> {
-        let stamp = self.folder.join(STAMP);
-        fs::remove_file(&stamp).with_context(|| format!("cannot remove {}", stamp.display()))
+    /// Gives the folder its name, without what is only for going on.
+    pub(super) fn publish(&self, out: &Path) -> Result<()> {
+        let cannot = || format!("cannot write {}", out.display());
+        fs::remove_file(self.folder.join(STAMP)).with_context(cannot)?;
+        fs::rename(&self.folder, out).with_context(cannot)
     }
 
     /// Takes all of it away.

@@ -60,7 +60,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("{} exists; remove it or name another folder", out.display());
     }
     let draft = Draft::begin(out, &stamp(&text, &opened)?)?;
-    let written = write(&recipe, &text, opened, &draft.folder, &draft);
+    let written = write(&recipe, &text, opened, &draft);
+    let written = written.and_then(|report| {
+        match args.pack {
+            true => pack::pack(draft.folder.clone(), out.to_owned(), args.quant)?,
+            false => draft.publish(out)?,
+        }
+        Ok(report)
+    });
     let report = match written {
         Ok(report) => report,
         Err(error) if is_of_the_disk(&error) => {
@@ -74,12 +81,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             return Err(error);
         }
     };
-    draft.complete()?;
-    match args.pack {
-        true => pack::pack(draft.folder.clone(), out.to_owned(), args.quant)?,
-        false => std::fs::rename(&draft.folder, out)
-            .with_context(|| format!("cannot write {}", out.display()))?,
-    }
     draft.remove()?;
     for warning in &report.warnings {
         eprintln!("warning: {warning}");
@@ -107,7 +108,8 @@ fn is_of_the_disk(error: &anyhow::Error) -> bool {
 }
 
 /// The files of a model.
-fn write(recipe: &Recipe, text: &str, opened: Opened, out: &Path, draft: &Draft) -> Result<Report> {
+fn write(recipe: &Recipe, text: &str, opened: Opened, draft: &Draft) -> Result<Report> {
+    let out = &*draft.folder;
     let Opened {
         merge,
         places,
