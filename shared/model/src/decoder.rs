@@ -5,18 +5,15 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::attention::Attention;
-use crate::cache::{KvCache, LayerCache};
-use crate::config::{FeedForwardConfig, LayerConfig, MixerConfig};
-use crate::experts::Experts;
+use crate::cache::KvCache;
+#[cfg(feature = "gpu")]
+use crate::decoder_layer::Mixer;
+use crate::decoder_layer::{DecoderLayer, FeedForward, mixer_name};
 #[cfg(feature = "gpu")]
 use crate::gpu::Place;
-use crate::latent::LatentAttention;
-use crate::layers::{Input, Linear, RmsNorm, Shapes, Weights, normed};
+use crate::layers::{Input, Linear, RmsNorm, Shapes, normed};
 use crate::matrix::Matrix;
-use crate::mlp::Mlp;
 use crate::pass::Pass;
-use crate::short_conv::ShortConv;
 use crate::weights::{Path, TensorMap};
 use crate::{Error, ModelConfig};
 
@@ -41,37 +38,6 @@ pub struct Part<'a> {
     pub tokens: &'a [u32],
     /// What came before them; they are appended to it.
     pub cache: &'a mut KvCache,
-}
-
-/// One layer: a mixer, then a feed-forward network, each added to the residual stream. Norms stand
-/// before (Llama), after (OLMo 2) or on both sides (Gemma 3) of what is added.
-#[derive(Module, Debug)]
-struct DecoderLayer {
-    before_mixer: Option<RmsNorm>,
-    mixer: Mixer,
-    after_mixer: Option<RmsNorm>,
-    before_feed_forward: Option<RmsNorm>,
-    feed_forward: FeedForward,
-    after_feed_forward: Option<RmsNorm>,
-}
-
-/// The half of a layer that looks at other positions.
-#[derive(Module, Debug)]
-// There is one per layer, and none is ever moved; sizes depend on the backend.
-#[allow(clippy::large_enum_variant)]
-enum Mixer {
-    Attention(Attention),
-    Latent(LatentAttention),
-    ShortConv(ShortConv),
-}
-
-/// The half of a layer that looks at one position.
-#[derive(Module, Debug)]
-// There is one per layer, and none is ever moved; sizes depend on the backend.
-#[allow(clippy::large_enum_variant)]
-enum FeedForward {
-    Dense(Mlp),
-    Experts(Experts),
 }
 
 /// Names and shapes of all tensors of a decoder, in the order they are written.
@@ -104,32 +70,6 @@ pub(crate) fn tensors(config: &ModelConfig) -> Shapes {
         all.push(("lm_head.weight".to_owned(), vec![vocab, h]));
     }
     all
-}
-
-fn mixer_name(mixer: &MixerConfig) -> &'static str {
-    match mixer {
-        MixerConfig::Attention(_) | MixerConfig::Latent(_) => "self_attn",
-        MixerConfig::ShortConv(_) => "conv",
-    }
-}
-
-impl MixerConfig {
-    fn shapes(&self, model: &ModelConfig) -> Shapes {
-        match self {
-            Self::Attention(config) => config.shapes(model),
-            Self::Latent(config) => config.shapes(model),
-            Self::ShortConv(config) => config.shapes(model),
-        }
-    }
-}
-
-impl FeedForwardConfig {
-    fn shapes(&self, model: &ModelConfig) -> Shapes {
-        match self {
-            Self::Dense(config) => config.shapes(model),
-            Self::Experts(config) => config.shapes(model),
-        }
-    }
 }
 
 impl Decoder {
@@ -429,142 +369,5 @@ fn scaled(x: Tensor<3>, scale: f32) -> Tensor<3> {
     match scale {
         1.0 => x,
         scale => x.mul_scalar(scale),
-    }
-}
-
-/// `x` and what `update` makes, after its norm. Where there is no norm, `update` gets `x` to add to: many
-/// a product can do that by itself.
-fn add(
-    x: Tensor<3>,
-    norm: &Option<RmsNorm>,
-    update: impl FnOnce(Option<Tensor<3>>) -> Tensor<3>,
-) -> Tensor<3> {
-    match norm {
-        Some(norm) => x + norm.forward(update(None)),
-        None => update(Some(x)),
-    }
-}
-
-fn plus(residual: Option<Tensor<3>>, update: Tensor<3>) -> Tensor<3> {
-    match residual {
-        Some(residual) => residual + update,
-        None => update,
-    }
-}
-
-impl DecoderLayer {
-    fn load(model: &ModelConfig, config: &LayerConfig, mut path: Path<'_>) -> Result<Self, Error> {
-        let (h, names) = (model.hidden_size, model.names());
-        let mixer = path.join(mixer_name(&config.mixer));
-        let mixer = match config.mixer {
-            MixerConfig::Attention(config) => {
-                Mixer::Attention(Attention::load(model, config, mixer)?)
-            }
-            MixerConfig::Latent(config) => {
-                Mixer::Latent(LatentAttention::load(model, config, mixer)?)
-            }
-            MixerConfig::ShortConv(config) => {
-                Mixer::ShortConv(ShortConv::load(model, config, mixer)?)
-            }
-        };
-        let feed_forward = path.join(names.feed_forward);
-        let feed_forward = match config.feed_forward {
-            FeedForwardConfig::Dense(config) => {
-                FeedForward::Dense(Mlp::load(model, config, feed_forward)?)
-            }
-            FeedForwardConfig::Experts(config) => {
-                FeedForward::Experts(Experts::load(model, config, feed_forward)?)
-            }
-        };
-        let mut norm = |name| RmsNorm::load_if(model, h, name, &mut path);
-        Ok(Self {
-            before_mixer: norm(names.before_mixer)?,
-            mixer,
-            after_mixer: norm(names.after_mixer)?,
-            before_feed_forward: norm(names.before_feed_forward)?,
-            feed_forward,
-            after_feed_forward: norm(names.after_feed_forward)?,
-        })
-    }
-
-    fn forward(&self, x: Tensor<3>, pass: &Pass<'_>, cache: Option<&mut LayerCache>) -> Tensor<3> {
-        self.feed(self.mix(x, pass, cache))
-    }
-
-    fn mix(&self, x: Tensor<3>, pass: &Pass<'_>, cache: Option<&mut LayerCache>) -> Tensor<3> {
-        let input = Input::new(x.clone(), &self.before_mixer);
-        let mixed = |residual| match &self.mixer {
-            Mixer::Attention(mixer) => {
-                mixer.forward(input, residual, pass, cache.map(LayerCache::rows))
-            }
-            Mixer::Latent(mixer) => {
-                let rows = cache.map(LayerCache::rows);
-                plus(residual, mixer.forward(input.value(), pass, rows))
-            }
-            Mixer::ShortConv(mixer) => {
-                let state = cache.map(LayerCache::state);
-                plus(residual, mixer.forward(input.value(), state))
-            }
-        };
-        add(x, &self.after_mixer, mixed)
-    }
-
-    /// [`DecoderLayer::mix`] for the new positions of several texts, one behind the other in `x` `[1, time, hidden]`.
-    fn mix_parts(&self, x: Tensor<3>, parts: Vec<(&Pass<'_>, &mut LayerCache)>) -> Tensor<3> {
-        let input = Input::new(x.clone(), &self.before_mixer);
-        let mixed = |residual| match &self.mixer {
-            Mixer::Attention(mixer) => {
-                let parts = parts.into_iter().map(|(pass, cache)| (pass, cache.rows()));
-                mixer.forward_parts(input, residual, parts.collect())
-            }
-            // These go text by text; what they have in products of all is little.
-            Mixer::Latent(_) | Mixer::ShortConv(_) => {
-                let x = input.value();
-                let mut start = 0;
-                let mixed = parts.into_iter().map(|(pass, cache)| {
-                    let own = x.clone().narrow(1, start, pass.time);
-                    start += pass.time;
-                    match &self.mixer {
-                        Mixer::ShortConv(mixer) => mixer.forward(own, Some(cache.state())),
-                        Mixer::Latent(mixer) => mixer.forward(own, pass, Some(cache.rows())),
-                        Mixer::Attention(_) => own,
-                    }
-                });
-                plus(residual, Tensor::cat(mixed.collect(), 1))
-            }
-        };
-        add(x, &self.after_mixer, mixed)
-    }
-
-    fn feed(&self, x: Tensor<3>) -> Tensor<3> {
-        let input = Input::new(x.clone(), &self.before_feed_forward);
-        let fed = |residual| match &self.feed_forward {
-            FeedForward::Dense(mlp) => mlp.forward(input, residual),
-            FeedForward::Experts(experts) => plus(residual, experts.forward(input.value())),
-        };
-        add(x, &self.after_feed_forward, fed)
-    }
-
-    fn save(&self, model: &ModelConfig, prefix: &str, out: &mut Weights) {
-        let names = model.names();
-        let norm = |norm: &Option<RmsNorm>, name: Option<&str>, out: &mut Weights| {
-            if let (Some(norm), Some(name)) = (norm, name) {
-                norm.save(&format!("{prefix}.{name}"), out);
-            }
-        };
-        norm(&self.before_mixer, names.before_mixer, out);
-        match &self.mixer {
-            Mixer::Attention(mixer) => mixer.save(model, &format!("{prefix}.self_attn"), out),
-            Mixer::Latent(mixer) => mixer.save(&format!("{prefix}.self_attn"), out),
-            Mixer::ShortConv(mixer) => mixer.save(&format!("{prefix}.conv"), out),
-        }
-        norm(&self.after_mixer, names.after_mixer, out);
-        norm(&self.before_feed_forward, names.before_feed_forward, out);
-        let feed_forward = format!("{prefix}.{}", names.feed_forward);
-        match &self.feed_forward {
-            FeedForward::Dense(mlp) => mlp.save(model, &feed_forward, out),
-            FeedForward::Experts(experts) => experts.save(model, &feed_forward, out),
-        }
-        norm(&self.after_feed_forward, names.after_feed_forward, out);
     }
 }

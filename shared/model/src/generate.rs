@@ -1,14 +1,13 @@
 //! Generation: a stream of tokens with the model's confidence in each.
 
 use std::collections::VecDeque;
-use std::ops::{Deref, DerefMut};
 
 use burn::tensor::Tensor;
 
-use crate::cache::KvCache;
-use crate::draft::DraftSession;
 use crate::lookup::{MOST, Pace, look_up};
 use crate::sampler::{Confidence, Sampler, Sampling, confidence};
+use crate::session::{Held, Session};
+use crate::stop_text::StopText;
 use crate::tokenizer::Detokenizer;
 use crate::{Error, Model};
 
@@ -81,90 +80,9 @@ pub enum Finish {
     Length,
 }
 
-/// A conversation's KV cache, kept between turns.
-#[derive(Debug)]
-pub struct Session {
-    pub(crate) cache: KvCache,
-    /// The tokens whose keys and values are in the cache.
-    pub(crate) tokens: Vec<u32>,
-    /// The same of the draft model.
-    draft: Option<DraftSession>,
-}
-
-impl Session {
-    pub(crate) fn new(model: &Model) -> Self {
-        let draft = model.draft.as_ref();
-        Self {
-            cache: KvCache::new(model.config(), &model.device),
-            tokens: vec![],
-            draft: draft.map(|draft| draft.session(&model.device)),
-        }
-    }
-
-    /// Begins an answer to `prompt`. What `prompt` has in common with the last turn is not
-    /// computed again.
-    ///
-    /// # Errors
-    /// [`Error::Prompt`] for an empty prompt or an unknown id, [`Error::ContextTooLong`],
-    /// [`Error::Option`].
-    pub fn generate<'a>(
-        &'a mut self,
-        model: &'a Model,
-        prompt: &[u32],
-        options: Options,
-    ) -> Result<Generation<'a>, Error> {
-        Generation::begin(Held::Borrowed(self), model, prompt, options)
-    }
-
-    /// The same with the session inside of the answer, which gives it back: [`Generation::into_session`].
-    ///
-    /// # Errors
-    /// As [`Session::generate`]; the session is then gone.
-    pub fn into_generation<'a>(
-        self,
-        model: &'a Model,
-        prompt: &[u32],
-        options: Options,
-    ) -> Result<Generation<'a>, Error> {
-        Generation::begin(Held::Owned(Box::new(self)), model, prompt, options)
-    }
-
-    /// Keeps at most the first `tokens` in the cache; returns how many are left.
-    pub(crate) fn cut_back(&mut self, tokens: usize) -> usize {
-        let left = self.cache.truncate(tokens);
-        self.tokens.truncate(left);
-        left
-    }
-}
-
-/// A session that an answer has for itself, or for a while.
-pub(crate) enum Held<'a> {
-    Borrowed(&'a mut Session),
-    Owned(Box<Session>),
-}
-
-impl Deref for Held<'_> {
-    type Target = Session;
-
-    fn deref(&self) -> &Session {
-        match self {
-            Self::Borrowed(session) => session,
-            Self::Owned(session) => session,
-        }
-    }
-}
-
-impl DerefMut for Held<'_> {
-    fn deref_mut(&mut self) -> &mut Session {
-        match self {
-            Self::Borrowed(session) => session,
-            Self::Owned(session) => session,
-        }
-    }
-}
-
 impl<'a> Generation<'a> {
-    fn begin(
+    /// Begins an answer in a session.
+    pub(crate) fn begin(
         mut session: Held<'a>,
         model: &'a Model,
         prompt: &[u32],
@@ -526,89 +444,4 @@ pub(crate) async fn read(logits: Tensor<2>) -> Result<Vec<f32>, Error> {
     let data = data.map_err(|e| Error::Device(e.to_string()))?;
     let logits = data.convert::<f32>().try_to_vec::<f32>();
     logits.map_err(|e| Error::Device(e.to_string()))
-}
-
-/// Holds back text that may be the beginning of a stop text.
-struct StopText {
-    stops: Vec<String>,
-    held: String,
-}
-
-impl StopText {
-    fn new(stops: &[String]) -> Self {
-        Self {
-            stops: stops.iter().filter(|s| !s.is_empty()).cloned().collect(),
-            held: String::new(),
-        }
-    }
-
-    /// Adds text; returns what is certain, and whether a stop text was reached.
-    fn push(&mut self, text: &str) -> (String, bool) {
-        self.held.push_str(text);
-        if let Some(at) = self
-            .stops
-            .iter()
-            .filter_map(|s| self.held.find(s.as_str()))
-            .min()
-        {
-            self.held.truncate(at);
-            return (self.rest(), true);
-        }
-        let hold = self
-            .stops
-            .iter()
-            .map(|s| overlap(&self.held, s))
-            .max()
-            .unwrap_or(0);
-        let held = self.held.split_off(self.held.len() - hold);
-        (std::mem::replace(&mut self.held, held), false)
-    }
-
-    fn rest(&mut self) -> String {
-        std::mem::take(&mut self.held)
-    }
-}
-
-/// Bytes of the longest end of `text` that begins `stop`.
-fn overlap(text: &str, stop: &str) -> usize {
-    let ends = stop.char_indices().map(|(i, _)| i).skip(1);
-    ends.filter(|&i| text.ends_with(&stop[..i]))
-        .last()
-        .unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        /// However the text is cut, the filter gives out exactly what stands before the stop text.
-        #[test]
-        fn stop_texts_are_found_in_any_split(
-            text in "[ab#é]{0,24}", stop in "[ab#é]{1,4}", cuts in proptest::collection::vec(0usize..24, 0..6),
-        ) {
-            let mut filter = StopText::new(std::slice::from_ref(&stop));
-            let chars: Vec<char> = text.chars().collect();
-            let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(chars.len())).collect();
-            cuts.extend([0, chars.len()]);
-            cuts.sort();
-            let mut out = String::new();
-            let mut stopped = false;
-            for pair in cuts.windows(2) {
-                let piece: String = chars[pair[0]..pair[1]].iter().collect();
-                let (certain, hit) = filter.push(&piece);
-                out += &certain;
-                if hit {
-                    stopped = true;
-                    break;
-                }
-            }
-            if !stopped {
-                out += &filter.rest();
-            }
-            prop_assert_eq!(stopped, text.contains(&stop));
-            prop_assert_eq!(out.as_str(), text.split(stop.as_str()).next().unwrap_or_default());
-        }
-    }
 }

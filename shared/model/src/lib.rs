@@ -34,6 +34,7 @@ mod config;
 #[cfg(feature = "flex")]
 mod cpu;
 mod decoder;
+mod decoder_layer;
 mod draft;
 mod error;
 mod experts;
@@ -56,7 +57,9 @@ mod pass;
 mod python_json;
 mod rope;
 mod sampler;
+mod session;
 mod short_conv;
+mod stop_text;
 mod storage;
 mod template;
 mod together;
@@ -81,8 +84,9 @@ pub use config::{
 };
 pub use decoder::{Decoder, Part};
 pub use error::Error;
-pub use generate::{Finish, Generation, Options, Session, Token};
+pub use generate::{Finish, Generation, Options, Token};
 pub use loss::cross_entropy;
+pub use session::Session;
 
 /// How many of this crate's GPU kernels this thread has launched: none without a GPU's backend.
 #[cfg(not(feature = "gpu"))]

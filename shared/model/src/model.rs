@@ -3,8 +3,9 @@
 use burn::tensor::Device;
 
 use crate::draft::Draft;
-use crate::generate::{Options, Session};
+use crate::generate::Options;
 use crate::pack::{Check, DRAFT, MANIFEST, Manifest, PackFile, PackSource};
+use crate::session::Session;
 use crate::template::{ChatTemplate, Message};
 use crate::tokenizer::Tokenizer;
 use crate::{Decoder, Error, ModelConfig, Storage, TensorMap};

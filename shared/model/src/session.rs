@@ -1,0 +1,89 @@
+//! A conversation's memory between its turns.
+
+use std::ops::{Deref, DerefMut};
+
+use crate::cache::KvCache;
+use crate::draft::DraftSession;
+use crate::{Error, Generation, Model, Options};
+
+/// A conversation's KV cache, kept between turns.
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) cache: KvCache,
+    /// The tokens whose keys and values are in the cache.
+    pub(crate) tokens: Vec<u32>,
+    /// The same of the draft model.
+    pub(crate) draft: Option<DraftSession>,
+}
+
+impl Session {
+    pub(crate) fn new(model: &Model) -> Self {
+        let draft = model.draft.as_ref();
+        Self {
+            cache: KvCache::new(model.config(), &model.device),
+            tokens: vec![],
+            draft: draft.map(|draft| draft.session(&model.device)),
+        }
+    }
+
+    /// Begins an answer to `prompt`. What `prompt` has in common with the last turn is not
+    /// computed again.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] for an empty prompt or an unknown id, [`Error::ContextTooLong`],
+    /// [`Error::Option`].
+    pub fn generate<'a>(
+        &'a mut self,
+        model: &'a Model,
+        prompt: &[u32],
+        options: Options,
+    ) -> Result<Generation<'a>, Error> {
+        Generation::begin(Held::Borrowed(self), model, prompt, options)
+    }
+
+    /// The same with the session inside of the answer, which gives it back: [`Generation::into_session`].
+    ///
+    /// # Errors
+    /// As [`Session::generate`]; the session is then gone.
+    pub fn into_generation<'a>(
+        self,
+        model: &'a Model,
+        prompt: &[u32],
+        options: Options,
+    ) -> Result<Generation<'a>, Error> {
+        Generation::begin(Held::Owned(Box::new(self)), model, prompt, options)
+    }
+
+    /// Keeps at most the first `tokens` in the cache; returns how many are left.
+    pub(crate) fn cut_back(&mut self, tokens: usize) -> usize {
+        let left = self.cache.truncate(tokens);
+        self.tokens.truncate(left);
+        left
+    }
+}
+
+/// A session that an answer has for itself, or for a while.
+pub(crate) enum Held<'a> {
+    Borrowed(&'a mut Session),
+    Owned(Box<Session>),
+}
+
+impl Deref for Held<'_> {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        match self {
+            Self::Borrowed(session) => session,
+            Self::Owned(session) => session,
+        }
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Session {
+        match self {
+            Self::Borrowed(session) => session,
+            Self::Owned(session) => session,
+        }
+    }
+}
