@@ -4,6 +4,8 @@
 //! independent accumulators, and [`exp`] has neither a branch nor a call. On x86-64 the functions that
 //! decoders call are compiled for AVX-512 and AVX2 as well, and one is chosen when run.
 
+use std::ops::Range;
+
 use crate::multiversion;
 
 const LANES: usize = 16;
@@ -135,23 +137,29 @@ multiversion! {
 
 multiversion! {
     /// Attention of the query heads that share one key head, for one position: softmax of `scale *
-    /// query · key`, then the values' mean by it. `queries` and `out` are `[heads, width]`, `keys` and
-    /// `values` `[positions, width]`; `scores` is room for `heads * positions` numbers.
+    /// query · key`, then the values' mean by it. `queries` and `out` are `[heads, width]`, `rows` keys and values
+    /// `[all, width]`, of which the positions are those of `runs`, in their order; `scores` is room for
+    /// `heads * positions` numbers.
     pub fn attend(
         queries: &[f32],
-        keys: &[f32],
-        values: &[f32],
+        rows: [&[f32]; 2],
+        runs: &[Range<usize>],
         width: usize,
         scale: f32,
         scores: &mut [f32],
         out: &mut [f32],
     ) {
-        let positions = keys.len() / width;
+        let [keys, values] = rows;
+        let positions: usize = runs.iter().map(ExactSizeIterator::len).sum();
         let heads = queries.len() / width;
         // A key is read once for all heads.
-        for (position, key) in keys.chunks_exact(width).enumerate() {
-            for (head, query) in queries.chunks_exact(width).enumerate() {
-                scores[head * positions + position] = scale * dot(query, key);
+        let mut position = 0;
+        for run in runs {
+            for key in keys[run.start * width..run.end * width].chunks_exact(width) {
+                for (head, query) in queries.chunks_exact(width).enumerate() {
+                    scores[head * positions + position] = scale * dot(query, key);
+                }
+                position += 1;
             }
         }
         for scores in scores[..heads * positions].chunks_exact_mut(positions) {
@@ -165,12 +173,16 @@ multiversion! {
             }
         }
         out.fill(0.0);
-        for (position, value) in values.chunks_exact(width).enumerate() {
-            for (head, out) in out.chunks_exact_mut(width).enumerate() {
-                let weight = scores[head * positions + position];
-                for (out, value) in out.iter_mut().zip(value) {
-                    *out += weight * value;
+        let mut position = 0;
+        for run in runs {
+            for value in values[run.start * width..run.end * width].chunks_exact(width) {
+                for (head, out) in out.chunks_exact_mut(width).enumerate() {
+                    let weight = scores[head * positions + position];
+                    for (out, value) in out.iter_mut().zip(value) {
+                        *out += weight * value;
+                    }
                 }
+                position += 1;
             }
         }
     }
@@ -255,7 +267,15 @@ mod tests {
             let values = &all[1400..1400 + positions * width];
             let mut scores = vec![0.0; heads * positions];
             let mut out = vec![0.0; heads * width];
-            attend(queries, keys, values, width, 0.3, &mut scores, &mut out);
+            let rows = [keys, values];
+            let whole = [0..positions, 0..0];
+            attend(queries, rows, &whole, width, 0.3, &mut scores, &mut out);
+            // The same in runs, to the last bit.
+            let (first, second) = (positions / 3, positions / 2);
+            let runs = [0..first, first..second, second..positions];
+            let mut again = out.clone();
+            attend(queries, rows, &runs, width, 0.3, &mut scores, &mut again);
+            prop_assert_eq!(&out, &again);
             for (query, out) in queries.chunks(width).zip(out.chunks(width)) {
                 let score = |key: &[f32]| {
                     let dot = key.iter().zip(query).map(|(k, q)| f64::from(k * q)).sum::<f64>();
@@ -279,8 +299,8 @@ mod tests {
         let (mut scores, mut out) = ([0.0; 2], [0.0; 1]);
         attend(
             &[1.0],
-            &[f32::NAN, 1.0],
-            &[1.0, 1.0],
+            [&[f32::NAN, 1.0], &[1.0, 1.0]],
+            &[0..1, 1..2],
             1,
             1.0,
             &mut scores,

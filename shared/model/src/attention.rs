@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 
-use crate::cache::Rows;
+use crate::cache::Seat;
 use crate::config::{AttentionConfig, QkNorm};
 #[cfg(feature = "gpu")]
 use crate::gpu::Angles;
@@ -171,7 +171,7 @@ impl Attention {
         input: Input<'_, 3>,
         residual: Option<Tensor<3>>,
         pass: &Pass<'_>,
-        cache: Option<&mut Rows>,
+        cache: Option<Seat<'_>>,
     ) -> Tensor<3> {
         let projected = self.project(input, cache.is_some(), pass);
         let context = self.attend(projected, pass, cache);
@@ -184,17 +184,24 @@ impl Attention {
         &self,
         input: Input<'_, 3>,
         residual: Option<Tensor<3>>,
-        parts: Vec<(&Pass<'_>, &mut Rows)>,
+        parts: Vec<(&Pass<'_>, Seat<'_>)>,
     ) -> Tensor<3> {
         let Some((first, _)) = parts.first() else {
             return residual.unwrap_or(input.x);
         };
         let projected = self.project(input, true, first);
+        #[cfg(feature = "flex")]
+        if let Projected::Apart(qkv) = &projected
+            && self.fits_cpu(&qkv[0], first)
+        {
+            let context = self.on_cpu(qkv.clone(), &parts);
+            return self.o_proj.forward_onto(context.into(), residual);
+        }
         let mut start = 0;
-        let contexts = parts.into_iter().map(|(pass, rows)| {
+        let contexts = parts.into_iter().map(|(pass, seat)| {
             let own = projected.narrow(start, pass.time);
             start += pass.time;
-            self.attend(own, pass, Some(rows))
+            self.attend(own, pass, Some(seat))
         });
         let context = Tensor::cat(contexts.collect(), 1);
         self.o_proj.forward_onto(context.into(), residual)
@@ -220,15 +227,10 @@ impl Attention {
     }
 
     /// What the heads found: `[batch, time, heads * d]`.
-    fn attend(
-        &self,
-        projected: Projected,
-        pass: &Pass<'_>,
-        mut cache: Option<&mut Rows>,
-    ) -> Tensor<3> {
-        let qkv = match (projected, &mut cache) {
+    fn attend(&self, projected: Projected, pass: &Pass<'_>, cache: Option<Seat<'_>>) -> Tensor<3> {
+        let qkv = match (projected, cache) {
             #[cfg(feature = "gpu")]
-            (Projected::Stacked(qkv), Some(rows)) => {
+            (Projected::Stacked(qkv), Some(seat)) => {
                 if let Some(place) = &pass.place {
                     let (heads, norms) = (self.config.sizes(), self.head_norms.clone());
                     return crate::gpu::attention(
@@ -237,7 +239,7 @@ impl Attention {
                         norms,
                         self.config.rope,
                         place,
-                        rows,
+                        &mut seat.rows(),
                     );
                 }
                 self.taken_apart(qkv)
@@ -256,13 +258,13 @@ impl Attention {
             ..
         } = self.config;
         let groups = heads / kv;
-        let rope = self.config.rope.map(|rope| pass.rope(rope));
         #[cfg(feature = "flex")]
-        if let Some(rows) = cache.as_deref_mut()
-            && self.fits_cpu(&qkv[0], rope)
+        if let Some(seat) = cache
+            && self.fits_cpu(&qkv[0], pass)
         {
-            return self.on_cpu(qkv, pass, rope, rows);
+            return self.on_cpu(qkv, &[(pass, seat)]);
         }
+        let rope = self.config.rope.map(|rope| pass.rope(rope));
         let [q, k, v] = qkv;
         let q = self.rotated(q, heads, &self.q_norm, rope);
         let k = self.rotated(k, kv, &self.k_norm, rope);
@@ -312,25 +314,27 @@ impl Attention {
 
     /// Whether [`Attention::on_cpu`] does what this layer wants.
     #[cfg(feature = "flex")]
-    fn fits_cpu(&self, q: &Tensor<3>, rope: Option<&Rope>) -> bool {
+    fn fits_cpu(&self, q: &Tensor<3>, pass: &Pass<'_>) -> bool {
         let config = &self.config;
+        let rope = config.rope.map(|rope| pass.rope(rope));
         rope.is_none_or(|rope| rope.is_plain(config.head_dim))
             && config.qk_norm != QkNorm::Full
             && q.dims()[0] == 1
             && crate::cpu::usable(q)
     }
 
-    /// All between the projections in one pass.
+    /// All between the projections in one pass, for the texts that have their part in it.
     #[cfg(feature = "flex")]
-    fn on_cpu(
-        &self,
-        qkv: [Tensor<3>; 3],
-        pass: &Pass<'_>,
-        rope: Option<&Rope>,
-        cache: &mut Rows,
-    ) -> Tensor<3> {
+    fn on_cpu<'p>(&self, qkv: [Tensor<3>; 3], parts: &[(&'p Pass<'p>, Seat<'p>)]) -> Tensor<3> {
         let norms = [&self.q_norm, &self.k_norm].map(|norm| norm.as_ref().map(RmsNorm::parts));
-        crate::cpu::attention(qkv, &self.config.sizes(), norms, rope, pass.start, cache)
+        let texts = parts.iter().map(|&(pass, seat)| crate::cpu::Text {
+            start: pass.start,
+            time: pass.time,
+            rope: self.config.rope.map(|rope| pass.rope(rope)),
+            seat,
+        });
+        let texts: Vec<_> = texts.collect();
+        crate::cpu::attention(qkv, &self.config.sizes(), norms, &texts)
     }
 
     /// `[batch, time, heads * d]` to `[batch, heads, time, d]`, normed and turned.

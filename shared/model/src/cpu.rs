@@ -10,7 +10,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use sprat_kernels::{for_each_chunk, vector};
 
 use crate::attention::Heads;
-use crate::cache::Rows;
+use crate::cache::{Rows, Seat};
 use crate::rope::Rope;
 
 /// Whether the operations of this module can be used on `x`.
@@ -57,41 +57,55 @@ pub(crate) fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D
 /// A norm of each head: weight, with the one of "one plus weight" already in it, and eps.
 pub(crate) type HeadNorm = Option<(Tensor<1>, f32)>;
 
+/// One text's part of an attention over several.
+pub(crate) struct Text<'a> {
+    /// Positions before the new ones, and how many these are.
+    pub(crate) start: usize,
+    pub(crate) time: usize,
+    /// The turns of the new positions.
+    pub(crate) rope: Option<&'a Rope>,
+    pub(crate) seat: Seat<'a>,
+}
+
 /// From projections to context: heads are normed and turned, keys and values go to the cache, and every
-/// query attends to what it may see.
+/// query attends to what it may see of its own text.
 ///
-/// `q` is `[1, time, heads * width]`, `k` and `v` are `[1, time, kv_heads * width]`; positions begin at
-/// `start`. Returns `[1, time, heads * width]`.
+/// `q` is `[1, time, heads * width]`, `k` and `v` are `[1, time, kv_heads * width]`, with the new positions of the texts one
+/// behind the other. Returns `[1, time, heads * width]`.
 pub(crate) fn attention(
     [q, k, v]: [Tensor<3>; 3],
     heads: &Heads,
     norms: [HeadNorm; 2],
-    rope: Option<&Rope>,
-    start: usize,
-    cache: &mut Rows,
+    texts: &[Text<'_>],
 ) -> Tensor<3> {
     let [_, time, _] = q.dims();
-    let angles = rope.map(|rope| [lower(rope.cos.clone()), lower(rope.sin.clone())]);
-    let [q_norm, k_norm] = norms;
-    let prepare = |x: Tensor<3>, norm: HeadNorm| {
+    let normed = |x: Tensor<3>, norm: HeadNorm| {
         let mut x = lower(x);
         if let Some((weight, eps)) = norm {
             let mut normed = vec![0.0; x.layout().num_elements()];
             vector::rms_norm(x.storage(), lower(weight).storage(), eps, &mut normed);
             x.storage_mut::<f32>().copy_from_slice(&normed);
         }
-        if let Some([cos, sin]) = &angles {
-            turn(x.storage_mut(), time, cos.storage(), sin.storage());
-        }
         x
     };
-    let q = prepare(q, q_norm);
-    let k = prepare(k, k_norm);
-    let v = lower(v);
-    cache.write(start, heads.width, k.storage(), v.storage());
-    let (keys, values) = cache.buffers();
-    let context = attend(q.storage(), &keys, &values, heads, start, time);
-    raise(context, [1, time, heads.heads * heads.width])
+    let [q_norm, k_norm] = norms;
+    let (mut q, mut k, v) = (normed(q, q_norm), normed(k, k_norm), lower(v));
+    let (q_row, kv_row) = (heads.heads * heads.width, heads.kv_heads * heads.width);
+    let mut at = 0;
+    for text in texts {
+        let [own_q, own_kv] = [q_row, kv_row].map(|row| at * row..(at + text.time) * row);
+        at += text.time;
+        if let Some(rope) = text.rope {
+            let angles = [&rope.cos, &rope.sin].map(|angles| lower(angles.clone()));
+            let [cos, sin] = angles.each_ref().map(|angles| angles.storage());
+            turn(&mut q.storage_mut()[own_q], text.time, cos, sin);
+            turn(&mut k.storage_mut()[own_kv.clone()], text.time, cos, sin);
+        }
+        let new = [&k, &v].map(|new| &new.storage()[own_kv.clone()]);
+        text.write(heads.width, new);
+    }
+    let context = attend(q.storage(), heads, texts);
+    raise(context, [1, time, q_row])
 }
 
 /// Turns the heads of each position `[time, heads * width]` by its angles `[time, width / 2]`.
@@ -104,61 +118,76 @@ fn turn(x: &mut [f32], time: usize, cos: &[f32], sin: &[f32]) {
 }
 
 /// Queries times positions above which heads are shared out among threads.
-const WORTH_THREADS: usize = 1 << 15;
+const WORTH_THREADS: usize = 1 << 13;
 
-fn attend(
-    q: &[f32],
-    keys: &FlexTensor,
-    values: &FlexTensor,
-    n: &Heads,
-    start: usize,
-    time: usize,
-) -> Vec<f32> {
+fn attend(q: &[f32], n: &Heads, texts: &[Text<'_>]) -> Vec<f32> {
     let group = n.heads / n.kv_heads * n.width;
     let row = n.heads * n.width;
-    let (keys, values): (&[f32], &[f32]) = (keys.storage(), values.storage());
-    let capacity = keys.len() / (n.kv_heads * n.width);
-    let mut out = vec![0.0; time * row];
+    let rows: Vec<[FlexTensor; 2]> = texts
+        .iter()
+        .map(|text| text.seat.rows().buffers())
+        .collect();
+    // The text of each position, and the end of what it sees.
+    let position = |(i, text): (usize, &Text<'_>)| {
+        let first = text.start + 1;
+        (first..first + text.time).map(move |end| (i, end))
+    };
+    let seen: Vec<(usize, usize)> = texts.iter().enumerate().flat_map(position).collect();
+    let work: usize = seen.iter().map(|(_, end)| end).sum();
+    let shared = work * n.heads >= WORTH_THREADS;
+    let mut out = vec![0.0; seen.len() * row];
     // One piece is a position's queries of one key head.
-    let shared = time * (start + time) * n.heads >= WORTH_THREADS;
     for_each_chunk(&mut out, group, shared, |index, out| {
         let (t, head) = (index / n.kv_heads, index % n.kv_heads);
-        let end = start + t + 1;
+        let (text, end) = seen[t];
         let first = n.window.map_or(0, |window| end.saturating_sub(window));
-        let seen = (head * capacity + first) * n.width..(head * capacity + end) * n.width;
+        let [keys, values] = rows[text].each_ref().map(|rows| rows.storage::<f32>());
+        let capacity = keys.len() / (n.kv_heads * n.width);
+        let own = head * capacity * n.width..(head + 1) * capacity * n.width;
+        let runs: Vec<_> = texts[text].seat.table.runs(first..end).collect();
         let mut scores = vec![0.0; (end - first) * n.heads / n.kv_heads];
         let q = &q[t * row + head * group..][..group];
-        let (keys, values) = (&keys[seen.clone()], &values[seen]);
-        vector::attend(q, keys, values, n.width, n.scale, &mut scores, out);
+        let rows = [&keys[own.clone()], &values[own]];
+        vector::attend(q, rows, &runs, n.width, n.scale, &mut scores, out);
     });
     out
 }
 
-impl Rows {
-    /// Writes `k` and `v` `[time, kv_heads * width]` at positions from `start` on, in place.
-    fn write(&mut self, start: usize, width: usize, k: &[f32], v: &[f32]) {
-        let put = |tensor: &mut Tensor<4>, new: &[f32]| {
+impl Text<'_> {
+    /// Writes keys and values `[time, kv_heads * width]` of the new positions, in place.
+    fn write(&self, width: usize, [k, v]: [&[f32]; 2]) {
+        let put = |tensor: &mut Tensor<4>, mut new: &[f32]| {
             let [_, heads, capacity, _] = tensor.dims();
             tensor.inplace(|old| {
                 let mut buffer = lower(old);
                 let rows = buffer.storage_mut::<f32>();
-                for (t, new) in new.chunks_exact(heads * width).enumerate() {
-                    for (head, new) in new.chunks_exact(width).enumerate() {
-                        let at = (head * capacity + start + t) * width;
+                for at in self
+                    .seat
+                    .table
+                    .runs(self.start..self.start + self.time)
+                    .flatten()
+                {
+                    let (position, rest) = new.split_at(heads * width);
+                    for (head, new) in position.chunks_exact(width).enumerate() {
+                        let at = (head * capacity + at) * width;
                         rows[at..at + width].copy_from_slice(new);
                     }
+                    new = rest;
                 }
                 Tensor::from_primitive::<Flex>(buffer)
             });
         };
-        let (keys, values) = self.tensors_mut();
+        let mut rows = self.seat.rows();
+        let (keys, values) = rows.tensors_mut();
         put(keys, k);
         put(values, v);
     }
+}
 
+impl Rows {
     /// Keys and values `[1, kv_heads, capacity, width]`.
-    fn buffers(&mut self) -> (FlexTensor, FlexTensor) {
+    fn buffers(&mut self) -> [FlexTensor; 2] {
         let (keys, values) = self.tensors_mut();
-        (lower(keys.clone()), lower(values.clone()))
+        [lower(keys.clone()), lower(values.clone())]
     }
 }

@@ -134,29 +134,45 @@ impl Decoder {
 
     /// Runs `tokens` `[1, time]` after what `cache` holds, appends to it what later positions need,
     /// and returns the logits of the last position: `[1, vocab]`.
-    pub fn forward_cached(&self, tokens: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<2> {
+    ///
+    /// # Errors
+    /// [`Error::CacheFull`].
+    pub fn forward_cached(
+        &self,
+        tokens: Tensor<2, Int>,
+        cache: &mut KvCache,
+    ) -> Result<Tensor<2>, Error> {
         self.forward_last(tokens, 1, cache)
     }
 
     /// The same with the logits of the last `count` positions: `[count, vocab]`.
-    fn forward_last(&self, tokens: Tensor<2, Int>, count: usize, cache: &mut KvCache) -> Tensor<2> {
-        let pass = self.pass(tokens.dims()[1], cache, &tokens.device());
-        self.forward_pass(tokens, count, &pass, cache)
+    fn forward_last(
+        &self,
+        tokens: Tensor<2, Int>,
+        count: usize,
+        cache: &mut KvCache,
+    ) -> Result<Tensor<2>, Error> {
+        let pass = self.pass(tokens.dims()[1], cache, &tokens.device())?;
+        Ok(self.forward_pass(tokens, count, &pass, cache))
     }
 
     /// A pass over so many positions behind those that `cache` holds, which gets room for them.
-    fn pass(&self, time: usize, cache: &mut KvCache, device: &Device) -> Pass<'_> {
+    fn pass(&self, time: usize, cache: &mut KvCache, device: &Device) -> Result<Pass<'_>, Error> {
         let start = cache.len();
-        cache.reserve(start + time);
+        cache.reserve(start + time)?;
         let length = cache.length_of(start + time);
         #[allow(unused_mut, reason = "only a GPU has a place")]
         let mut pass = Pass::new(&self.config, start, time, length, device);
         #[cfg(feature = "gpu")]
         if crate::gpu::runs_on(device) {
             let angles = cache.angles(&self.config.ropes, length, device);
-            pass.place = Some(Place::new(angles, start, time, device));
+            let table = (!cache.is_plain()).then(|| cache.table_there(device));
+            pass.place = Some(Place {
+                table,
+                ..Place::new(angles, start, time, device)
+            });
         }
-        pass
+        Ok(pass)
     }
 
     /// [`Decoder::forward_cached`] of one token on a GPU, which knows its position, the cache's next one, itself: `start` has
@@ -168,19 +184,25 @@ impl Decoder {
         start: Tensor<1, Int>,
         end: usize,
         cache: &mut KvCache,
-    ) -> Tensor<2> {
+    ) -> Result<Tensor<2>, Error> {
         let (position, device) = (cache.len(), token.device());
-        cache.reserve(position + 1);
+        cache.reserve(position + 1)?;
         let length = cache.length_of(position + 1);
         let mut pass = Pass::new(&self.config, position, 1, length, &device);
         let angles = cache.angles(&self.config.ropes, length, &device);
-        pass.place = Some(Place { angles, start, end });
-        self.forward_pass(token, 1, &pass, cache)
+        let table = (!cache.is_plain()).then(|| cache.table_there(&device));
+        pass.place = Some(Place {
+            angles,
+            start,
+            end,
+            table,
+        });
+        Ok(self.forward_pass(token, 1, &pass, cache))
     }
 
     /// Whether [`Decoder::forward_next`] launches the same with every token, but for `end` and `cache`'s capacity.
     #[cfg(feature = "gpu")]
-    pub(crate) fn steps_are_alike(&self, cache: &mut KvCache) -> bool {
+    pub(crate) fn steps_are_alike(&self, cache: &KvCache) -> bool {
         let length = cache.length_of(cache.len() + 1);
         let angles = cache.angles(&self.config.ropes, length, &self.norm.device());
         self.layers.iter().all(|layer| {
@@ -189,7 +211,7 @@ impl Decoder {
                 Mixer::Latent(_) | Mixer::ShortConv(_) => false,
             };
             mixer && matches!(layer.feed_forward, FeedForward::Dense(_))
-        })
+        }) && cache.is_plain()
     }
 
     fn forward_pass(
@@ -228,11 +250,14 @@ impl Decoder {
     /// returns the logits of the last position of each: `[parts, vocab]`. Every part has tokens.
     ///
     /// What a text gets does not depend on the others beyond the rounding of products of another size.
-    pub fn run_together(&self, parts: &mut [Part<'_>]) -> Tensor<2> {
+    ///
+    /// # Errors
+    /// [`Error::CacheFull`], before anything is computed.
+    pub fn run_together(&self, parts: &mut [Part<'_>]) -> Result<Tensor<2>, Error> {
         let device = self.norm.device();
         let mut passes = Vec::with_capacity(parts.len());
         for Part { tokens, cache } in parts.iter_mut() {
-            passes.push(self.pass(tokens.len(), cache, &device));
+            passes.push(self.pass(tokens.len(), cache, &device)?);
         }
         let ids = parts.iter().flat_map(|part| part.tokens);
         let ids: Vec<i32> = ids.map(|&id| id as i32).collect();
@@ -258,30 +283,33 @@ impl Decoder {
         let (count, hidden) = (last.len(), x.dims()[2]);
         let last = Tensor::<1, Int>::from_data(TensorData::new(last, [count]), &device);
         let x = x.reshape([time, hidden]).select(0, last);
-        self.head(x)
+        Ok(self.head(x))
     }
 
     /// Runs token ids after what `cache` holds, in pieces that bound the memory of attention scores, and
     /// returns the logits of the last position: `[1, vocab]`.
     ///
     /// # Errors
-    /// [`Error::Prompt`] without tokens.
+    /// [`Error::Prompt`] without tokens, [`Error::CacheFull`].
     pub(crate) fn run(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Tensor<2>, Error> {
         let mut last = None;
         for chunk in tokens.chunks(PREFILL) {
-            last = Some(self.run_at_once(chunk, 1, cache));
+            last = Some(self.run_at_once(chunk, 1, cache)?);
         }
         last.ok_or_else(|| Error::Prompt("it has no tokens".to_owned()))
     }
 
     /// Runs a few token ids after what `cache` holds, and returns the logits of the last `count` of them:
     /// `[count, vocab]`.
+    ///
+    /// # Errors
+    /// [`Error::CacheFull`].
     pub(crate) fn run_at_once(
         &self,
         tokens: &[u32],
         count: usize,
         cache: &mut KvCache,
-    ) -> Tensor<2> {
+    ) -> Result<Tensor<2>, Error> {
         let ids: Vec<i32> = tokens.iter().map(|&id| id as i32).collect();
         let ids = TensorData::new(ids, [1, tokens.len()]);
         let ids = Tensor::from_data(ids, &self.norm.device());
@@ -292,7 +320,7 @@ impl Decoder {
     /// numbers. Waits for the device; in a browser there is [`crate::Session`].
     ///
     /// # Errors
-    /// [`Error::Prompt`] without tokens, [`Error::Device`].
+    /// [`Error::Prompt`] without tokens, [`Error::CacheFull`], [`Error::Device`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn last_logits(
         &self,
@@ -305,7 +333,10 @@ impl Decoder {
         }
         let ids: Vec<i32> = tokens.iter().map(|&id| id as i32).collect();
         let ids = Tensor::from_data(TensorData::new(ids, [1, tokens.len()]), device);
-        let logits = self.forward_cached(ids, cache).into_data().convert::<f32>();
+        let logits = self
+            .forward_cached(ids, cache)?
+            .into_data()
+            .convert::<f32>();
         logits
             .try_to_vec()
             .map_err(|e| Error::Device(e.to_string()))

@@ -95,8 +95,8 @@ fn plus(residual: Option<Tensor<3>>, update: Tensor<3>) -> Tensor<3> {
 /// What `mix` makes of each text's positions in `x`, one behind the other.
 fn each_part(
     x: Tensor<3>,
-    parts: Vec<(&Pass<'_>, &mut LayerCache)>,
-    mix: impl Fn(Tensor<3>, &Pass<'_>, &mut LayerCache) -> Tensor<3>,
+    parts: Vec<(&Pass<'_>, LayerCache<'_>)>,
+    mix: impl Fn(Tensor<3>, &Pass<'_>, LayerCache<'_>) -> Tensor<3>,
 ) -> Tensor<3> {
     let mut start = 0;
     let mixed = parts.into_iter().map(|(pass, cache)| {
@@ -150,7 +150,7 @@ impl DecoderLayer {
         &self,
         x: Tensor<3>,
         pass: &Pass<'_>,
-        cache: Option<&mut LayerCache>,
+        cache: Option<LayerCache<'_>>,
     ) -> Tensor<3> {
         self.feed(self.mix(x, pass, cache))
     }
@@ -159,7 +159,7 @@ impl DecoderLayer {
         &self,
         x: Tensor<3>,
         pass: &Pass<'_>,
-        cache: Option<&mut LayerCache>,
+        cache: Option<LayerCache<'_>>,
     ) -> Tensor<3> {
         let input = Input::new(x.clone(), &self.before_mixer);
         let mixed = |residual| match &self.mixer {
@@ -182,7 +182,7 @@ impl DecoderLayer {
     pub(crate) fn mix_parts(
         &self,
         x: Tensor<3>,
-        parts: Vec<(&Pass<'_>, &mut LayerCache)>,
+        parts: Vec<(&Pass<'_>, LayerCache<'_>)>,
     ) -> Tensor<3> {
         let input = Input::new(x.clone(), &self.before_mixer);
         let mixed = |residual| match &self.mixer {
@@ -192,13 +192,13 @@ impl DecoderLayer {
             }
             // These go text by text; what they have in products of all is little.
             Mixer::Latent(mixer) => {
-                let mix = |own, pass: &Pass<'_>, cache: &mut LayerCache| {
+                let mix = |own, pass: &Pass<'_>, cache: LayerCache<'_>| {
                     mixer.forward(own, pass, Some(cache.rows()))
                 };
                 plus(residual, each_part(input.value(), parts, mix))
             }
             Mixer::ShortConv(mixer) => {
-                let mix = |own, _: &Pass<'_>, cache: &mut LayerCache| {
+                let mix = |own, _: &Pass<'_>, cache: LayerCache<'_>| {
                     mixer.forward(own, Some(cache.state()))
                 };
                 plus(residual, each_part(input.value(), parts, mix))

@@ -130,6 +130,14 @@ pub enum Error {
         /// Tokens the model can hold.
         context: usize,
     },
+    /// The pool of keys and values has no more pages for this text.
+    #[error("the cache is full: the text needs {positions} positions, and {free} are free")]
+    CacheFull {
+        /// Positions of the text.
+        positions: usize,
+        /// Positions in pages that no text holds.
+        free: usize,
+    },
     /// A prompt without tokens, or a token id outside the vocabulary.
     #[error("the prompt cannot be run: {0}")]
     Prompt(String),

@@ -9,7 +9,10 @@ use crate::sampler::{Confidence, Sampler, Sampling, confidence};
 use crate::session::{Held, Session};
 use crate::stop_text::StopText;
 use crate::tokenizer::Detokenizer;
-use crate::{Error, Model};
+use crate::{Error, Model, PASS_TOKENS};
+
+/// Positions behind the next token that guesses, or a device that picks tokens by itself, may want at once.
+const AHEAD: usize = 16;
 
 /// What to generate.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,13 +100,14 @@ impl<'a> Generation<'a> {
                 "token {id} is outside the vocabulary of {vocab}"
             )));
         }
-        if prompt.len() >= model.context() {
-            let (prompt, context) = (prompt.len(), model.context());
+        let context = session.cache.longest().min(model.context());
+        if prompt.len() >= context {
+            let prompt = prompt.len();
             return Err(Error::ContextTooLong { prompt, context });
         }
         let sampler = Sampler::new(options.sampling.clone())?;
         let longest = prompt.len().saturating_add(options.max_tokens);
-        session.cache.expect(longest.min(model.context()));
+        session.cache.expect(longest.min(context));
         let known = session.tokens.len();
         session.cut_back(known);
         // At least one prompt token is run: its logits begin the answer.
@@ -113,9 +117,11 @@ impl<'a> Generation<'a> {
             .zip(prompt)
             .take_while(|(a, b)| a == b)
             .count();
-        let cached = session.cut_back(shared.min(prompt.len() - 1));
+        session.cut_back(shared.min(prompt.len() - 1));
+        let cached = session.adopt(&prompt[..prompt.len() - 1]);
         Ok(Self {
             model,
+            context,
             seen: prompt.to_vec(),
             prompt: prompt.len(),
             cached,
@@ -148,6 +154,8 @@ impl<'a> Generation<'a> {
 /// An answer in the making. Dropping it between tokens cancels it; the session stays usable.
 pub struct Generation<'a> {
     model: &'a Model,
+    /// Tokens of the longest text: the model's, or the memory's.
+    context: usize,
     pub(crate) session: Held<'a>,
     /// Prompt and answer.
     pub(crate) seen: Vec<u32>,
@@ -210,6 +218,32 @@ impl Generation<'_> {
         self.session.cut_back(known)
     }
 
+    /// Tokens that must be run before the next one is known: the prompt at first, then the last one.
+    pub fn pending(&self) -> usize {
+        self.seen.len() - self.session.tokens.len()
+    }
+
+    /// Gets memory for the next step: for [`PASS_TOKENS`] of the prompt, or for a token and those that may be guessed.
+    ///
+    /// # Errors
+    /// [`Error::CacheFull`] in a pool that has no more; the answer can go on later, when others have ended or were
+    /// [set aside](Generation::set_aside).
+    pub fn make_room(&mut self) -> Result<(), Error> {
+        let known = self.session.adopt(&self.seen[..self.seen.len() - 1]);
+        let wanted = match self.seen.len() - known {
+            1 => known + 1 + AHEAD,
+            pending => known + pending.min(PASS_TOKENS),
+        };
+        self.session.cache.reserve(wanted.min(self.context))
+    }
+
+    /// Gives its memory back to the pool. When it goes on, what was in it is computed again, or taken over if it is still
+    /// there.
+    pub fn set_aside(&mut self) {
+        self.join();
+        self.session.cut_back(0);
+    }
+
     /// So many more of its tokens are in the cache. `logits` are those behind the last one, if it was the last.
     pub(crate) fn advanced(
         &mut self,
@@ -217,8 +251,7 @@ impl Generation<'_> {
         logits: Option<&[f32]>,
     ) -> Option<Result<Token, Error>> {
         let known = self.session.tokens.len();
-        let new = &self.seen[known..known + tokens];
-        self.session.tokens.extend_from_slice(new);
+        self.session.learn(&self.seen[known..known + tokens]);
         self.passes += 1;
         let logits = logits?;
         Some(self.ended_by_error(|answer| {
@@ -306,7 +339,7 @@ impl Generation<'_> {
         };
         let Session { cache, tokens, .. } = &mut *self.session;
         let pending = &self.seen[tokens.len()..];
-        let room = self.model.context() - self.prompt;
+        let room = self.context - self.prompt;
         let most = self.options.max_tokens.min(room);
         let decoder = &self.model.decoder;
         let pick = ahead.next(decoder, cache, pending, most).await?;
@@ -316,7 +349,8 @@ impl Generation<'_> {
             });
         }
         // The cache may hold more, of tokens that are not given out yet.
-        tokens.extend(pending);
+        let known = tokens.len();
+        self.session.learn(&self.seen[known..]);
         Ok((pick.id, pick.stats))
     }
 
@@ -334,11 +368,11 @@ impl Generation<'_> {
             [] => decoder.run(pending, &mut session.cache)?,
             _ => {
                 let tokens = [pending, &guess].concat();
-                decoder.run_at_once(&tokens, tokens.len(), &mut session.cache)
+                decoder.run_at_once(&tokens, tokens.len(), &mut session.cache)?
             }
         };
         let logits = read(logits).await?;
-        session.tokens.extend(pending);
+        session.learn(pending);
         self.passes += 1;
         let mut right = 0;
         for row in logits.chunks_exact(self.model.config().vocab_size) {
@@ -347,7 +381,7 @@ impl Generation<'_> {
             if guess.get(right) != Some(&id) || self.model.end_ids.contains(&id) {
                 break;
             }
-            self.session.tokens.push(id);
+            self.session.learn(&[id]);
             right += 1;
         }
         if let Some(paces) = &mut self.paces {
@@ -370,7 +404,7 @@ impl Generation<'_> {
     /// Tokens that may follow, when `known` of the tokens so far are in the cache: which pace they keep, and
     /// the tokens.
     async fn guess(&mut self, known: usize) -> Result<(usize, Vec<u32>), Error> {
-        let room = self.model.context() - self.seen.len();
+        let room = self.context - self.seen.len();
         let room = room.min(self.options.max_tokens - (self.seen.len() - self.prompt));
         let most = MOST.min(room - 1);
         let Some([by_text, by_draft]) = &self.paces else {
@@ -397,8 +431,8 @@ impl Generation<'_> {
             false => self.detokenizer.push(id, tokenizer)?,
         };
         let (mut text, stopped) = self.stop.push(&new);
-        let full = self.generated_tokens() >= self.options.max_tokens
-            || self.seen.len() >= self.model.context();
+        let full =
+            self.generated_tokens() >= self.options.max_tokens || self.seen.len() >= self.context;
         if stopped {
             self.finish = Some(Finish::Stop);
         } else if end || full {

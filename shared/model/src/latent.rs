@@ -9,7 +9,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 
-use crate::cache::Rows;
+use crate::cache::Seat;
 use crate::config::LatentConfig;
 use crate::layers::{Linear, RmsNorm, Shapes, Weights};
 use crate::pass::Pass;
@@ -106,7 +106,7 @@ impl LatentAttention {
         &self,
         x: Tensor<3>,
         pass: &Pass<'_>,
-        cache: Option<&mut Rows>,
+        cache: Option<Seat<'_>>,
     ) -> Tensor<3> {
         let [batch, time, _] = x.dims();
         let c = &self.config;

@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 
+use crate::cache::KvPool;
 use crate::draft::Draft;
 use crate::generate::Options;
 use crate::pack::{Check, DRAFT, MANIFEST, Manifest, PackFile, PackSource};
@@ -256,6 +257,17 @@ impl Model {
     }
 
     /// Puts a zero-width space into every special token that the text spells out.
+    /// Memory for the keys and values of many conversations, `positions` in all.
+    pub fn pool(&self, positions: usize) -> KvPool {
+        KvPool::new(self.config(), positions, &self.device)
+    }
+
+    /// A conversation without memory, whose memory is going to be in `pool`, which was made by this model. It begins with
+    /// what an earlier one of the same `scope` has in common with it.
+    pub fn session_in(&self, pool: &KvPool, scope: u64) -> Session {
+        Session::in_pool(self, pool, scope)
+    }
+
     fn defuse(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for token in self

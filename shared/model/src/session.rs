@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use crate::cache::KvCache;
+use crate::cache::{KvCache, KvPool};
 use crate::draft::DraftSession;
 use crate::{Error, Generation, Model, Options};
 
@@ -18,12 +18,7 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(model: &Model) -> Self {
-        let draft = model.draft.as_ref();
-        Self {
-            cache: KvCache::new(model.config(), &model.device),
-            tokens: vec![],
-            draft: draft.map(|draft| draft.session(&model.device)),
-        }
+        Self::with(model, KvCache::new(model.config(), &model.device))
     }
 
     /// Begins an answer to `prompt`. What `prompt` has in common with the last turn is not
@@ -52,6 +47,37 @@ impl Session {
         options: Options,
     ) -> Result<Generation<'a>, Error> {
         Generation::begin(Held::Owned(Box::new(self)), model, prompt, options)
+    }
+
+    /// A conversation's memory in a pool; see [`KvCache::in_pool`].
+    pub(crate) fn in_pool(model: &Model, pool: &KvPool, scope: u64) -> Self {
+        let cache = KvCache::in_pool(pool, scope, model.config(), &model.device);
+        Self::with(model, cache)
+    }
+
+    fn with(model: &Model, cache: KvCache) -> Self {
+        let draft = model.draft.as_ref();
+        Self {
+            cache,
+            tokens: vec![],
+            draft: draft.map(|draft| draft.session(&model.device)),
+        }
+    }
+
+    /// Begins with what an earlier text in the same pool has in common with `tokens`, if nothing is held yet; returns how
+    /// many are held.
+    pub(crate) fn adopt(&mut self, tokens: &[u32]) -> usize {
+        if self.tokens.is_empty() {
+            let adopted = self.cache.adopt(tokens);
+            self.tokens.extend_from_slice(&tokens[..adopted]);
+        }
+        self.tokens.len()
+    }
+
+    /// These tokens, which follow the known ones, are in the cache as well.
+    pub(crate) fn learn(&mut self, tokens: &[u32]) {
+        self.tokens.extend_from_slice(tokens);
+        self.cache.publish(&self.tokens);
     }
 
     /// Keeps at most the first `tokens` in the cache; returns how many are left.

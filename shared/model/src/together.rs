@@ -10,6 +10,8 @@ pub const PASS_TOKENS: usize = 128;
 /// those that are not, the first ones first. Nothing for an answer whose prompt is not read to its end, or that has ended
 /// ([`Generation::finish`]).
 ///
+/// In a shared pool, [`Generation::make_room`] has said of each that there is memory for its step.
+///
 /// An answer gets the same tokens as by itself, up to the rounding of products of another size; with quantized weights on a
 /// CPU there is none.
 pub async fn step_together(
@@ -42,8 +44,11 @@ pub async fn step_together(
     if parts.is_empty() {
         return tokens;
     }
-    let logits = read(decoder.run_together(&mut parts)).await;
     let count = parts.len();
+    let logits = match decoder.run_together(&mut parts) {
+        Ok(logits) => read(logits).await,
+        Err(error) => Err(error),
+    };
     let running = answers.iter_mut().zip(&pieces).zip(&mut tokens);
     let running = running.filter(|((_, piece), _)| **piece > 0);
     match logits {
@@ -56,7 +61,10 @@ pub async fn step_together(
         }
         Err(error) => {
             for ((answer, _), token) in running {
-                *token = Some(answer.fail(Error::Device(error.to_string())));
+                *token = Some(answer.fail(match error {
+                    Error::CacheFull { positions, free } => Error::CacheFull { positions, free },
+                    ref error => Error::Device(error.to_string()),
+                }));
             }
         }
     }

@@ -133,7 +133,7 @@ impl Ahead {
         };
         let mut done = 0;
         while done < steps {
-            cache.reserve(cache.len() + 1);
+            cache.reserve(cache.len() + 1)?;
             match &self.recorded {
                 Recorded::Step(step) if step.fits(cache) => {
                     step.again()?;
@@ -141,16 +141,16 @@ impl Ahead {
                     done += 1;
                 }
                 Recorded::Impossible => {
-                    launch(decoder, cache, &mut picks, cache.len() + 1);
+                    launch(decoder, cache, &mut picks, cache.len() + 1)?;
                     done += 1;
                 }
                 _ if left < WORTHWHILE || done + WARM_UP > steps => {
-                    launch(decoder, cache, &mut picks, cache.len() + 1);
+                    launch(decoder, cache, &mut picks, cache.len() + 1)?;
                     done += 1;
                 }
                 _ => {
                     self.recorded = Recorded::NotYet;
-                    self.recorded = record(decoder, cache, &mut picks);
+                    self.recorded = record(decoder, cache, &mut picks)?;
                     done += WARM_UP;
                 }
             }
@@ -167,33 +167,40 @@ impl Ahead {
 }
 
 /// Launches one step, with workgroups for `end` positions.
-fn launch(decoder: &Decoder, cache: &mut KvCache, picks: &mut Picks, end: usize) {
-    let logits = decoder.forward_next(picks.token(), picks.position(), end, cache);
+fn launch(
+    decoder: &Decoder,
+    cache: &mut KvCache,
+    picks: &mut Picks,
+    end: usize,
+) -> Result<(), Error> {
+    let logits = decoder.forward_next(picks.token(), picks.position(), end, cache)?;
     picks.pick(logits);
+    Ok(())
 }
 
 /// Launches [`WARM_UP`] steps, and records one that is not made.
-fn record(decoder: &Decoder, cache: &mut KvCache, picks: &mut Picks) -> Recorded {
+fn record(decoder: &Decoder, cache: &mut KvCache, picks: &mut Picks) -> Result<Recorded, Error> {
     let wanted = cache.len() + WARM_UP + 1;
-    cache.reserve(wanted);
+    cache.reserve(wanted)?;
     let end = wanted.next_power_of_two().max(FIRST_END);
     let client = picks.client();
     let prepared = decoder.steps_are_alike(cache) && client.graph_prepare().is_ok();
     for _ in 0..WARM_UP {
-        launch(decoder, cache, picks, end);
+        launch(decoder, cache, picks, end)?;
     }
     if !prepared {
-        return Recorded::Impossible;
+        return Ok(Recorded::Impossible);
     }
     let start = cache.len();
     let opened = client.start_capture();
-    let mut launches = 0;
+    let (mut launches, mut launched) = (0, Ok(()));
     if opened.is_ok() {
-        launches = super::recorded(|| launch(decoder, cache, picks, end));
+        launches = super::recorded(|| launched = launch(decoder, cache, picks, end));
         cache.truncate(start);
     }
     let stopped = client.stop_capture();
-    match stopped {
+    launched?;
+    Ok(match stopped {
         Ok(graph) if opened.is_ok() => Recorded::Step(Step {
             graph,
             launches,
@@ -202,7 +209,7 @@ fn record(decoder: &Decoder, cache: &mut KvCache, picks: &mut Picks) -> Recorded
             capacity: cache.capacity(),
         }),
         _ => Recorded::Impossible,
-    }
+    })
 }
 
 impl Step {
@@ -210,6 +217,7 @@ impl Step {
     fn fits(&self, cache: &KvCache) -> bool {
         cache.len() < self.end
             && cache.capacity() == self.capacity
+            && cache.is_plain()
             && std::thread::current().id() == self.thread
     }
 

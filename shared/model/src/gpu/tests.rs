@@ -1,6 +1,8 @@
 //! Each kernel against what the CPU computes, with barriers and without, and slips that must be seen.
 
-use burn::tensor::{Device, DeviceKind, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, DeviceKind, Int, Tensor, TensorData};
+use std::sync::Mutex;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -9,7 +11,7 @@ use super::sample::{PICK, Picks};
 use super::{Angles, Place, gpu_is_software, rms_norm};
 use crate::Storage;
 use crate::attention::Heads;
-use crate::cache::Rows;
+use crate::cache::{PAGE, Rows, Seat, Table};
 use crate::config::Activation;
 use crate::rope::{Rope, RopeConfig};
 use crate::sampler::confidence;
@@ -258,7 +260,8 @@ struct Attention {
     normed: bool,
     start: usize,
     time: usize,
-    capacity: usize,
+    /// The text's pages, on a CPU and on the GPU; there are no others.
+    pages: [Vec<u32>; 2],
     /// Positions that workgroups are launched for although there are none.
     to_spare: usize,
 }
@@ -283,15 +286,21 @@ impl Attention {
         } = self.heads;
         let (q_width, kv_width) = (heads * width, kv_heads * width);
         let x = noise(self.time * (q_width + 2 * kv_width), 11);
+        let tables = self.pages.each_ref().map(|pages| {
+            let mut table = Table::default();
+            table.extend(pages);
+            table
+        });
+        let capacity = tables[0].positions();
         let (keys, held) = (
-            noise(kv_heads * self.capacity * width, 12),
-            noise(kv_heads * self.capacity * width, 13),
+            noise(kv_heads * capacity * width, 12),
+            noise(kv_heads * capacity * width, 13),
         );
         let norms = [noise(width, 14), noise(width, 15)];
         let cache = |device: &Device| {
-            let mut rows = Rows::new(kv_heads, self.capacity, [width; 2], device);
+            let mut rows = Rows::new(kv_heads, capacity, [width; 2], device);
             let (k, v) = rows.tensors_mut();
-            let shape = [1, kv_heads, self.capacity, width];
+            let shape = [1, kv_heads, capacity, width];
             (*k, *v) = (tensor(&keys, shape, device), tensor(&held, shape, device));
             rows
         };
@@ -305,32 +314,36 @@ impl Attention {
             (qkv, norms, cache(device))
         };
         let (qkv, both, mut rows) = side(&gpu());
-        let angles = Angles::new(rope, self.capacity, self.capacity, &gpu());
+        let angles = Angles::new(rope, capacity, capacity, &gpu());
         let mut place = Place::new(vec![angles], gpu_start, self.time, &gpu());
         place.end += self.to_spare;
+        if !tables[1].is_plain() {
+            let pages = TensorData::new(self.pages[1].clone(), [self.pages[1].len()]);
+            place.table = Some(Tensor::from_data(pages, (&gpu(), DType::U32)));
+        }
         let norm = self.normed.then(|| (Tensor::cat(both.into(), 0), 1e-6));
         let context = super::attention(qkv, on_gpu, norm, Some(0), &place, &mut rows);
         let (k, v) = end(rows);
         let got = [values(context), k, v];
 
-        let (qkv, both, mut rows) = side(&Device::flex());
+        let (qkv, both, rows) = side(&Device::flex());
+        let rows = Mutex::new(rows);
         let parts = [
             qkv.clone().narrow(2, 0, q_width),
             qkv.clone().narrow(2, q_width, kv_width),
             qkv.narrow(2, q_width + kv_width, kv_width),
         ];
         let positions = self.start..self.start + self.time;
-        let rope = Rope::new(&Self::rope(), positions, self.capacity, &Device::flex());
+        let rope = Rope::new(&Self::rope(), positions, capacity, &Device::flex());
         let norms = both.map(|norm| self.normed.then_some((norm, 1e-6)));
-        let context = crate::cpu::attention(
-            parts,
-            &self.heads,
-            norms,
-            Some(&rope),
-            self.start,
-            &mut rows,
-        );
-        let (k, v) = end(rows);
+        let text = crate::cpu::Text {
+            start: self.start,
+            time: self.time,
+            rope: Some(&rope),
+            seat: Seat::new(&rows, &tables[0]),
+        };
+        let context = crate::cpu::attention(parts, &self.heads, norms, &[text]);
+        let (k, v) = end(rows.into_inner().unwrap());
         [got, [values(context), k, v]]
     }
 }
@@ -359,19 +372,27 @@ fn attention_is_that_of_the_cpu() {
             ([3, 1], 600, 3, None),
             ([2, 2], 600, 2, Some(300)),
         ] {
-            for normed in [false, true] {
+            for (normed, scattered) in [(false, false), (true, false), (true, true)] {
+                let count = usize::div_ceil(start + time + 3, PAGE) as u32;
+                let mut pages: Vec<u32> = (0..count).collect();
+                if scattered {
+                    pages.extend([count, count + 1]);
+                    pages.reverse();
+                    pages.swap(0, 1);
+                }
                 let case = Attention {
                     heads: heads(heads_of[0], heads_of[1], window),
                     normed,
                     start,
                     time,
-                    capacity: start + time + 3,
+                    pages: [pages.clone(), pages],
                     to_spare: if normed { 0 } else { 300 },
                 };
                 let [got, expected] = case.run(&case.heads, start, &Attention::rope());
                 for (got, expected) in got.iter().zip(&expected) {
                     let off = off(got, expected);
-                    assert!(off < CLOSE, "{heads_of:?} {start} {time} {window:?}: {off}");
+                    let what = format!("{heads_of:?} {start} {time} {window:?} {scattered}");
+                    assert!(off < CLOSE, "{what}: {off}");
                 }
             }
         }
@@ -386,7 +407,7 @@ fn slips_of_attention_are_seen() {
         normed: true,
         start: 20,
         time: 2,
-        capacity: 32,
+        pages: [vec![0, 1], vec![0, 1]],
         to_spare: 0,
     };
     let seen = |on_gpu: &Heads, start, rope: &RopeConfig| {
@@ -395,8 +416,8 @@ fn slips_of_attention_are_seen() {
         assert!(worst.fold(0.0, f32::max) > 100.0 * CLOSE);
     };
     let rope = Attention::rope();
-    // One key too few and too many, a cache page of another position, the other half's turn, neighbours
-    // for halves, a scale forgotten.
+    // One key too few and too many, another position, the other half's turn, neighbours for halves, a scale forgotten,
+    // pages mixed up.
     seen(&heads(4, 2, Some(5)), 20, &rope);
     seen(&heads(4, 2, Some(7)), 20, &rope);
     seen(&case.heads, 19, &rope);
@@ -414,6 +435,12 @@ fn slips_of_attention_are_seen() {
         20,
         &rope,
     );
+    let case = Attention {
+        pages: [vec![0, 1], vec![1, 0]],
+        ..case
+    };
+    let [got, expected] = case.run(&case.heads, 20, &rope);
+    assert!(off(&got[0], &expected[0]) > 100.0 * CLOSE);
 }
 
 fn picks_of(logits: &[f32]) -> Vec<f32> {

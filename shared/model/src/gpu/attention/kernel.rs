@@ -2,10 +2,22 @@
 
 use cubecl::prelude::*;
 
+use crate::cache::PAGE;
+
 /// Keys that one workgroup looks at, one a unit. A longer text is shared out among several.
 pub(super) const CHUNK: usize = 256;
 /// Units that join what all of them found.
 const SIDE: usize = 16;
+
+/// The row of a position of a head whose rows begin at `base`.
+#[cube]
+fn row_of(table: &[u32], base: usize, position: usize, #[comptime] paged: bool) -> usize {
+    let mut row = position;
+    if comptime!(paged) {
+        row = table[position / PAGE] as usize * PAGE + position % PAGE;
+    }
+    base + row
+}
 
 /// A unit turns one pair of one head, half a head apart; those of values it only stores.
 #[cube(launch_unchecked)]
@@ -15,6 +27,7 @@ pub(super) fn turn_heads(
     norms: &[f32],
     angles: &[f32],
     start: &[u32],
+    table: &[u32],
     q: &mut [f32],
     keys: &mut [f32],
     values: &mut [f32],
@@ -26,6 +39,7 @@ pub(super) fn turn_heads(
     #[comptime] width: usize,
     #[comptime] normed: bool,
     #[comptime] turned: bool,
+    #[comptime] paged: bool,
 ) {
     let unit = ABSOLUTE_POS;
     if unit < units as usize {
@@ -51,12 +65,13 @@ pub(super) fn turn_heads(
             q[to] = first;
             q[to + half] = second;
         } else if slot < heads + kv_heads {
-            let to = ((slot - heads) * capacity as usize + position) * width + pair;
+            let base = (slot - heads) * capacity as usize;
+            let to = row_of(table, base, position, paged) * width + pair;
             keys[to] = first;
             keys[to + half] = second;
         } else {
-            let head = slot - heads - kv_heads;
-            let to = (head * capacity as usize + position) * width + pair;
+            let base = (slot - heads - kv_heads) * capacity as usize;
+            let to = row_of(table, base, position, paged) * width + pair;
             values[to] = first;
             values[to + half] = second;
         }
@@ -119,6 +134,7 @@ pub(super) fn attend_chunk<N: Size>(
     norms: &[f32],
     angles: &[f32],
     start: &[u32],
+    table: &[u32],
     out: &mut [f32],
     capacity: u32,
     window: u32,
@@ -130,6 +146,7 @@ pub(super) fn attend_chunk<N: Size>(
     #[comptime] units: usize,
     #[comptime] whole: bool,
     #[comptime] turning: Option<(bool, bool)>,
+    #[comptime] paged: bool,
 ) {
     let unit = UNIT_POS as usize;
     let head = CUBE_POS_X as usize;
@@ -144,7 +161,7 @@ pub(super) fn attend_chunk<N: Size>(
     let first = begin + chunk * CHUNK;
     let after = select(first + CHUNK < end, first + CHUNK, end);
     let count = select(first < after, after - first, 0usize);
-    let row = (head / group) * capacity as usize + first;
+    let base = (head / group) * capacity as usize;
     // Whether the query's own position is here, as the last one.
     let mut own = false;
     if comptime!(turning.is_some()) {
@@ -194,9 +211,10 @@ pub(super) fn attend_chunk<N: Size>(
     let mut largest = f32::new(-1.0e30);
     for key in range_stepped(unit, held, units) {
         let mut sum = 0.0f32;
+        let row = row_of(table, base, first + key, paged);
         #[unroll]
         for i in 0..fours {
-            let four = keys[(row + key) * fours + i];
+            let four = keys[row * fours + i];
             #[unroll]
             for lane in 0..4usize {
                 sum += new[i * 4 + lane] * four.extract(lane);
@@ -216,6 +234,7 @@ pub(super) fn attend_chunk<N: Size>(
             largest = max(largest, sum * scale);
         }
         if own && head % group == 0 {
+            let row = row_of(table, base, end - 1, paged);
             for four in range_stepped(unit, fours, units) {
                 let mut key = Vector::<f32, N>::new(0.0);
                 let mut value = Vector::<f32, N>::new(0.0);
@@ -224,8 +243,8 @@ pub(super) fn attend_chunk<N: Size>(
                     key.insert(lane, new[width + four * 4 + lane]);
                     value.insert(lane, new[2 * width + four * 4 + lane]);
                 }
-                keys[(row + held) * fours + four] = key;
-                values[(row + held) * fours + four] = value;
+                keys[row * fours + four] = key;
+                values[row * fours + four] = value;
             }
         }
     }
@@ -279,10 +298,14 @@ pub(super) fn attend_chunk<N: Size>(
                 let at1 = min(key + rows, last);
                 let at2 = min(key + comptime!(2 * rows), last);
                 let at3 = min(key + comptime!(3 * rows), last);
-                let value0 = values[(row + key) * fours + unit % fours];
-                let value1 = values[(row + at1) * fours + unit % fours];
-                let value2 = values[(row + at2) * fours + unit % fours];
-                let value3 = values[(row + at3) * fours + unit % fours];
+                let row0 = row_of(table, base, first + key, paged);
+                let row1 = row_of(table, base, first + at1, paged);
+                let row2 = row_of(table, base, first + at2, paged);
+                let row3 = row_of(table, base, first + at3, paged);
+                let value0 = values[row0 * fours + unit % fours];
+                let value1 = values[row1 * fours + unit % fours];
+                let value2 = values[row2 * fours + unit % fours];
+                let value3 = values[row3 * fours + unit % fours];
                 let weight1 = select(key + rows < held, scores[at1], 0.0f32);
                 let weight2 = select(key + comptime!(2 * rows) < held, scores[at2], 0.0f32);
                 let weight3 = select(key + comptime!(3 * rows) < held, scores[at3], 0.0f32);
@@ -323,7 +346,8 @@ pub(super) fn attend_chunk<N: Size>(
         for four in range_stepped(unit, fours, units) {
             let mut sum = Vector::<f32, N>::new(0.0);
             for key in 0..held {
-                sum += Vector::<f32, N>::new(scores[key]) * values[(row + key) * fours + four];
+                let row = row_of(table, base, first + key, paged);
+                sum += Vector::<f32, N>::new(scores[key]) * values[row * fours + four];
             }
             #[unroll]
             for lane in 0..4usize {

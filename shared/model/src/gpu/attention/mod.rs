@@ -23,6 +23,8 @@ pub(crate) struct Place {
     pub(crate) start: Tensor<1, Int>,
     /// Positions with the new ones, or more: workgroups for keys that there are none of do nothing.
     pub(crate) end: usize,
+    /// The pages of the text, where its positions are not at the rows of their numbers.
+    pub(crate) table: Option<Tensor<1, Int>>,
 }
 
 impl Place {
@@ -35,6 +37,7 @@ impl Place {
                 (device, DType::U32),
             ),
             end: start + time,
+            table: None,
         }
     }
 }
@@ -100,6 +103,7 @@ pub(crate) fn attention(
     // The buffers are written in place: nobody else holds the cache's rows.
     let (keys, values) = (lower(keys.clone()), lower(values.clone()));
     let start = lower_int(place.start.clone());
+    let table = place.table.clone().map(lower_int);
     let angles = rope.map(|rope| &place.angles[rope]);
     let turning = Turning {
         eps: norm.as_ref().map_or(0.0, |(_, eps)| *eps),
@@ -108,6 +112,8 @@ pub(crate) fn attention(
         // What is not used is bound to something that is there.
         norms: norm.map_or_else(|| qkv.clone(), |(both, _)| lower(both)),
         angles: angles.map_or_else(|| qkv.clone(), |angles| lower(angles.table.clone())),
+        paged: table.is_some(),
+        table: table.unwrap_or_else(|| start.clone()),
         start,
     };
     // A single position's heads are turned by those who attend.
@@ -126,6 +132,8 @@ struct Turning {
     eps: f32,
     angles: CubeTensor,
     start: CubeTensor,
+    paged: bool,
+    table: CubeTensor,
 }
 
 /// Queries `[time, heads, width]`, normed and turned; keys and values go to the cache at `start`.
@@ -148,6 +156,7 @@ fn turn(qkv: &CubeTensor, n: &Heads, by: &Turning, [keys, values]: [&CubeTensor;
             by.norms.clone().into_buffer_arg(),
             by.angles.clone().into_buffer_arg(),
             by.start.clone().into_buffer_arg(),
+            by.table.clone().into_buffer_arg(),
             q.clone().into_buffer_arg(),
             keys.clone().into_buffer_arg(),
             values.clone().into_buffer_arg(),
@@ -159,6 +168,7 @@ fn turn(qkv: &CubeTensor, n: &Heads, by: &Turning, [keys, values]: [&CubeTensor;
             n.width,
             by.normed,
             by.turned,
+            by.paged,
         );
     }
     q
@@ -200,6 +210,7 @@ fn attend(
             by.norms.into_buffer_arg(),
             by.angles.into_buffer_arg(),
             by.start.into_buffer_arg(),
+            by.table.into_buffer_arg(),
             parts.clone().into_buffer_arg(),
             capacity as u32,
             n.window.map_or(u32::MAX, |window| window as u32),
@@ -211,6 +222,7 @@ fn attend(
             units,
             chunks == 1,
             (time == 1).then_some((by.normed, by.turned)),
+            by.paged,
         );
     }
     if chunks > 1 {

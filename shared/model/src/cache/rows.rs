@@ -1,0 +1,185 @@
+//! Keys and values of one layer, and where a text's are.
+
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use burn::tensor::{Device, Tensor};
+
+use super::pages::PAGE;
+
+/// Two tensors with a row per position: keys and values `[1, kv_heads, positions, head_dim]`, or latents
+/// `[1, 1, positions, kv_rank]` and turned keys `[1, 1, positions, rope_dim]`. A text has pages of [`PAGE`] positions.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    keys: Tensor<4>,
+    values: Tensor<4>,
+}
+
+/// The pages of a text, in its order.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pages: Vec<u32>,
+}
+
+/// A text's place in the rows of one layer.
+#[derive(Clone, Copy)]
+pub(crate) struct Seat<'a> {
+    rows: &'a Mutex<Rows>,
+    pub(crate) table: &'a Table,
+}
+
+impl<'a> Seat<'a> {
+    pub(crate) fn new(rows: &'a Mutex<Rows>, table: &'a Table) -> Self {
+        Self { rows, table }
+    }
+
+    /// The rows, for a while.
+    pub(crate) fn rows(&self) -> MutexGuard<'a, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes `k` and `v` `[1, heads, time, ..]` at position `start`, in place, and returns the
+    /// rows from `first` up to their end.
+    pub(crate) fn append(
+        &self,
+        k: Tensor<4>,
+        v: Tensor<4>,
+        start: usize,
+        first: usize,
+    ) -> (Tensor<4>, Tensor<4>) {
+        let rows = &mut *self.rows();
+        let put = |tensor: &mut Tensor<4>, new: Tensor<4>| {
+            let [_, heads, time, d] = new.dims();
+            let mut at = 0;
+            for run in self.table.runs(start..start + time) {
+                let part = new.clone().narrow(2, at, run.len());
+                at += run.len();
+                tensor.inplace(|old| old.slice_assign([0..1, 0..heads, run, 0..d], part));
+            }
+            let runs = self.table.runs(first..start + time);
+            let seen: Vec<_> = runs
+                .map(|run| tensor.clone().slice([0..1, 0..heads, run, 0..d]))
+                .collect();
+            match <[Tensor<4>; 1]>::try_from(seen) {
+                Ok([whole]) => whole,
+                Err(parts) => Tensor::cat(parts, 2),
+            }
+        };
+        (put(&mut rows.keys, k), put(&mut rows.values, v))
+    }
+}
+
+impl Table {
+    pub(crate) fn pages(&self) -> &[u32] {
+        &self.pages
+    }
+
+    pub(crate) fn extend(&mut self, pages: &[u32]) {
+        self.pages.extend_from_slice(pages);
+    }
+
+    /// Takes out the pages from the one with this number on.
+    pub(crate) fn split_off(&mut self, pages: usize) -> Vec<u32> {
+        self.pages.split_off(pages.min(self.pages.len()))
+    }
+
+    /// Positions that it has room for.
+    pub(crate) fn positions(&self) -> usize {
+        self.pages.len() * PAGE
+    }
+
+    /// Whether each position is at the row of its own number.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.pages
+            .iter()
+            .enumerate()
+            .all(|(i, page)| *page as usize == i)
+    }
+
+    /// The rows of these positions, as few runs as there are.
+    pub(crate) fn runs(&self, positions: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let mut at = positions.start;
+        std::iter::from_fn(move || {
+            if at >= positions.end {
+                return None;
+            }
+            let row = |position: usize| self.pages[position / PAGE] as usize * PAGE;
+            let first = row(at) + at % PAGE;
+            let mut after = (at / PAGE + 1) * PAGE;
+            while after < positions.end && row(after) == row(after - 1) + PAGE {
+                after += PAGE;
+            }
+            let run = first..first + after.min(positions.end) - at;
+            at = after;
+            Some(run)
+        })
+    }
+}
+
+impl Rows {
+    /// Room for so many positions of keys and values of these widths.
+    pub(crate) fn new(heads: usize, positions: usize, widths: [usize; 2], device: &Device) -> Self {
+        let [keys, values] = widths.map(|width| room([1, heads, positions, width], device));
+        Self { keys, values }
+    }
+
+    #[cfg(any(feature = "flex", feature = "gpu"))]
+    pub(crate) fn tensors_mut(&mut self) -> (&mut Tensor<4>, &mut Tensor<4>) {
+        (&mut self.keys, &mut self.values)
+    }
+
+    /// Numbers of one position.
+    pub(crate) fn width(&self) -> usize {
+        let numbers = [&self.keys, &self.values].map(|t| t.dims()[1] * t.dims()[3]);
+        numbers.iter().sum()
+    }
+
+    /// Makes room for `positions` in all, of which `held` are in use.
+    pub(crate) fn grow(&mut self, held: usize, positions: usize) {
+        for tensor in [&mut self.keys, &mut self.values] {
+            tensor.inplace(|old| {
+                let [_, heads, _, d] = old.dims();
+                let rows = [0..1, 0..heads, 0..held, 0..d];
+                let larger = room([1, heads, positions, d], &old.device());
+                if held == 0 {
+                    larger
+                } else {
+                    larger.slice_assign(rows.clone(), old.slice(rows))
+                }
+            });
+        }
+    }
+}
+
+/// Rows that nothing is written to yet.
+fn room(shape: [usize; 4], device: &Device) -> Tensor<4> {
+    #[cfg(feature = "gpu")]
+    if crate::gpu::runs_on(device) {
+        return crate::gpu::zeros(shape, device);
+    }
+    Tensor::zeros(shape, device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn runs_are_the_rows_of_their_positions(
+            pages in proptest::collection::vec(0u32..40, 1..10),
+            ends in any::<[prop::sample::Index; 2]>(),
+        ) {
+            let table = Table { pages: pages.clone() };
+            let ends = ends.map(|end| end.index(table.positions() + 1));
+            let positions = ends[0].min(ends[1])..ends[0].max(ends[1]);
+            let row = |position: usize| pages[position / PAGE] as usize * PAGE + position % PAGE;
+            let runs: Vec<_> = table.runs(positions.clone()).collect();
+            let rows: Vec<usize> = runs.iter().cloned().flatten().collect();
+            prop_assert_eq!(rows, positions.map(row).collect::<Vec<_>>());
+            // As few as there are.
+            prop_assert!(runs.windows(2).all(|two| two[0].end != two[1].start));
+        }
+    }
+}
