@@ -99,6 +99,8 @@ pub struct ServeConfig {
     pub device: Device,
     /// The models.
     pub models: Vec<ModelSource>,
+    /// Memory for the keys and values of each model's texts. What does not fit is computed again.
+    pub cache_bytes: u64,
     /// An engine without a model, beside them.
     pub echo: Option<EchoOptions>,
     /// The folder of the chat page, if it is to be served.
@@ -123,6 +125,7 @@ impl Default for ServeConfig {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787),
             device: Device::default(),
             models: Vec::new(),
+            cache_bytes: 512 << 20,
             echo: None,
             web: None,
             api_key: None,
@@ -142,6 +145,7 @@ impl fmt::Debug for ServeConfig {
             .field("address", &self.address)
             .field("device", &self.device)
             .field("models", &self.models)
+            .field("cache_bytes", &self.cache_bytes)
             .field("echo", &self.echo)
             .field("web", &self.web)
             .field("api_key", &self.api_key.as_ref().map(|_| "***"))

@@ -21,6 +21,22 @@ pub trait Engine: Send + Sync + 'static {
     /// [`EngineError::Busy`] if the engine's own queue is full, [`EngineError::Loading`] or
     /// [`EngineError::Failed`] if it cannot answer at all.
     fn start(&self, job: Job) -> Result<JobHandle, EngineError>;
+
+    /// How full its memory is, for metrics. Must be cheap.
+    fn load(&self) -> EngineLoad {
+        EngineLoad::default()
+    }
+}
+
+/// How full an engine's memory is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineLoad {
+    /// Positions whose keys and values are held for answers in progress.
+    pub cache_used: usize,
+    /// Positions that there is memory for; 0 without a cache.
+    pub cache_positions: usize,
+    /// How often an answer had to give its memory to an older one, to be computed again.
+    pub preemptions: u64,
 }
 
 /// What an engine is.
@@ -64,6 +80,8 @@ pub struct Job {
     pub stop: Vec<String>,
     /// How many likeliest tokens to report at each position.
     pub top_logprobs: usize,
+    /// Whose it is: clients get their turns one by one, and share nothing in the cache. 0 for everybody without a key.
+    pub client: u64,
 }
 
 /// How to choose tokens; `None` leaves the choice to the engine.

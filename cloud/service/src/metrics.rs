@@ -4,6 +4,7 @@
 //! person wrote. Each application has its own registry, so that two in one process don't mix.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
@@ -11,6 +12,8 @@ use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, 
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
+
+use crate::{Engine, EngineLoad};
 
 /// Bucket bounds in seconds, vLLM's own.
 const FIRST_TOKEN: [f64; 17] = [
@@ -46,7 +49,7 @@ const NAMES: [(&str, Unit, &str); 4] = [
         "Time to a response's headers, by route.",
     ),
 ];
-const GAUGES: [(&str, &str); 2] = [
+const GAUGES: [(&str, &str); 3] = [
     (
         "sprat_num_requests_running",
         "Requests that are being computed.",
@@ -55,8 +58,12 @@ const GAUGES: [(&str, &str); 2] = [
         "sprat_num_requests_waiting",
         "Requests that wait for their turn.",
     ),
+    (
+        "sprat_kv_cache_usage_perc",
+        "Share of the cache that answers in progress hold; 1 is all of it.",
+    ),
 ];
-const COUNTERS: [(&str, &str); 9] = [
+const COUNTERS: [(&str, &str); 10] = [
     (
         "sprat_http_requests_total",
         "Responses by route, method and status.",
@@ -82,6 +89,10 @@ const COUNTERS: [(&str, &str); 9] = [
     (
         "sprat_prefix_cache_hits_total",
         "Prompt tokens found in the cache.",
+    ),
+    (
+        "sprat_num_preemptions_total",
+        "Answers that gave their memory to older ones, to be computed again.",
     ),
     (
         "sprat_private_refused_total",
@@ -117,6 +128,8 @@ pub(crate) struct ModelMetrics {
     pub(crate) generated_tokens: Counter,
     pub(crate) cache_queries: Counter,
     pub(crate) cache_hits: Counter,
+    cache_usage: Gauge,
+    preemptions: Counter,
 }
 
 impl Metrics {
@@ -172,8 +185,11 @@ impl Metrics {
         .record(took);
     }
 
-    /// All series in Prometheus' text format.
-    pub(crate) fn render(&self) -> String {
+    /// All series in Prometheus' text format, with what the engines say now.
+    pub(crate) fn render(&self, engines: &[Arc<dyn Engine>]) -> String {
+        for engine in engines {
+            self.model(&engine.info().id).load(engine.load());
+        }
         self.handle.render()
     }
 
@@ -206,11 +222,21 @@ impl ModelMetrics {
             generated_tokens: count("sprat_generation_tokens_total"),
             cache_queries: count("sprat_prefix_cache_queries_total"),
             cache_hits: count("sprat_prefix_cache_hits_total"),
+            cache_usage: gauge(recorder, "sprat_kv_cache_usage_perc", label()),
+            preemptions: count("sprat_num_preemptions_total"),
         };
         // A series that is there from the start can be watched for its first change.
         series.running.set(0.0);
         series.waiting.set(0.0);
+        series.cache_usage.set(0.0);
         series
+    }
+
+    /// What the engine says of its memory.
+    fn load(&self, load: EngineLoad) {
+        let all = load.cache_positions.max(1) as f64;
+        self.cache_usage.set(load.cache_used as f64 / all);
+        self.preemptions.absolute(load.preemptions);
     }
 }
 

@@ -59,7 +59,8 @@ async fn run(
         .await
         .map_err(|source| ServiceError::Bind { address, source })?;
     let address = listener.local_addr()?;
-    let mut local = Local::start(&config.models, config.device, config.limits.requests)?;
+    let queue = config.limits.requests;
+    let mut local = Local::start(&config.models, config.device, config.cache_bytes, queue)?;
     let mut engines = local.engines();
     if let Some(options) = &config.echo {
         engines.push(Arc::new(Echo::new(options.clone())));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use common::{Wire, events};
 use serde_json::{Value, json};
-use sprat_model::{FORMAT, Manifest, ModelConfig, PackFile, Storage};
+use sprat_model::{FORMAT, KvCache, Manifest, ModelConfig, PAGE, PackFile, Storage};
 use sprat_service::{ModelSource, ServeConfig, ServiceError, serve_until};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -97,10 +97,17 @@ impl Running {
     }
 
     async fn start_with(models: Vec<ModelSource>) -> Result<Self, ServiceError> {
-        let config = ServeConfig {
-            address: "127.0.0.1:0".parse().unwrap(),
+        Self::start_as(ServeConfig {
             models,
             ..ServeConfig::default()
+        })
+        .await
+    }
+
+    async fn start_as(config: ServeConfig) -> Result<Self, ServiceError> {
+        let config = ServeConfig {
+            address: "127.0.0.1:0".parse().unwrap(),
+            ..config
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, address) = oneshot::channel();
@@ -169,7 +176,7 @@ async fn the_api_answers_what_transformers_answers() {
                 .starts_with("fp_")
         );
 
-        // The same as a stream, of which the prompt but its last token is still in the cache.
+        // The same as a stream, of which the prompt's whole pages but the last token are still in the cache.
         let options = json!({"max_tokens": count, "stream": true, "logprobs": true,
             "top_logprobs": 2, "stream_options": {"include_usage": true}});
         let reply = Wire::post(server.address, &ask(id, &prompt, options))
@@ -183,7 +190,7 @@ async fn the_api_answers_what_transformers_answers() {
         let prompt_tokens = golden["prompt"].as_array().unwrap().len();
         assert_eq!(
             usage["prompt_tokens_details"]["cached_tokens"],
-            prompt_tokens - 1
+            (prompt_tokens - 1) / PAGE * PAGE
         );
         let mut streamed = String::new();
         for (chunk, step) in chunks[1..=count]
@@ -247,6 +254,79 @@ async fn many_are_answered_at_once_as_if_they_were_alone() {
             alone["usage"]["completion_tokens"]
         );
     }
+    server.stop().await;
+}
+
+/// The number behind the first metric of this name.
+async fn metric(server: &Running, name: &str) -> f64 {
+    let metrics = Wire::get(server.address, "/metrics").await;
+    let line = metrics.lines().find(|line| line.starts_with(name));
+    line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// With memory for two long answers, eight take turns: some give theirs to older ones and go on later, and nobody notices.
+#[tokio::test]
+async fn answers_for_which_there_is_no_memory_wait_and_are_complete() {
+    let pack = pack("llama-gqa-tied", "m", |_| {});
+    let config = golden("llama-gqa-tied");
+    let ids = config["prompt"].as_array().unwrap();
+    let model = ModelConfig::from_json(&std::fs::read(pack.path().join("config.json")).unwrap());
+    let model = model.unwrap();
+    let one = KvCache::new(&model, &sprat_model::Device::flex()).bytes_per_token();
+    let start = |positions: usize| {
+        Running::start_as(ServeConfig {
+            models: vec![pack.path().to_path_buf().into()],
+            cache_bytes: (positions * one) as u64,
+            ..ServeConfig::default()
+        })
+    };
+    let asked = |i: usize| {
+        let prompt = text(&json!(ids[i % 3..].to_vec()));
+        let options = json!({"max_tokens": 100, "seed": i, "temperature": 0.8});
+        ask("m", &prompt, options)
+    };
+    let roomy = start(4096).await.unwrap();
+    let tight = start(256).await.unwrap();
+    let answers = |server| {
+        let all = (0..8).map(|i| {
+            let server: &Running = server;
+            async move { server.chat(asked(i)).await.1["choices"].clone() }
+        });
+        futures::future::join_all(all)
+    };
+    assert_eq!(answers(&tight).await, answers(&roomy).await);
+    assert!(metric(&tight, "sprat_num_preemptions_total{").await > 0.0);
+    assert_eq!(metric(&roomy, "sprat_num_preemptions_total{").await, 0.0);
+    for server in [roomy, tight] {
+        assert_eq!(metric(&server, "sprat_kv_cache_usage_perc{").await, 0.0);
+        server.stop().await;
+    }
+}
+
+/// What was said in a conversation is not computed again in its next turn.
+#[tokio::test]
+async fn a_next_turn_begins_with_what_was_said() {
+    let pack = pack("qwen3-qknorm-tied", "m", |_| {});
+    let server = Running::start(&[&pack]).await.unwrap();
+    let golden = golden("qwen3-qknorm-tied");
+    let prompt = text(&golden["prompt"]);
+    let body = ask("m", &prompt, json!({"max_tokens": 40}));
+    let (_, first) = server.chat(body).await;
+    let said = first["choices"][0]["message"]["content"].as_str().unwrap();
+    // The golden models' template is what was said last, without anything around it.
+    let again = ask(
+        "m",
+        &format!("{prompt}{said}{prompt}"),
+        json!({"max_tokens": 1}),
+    );
+    let (_, second) = server.chat(again).await;
+    let cached = &second["usage"]["prompt_tokens_details"]["cached_tokens"];
+    assert!(cached.as_u64().unwrap() >= 32, "{second}");
+    let (queries, hits) = (
+        metric(&server, "sprat_prefix_cache_queries_total{").await,
+        metric(&server, "sprat_prefix_cache_hits_total{").await,
+    );
+    assert!(queries > hits && hits >= 32.0, "{queries} {hits}");
     server.stop().await;
 }
 

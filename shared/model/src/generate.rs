@@ -129,9 +129,7 @@ impl<'a> Generation<'a> {
             detokenizer: Detokenizer::default(),
             stop: StopText::new(&options.stop),
             #[cfg(feature = "gpu")]
-            ahead: options
-                .is_ahead_possible(&model.device)
-                .then(Default::default),
+            ahead: None,
             paces: (options.lookup && options.is_greedy() && session.cache.is_cut_freely())
                 .then(Default::default),
             certain: VecDeque::new(),
@@ -303,6 +301,14 @@ impl Generation<'_> {
     }
 
     async fn step(&mut self) -> Result<Token, Error> {
+        #[cfg(feature = "gpu")]
+        if self.ahead.is_none()
+            && self.certain.is_empty()
+            && self.options.is_ahead_possible(&self.model.device)
+        {
+            // It has been together with others, and is alone again.
+            self.ahead = Some(crate::gpu::Ahead::default());
+        }
         #[cfg(feature = "gpu")]
         if self.ahead.is_some() {
             let (id, stats) = self.picked().await?;

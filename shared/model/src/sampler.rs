@@ -137,47 +137,93 @@ fn distribution(logits: &[f32], seen: &[u32], sampling: &Sampling) -> Vec<f64> {
         .map(|&l| f64::from(l) / f64::from(sampling.temperature))
         .collect();
     let mut probabilities = softmax(&scaled);
-    // Likeliest first; ties in order of ids.
-    let mut order: Vec<usize> = (0..probabilities.len()).collect();
-    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
-    let mut keep = order.len();
     if sampling.top_k > 0 {
-        keep = keep.min(sampling.top_k);
+        let mut ranking = Ranking::new(&probabilities);
+        let mut keep = sampling.top_k.min(probabilities.len());
         // Equal to the last one kept: stays, as in transformers.
-        while keep < order.len() && scaled[order[keep]] == scaled[order[keep - 1]] {
+        while keep < ranking.len() {
+            let first = ranking.first(keep + 1);
+            if scaled[first[keep]] != scaled[first[keep - 1]] {
+                break;
+            }
             keep += 1;
         }
-        cut(&mut probabilities, &order[keep..]);
+        let kept = ranking.first(keep).to_vec();
+        probabilities = cut(&probabilities, &kept);
     }
     if sampling.top_p < 1.0 {
-        let mut sum = 0.0;
-        let nucleus = order[..keep].iter().position(|&id| {
-            sum += probabilities[id];
-            sum >= f64::from(sampling.top_p)
-        });
-        keep = nucleus.map_or(keep, |last| last + 1);
-        cut(&mut probabilities, &order[keep..]);
+        let mut ranking = Ranking::new(&probabilities);
+        let (mut keep, mut sum) = (0, 0.0);
+        while keep < ranking.len() && sum < f64::from(sampling.top_p) {
+            keep += 1;
+            let last = ranking.first(keep).last();
+            sum += last.map_or(0.0, |id| probabilities[*id]);
+        }
+        let kept = ranking.first(keep).to_vec();
+        probabilities = cut(&probabilities, &kept);
     }
     if sampling.min_p > 0.0 {
-        let floor = probabilities[order[0]] * f64::from(sampling.min_p);
-        keep = order[..keep]
-            .iter()
-            .position(|&id| probabilities[id] < floor)
-            .unwrap_or(keep);
-        cut(&mut probabilities, &order[keep..]);
+        let most = probabilities.iter().copied().fold(0.0, f64::max);
+        let floor = most * f64::from(sampling.min_p);
+        let kept = (0..probabilities.len()).filter(|id| probabilities[*id] >= floor);
+        let kept: Vec<usize> = kept.collect();
+        probabilities = cut(&probabilities, &kept);
     }
     probabilities
 }
 
-/// Sets the given tokens' probabilities to 0 and the others' sum to 1.
-fn cut(probabilities: &mut [f64], ids: &[usize]) {
-    for &id in ids {
-        probabilities[id] = 0.0;
+/// Tokens by their probability, likeliest first and of equals the first, as far as somebody wants to know.
+struct Ranking<'a> {
+    probabilities: &'a [f64],
+    order: Vec<usize>,
+    /// How many of the order are in their places.
+    sorted: usize,
+}
+
+impl<'a> Ranking<'a> {
+    fn new(probabilities: &'a [f64]) -> Self {
+        Self {
+            probabilities,
+            order: (0..probabilities.len()).collect(),
+            sorted: 0,
+        }
     }
-    let sum: f64 = probabilities.iter().sum();
-    for p in probabilities {
+
+    fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The first `count`, or all that there are.
+    fn first(&mut self, count: usize) -> &[usize] {
+        let count = count.min(self.order.len());
+        if count > self.sorted {
+            // Twice as many each time: few tokens of a large vocabulary matter.
+            let wanted = count.next_power_of_two().max(64).min(self.order.len());
+            let more = wanted - self.sorted;
+            let p = self.probabilities;
+            let likelier = |a: &usize, b: &usize| p[*b].total_cmp(&p[*a]).then(a.cmp(b));
+            let rest = &mut self.order[self.sorted..];
+            if more < rest.len() {
+                rest.select_nth_unstable_by(more, likelier);
+            }
+            rest[..more].sort_unstable_by(likelier);
+            self.sorted = wanted;
+        }
+        &self.order[..count]
+    }
+}
+
+/// The probabilities of these tokens, their sum 1, and 0 for all others.
+fn cut(probabilities: &[f64], kept: &[usize]) -> Vec<f64> {
+    let mut left = vec![0.0; probabilities.len()];
+    for &id in kept {
+        left[id] = probabilities[id];
+    }
+    let sum: f64 = left.iter().sum();
+    for p in &mut left {
         *p /= sum;
     }
+    left
 }
 
 fn penalize(logits: &[f32], seen: &[u32], penalty: f32) -> Vec<f32> {

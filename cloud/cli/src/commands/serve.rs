@@ -51,6 +51,9 @@ pub(crate) struct Args {
     /// Requests that may run or wait at once; the next is answered 429
     #[arg(long, default_value_t = 32, value_name = "N")]
     max_requests: usize,
+    /// Megabytes for the keys and values of each model's texts; what does not fit is computed again
+    #[arg(long, default_value_t = 512, value_name = "MB")]
+    cache_mb: u64,
     /// Most tokens any answer may have
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
@@ -145,6 +148,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             DeviceName::Cuda => Device::Cuda,
         },
         models,
+        cache_bytes: args.cache_mb << 20,
         echo: echo.clone(),
         web: web.clone(),
         api_key: args.api_key,

@@ -4,36 +4,60 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pollster::block_on;
-use sprat_model::{Error, Generation, Model, Options, step_together};
+use sprat_model::{Error, Generation, KvPool, Model, PAGE, PASS_TOKENS, step_together};
 
-use super::slots::{Conversation, Slots};
+use super::job::{checked, generation};
 use super::worker::Loaded;
-use crate::{Alternative, EngineError, EngineState, Event, Finish, Job, JobSink, Sampling, Token};
+use crate::{Alternative, EngineError, EngineState, Event, Finish, Job, JobSink, Token};
 
-/// Answers that are written at once; more wait. Each has a cache of its own.
-const MOST: usize = 32;
+/// Answers that are written at once; more wait.
+const MOST: usize = 64;
 
 /// One model's answers.
 pub(super) struct Batch<'a> {
     loaded: &'a Loaded,
-    slots: Slots,
+    pool: KvPool,
+    /// The oldest first: when memory runs out, the youngest gives way.
     running: Vec<Answer<'a>>,
-    /// In the order in which they came.
-    waiting: VecDeque<(Job, JobSink)>,
+    /// In the order in which they came, but for those that gave way, which are first.
+    waiting: VecDeque<Waiting<'a>>,
 }
 
 /// An answer in the making.
 struct Answer<'a> {
     generation: Generation<'a>,
-    conversation: Conversation,
+    client: u64,
     sink: JobSink,
 }
 
+enum Waiting<'a> {
+    New(Job, JobSink),
+    /// It gave its memory to older ones.
+    Aside(Box<Answer<'a>>),
+}
+
+impl Waiting<'_> {
+    fn sink(&self) -> &JobSink {
+        match self {
+            Self::New(_, sink) => sink,
+            Self::Aside(answer) => &answer.sink,
+        }
+    }
+
+    fn client(&self) -> u64 {
+        match self {
+            Self::New(job, _) => job.client,
+            Self::Aside(answer) => answer.client,
+        }
+    }
+}
+
 impl<'a> Batch<'a> {
-    pub(super) fn new(loaded: &'a Loaded) -> Self {
+    /// `positions` of all texts together are kept.
+    pub(super) fn new(loaded: &'a Loaded, positions: usize) -> Self {
         Self {
             loaded,
-            slots: Slots::default(),
+            pool: loaded.model.pool(positions),
             running: Vec::new(),
             waiting: VecDeque::new(),
         }
@@ -46,31 +70,53 @@ impl<'a> Batch<'a> {
 
     /// Takes a job in.
     pub(super) fn queue(&mut self, job: Job, sink: JobSink) {
-        self.waiting.push_back((job, sink));
+        self.waiting.push_back(Waiting::New(job, sink));
     }
 
     /// A token for each answer, or a piece of its prompt. Who has left makes room first.
     pub(super) fn step(&mut self) {
-        let (here, left) = std::mem::take(&mut self.running)
-            .into_iter()
-            .partition(|answer| !answer.sink.is_closed());
-        self.running = here;
-        let left: Vec<Answer<'a>> = left;
-        left.into_iter().for_each(|answer| self.keep(answer));
-        while self.running.len() < MOST
-            && let Some((job, sink)) = self.waiting.pop_front()
-        {
-            self.begin(&job, sink);
+        self.running.retain(|answer| !answer.sink.is_closed());
+        self.waiting.retain(|waiting| !waiting.sink().is_closed());
+        self.admit();
+        self.make_room();
+        if !self.running.is_empty() {
+            let (model, running) = (&self.loaded.model, &mut self.running);
+            match catch_unwind(AssertUnwindSafe(|| pass(model, running))) {
+                Ok(tokens) => self.hand_out(tokens),
+                // Nobody knows whose fault it was, nor what is in the caches.
+                Err(_) => self.give_up(&EngineError::Generation),
+            }
         }
-        if self.running.is_empty() {
-            return;
+        self.report();
+    }
+
+    /// Begins answers as long as there is memory for their first step beside the next ones of those that run.
+    fn admit(&mut self) {
+        while self.running.len() < MOST && (self.running.is_empty() || self.has_memory()) {
+            let Some(next) = self.next_in_line() else {
+                return;
+            };
+            match self.waiting.remove(next) {
+                Some(Waiting::Aside(answer)) => self.running.push(*answer),
+                Some(Waiting::New(job, sink)) => self.begin(&job, sink),
+                None => return,
+            }
         }
-        let (model, running) = (&self.loaded.model, &mut self.running);
-        match catch_unwind(AssertUnwindSafe(|| pass(model, running))) {
-            Ok(tokens) => self.hand_out(tokens),
-            // Nobody knows whose fault it was, nor what is in the caches.
-            Err(_) => self.give_up(EngineError::Generation),
-        }
+    }
+
+    fn has_memory(&self) -> bool {
+        self.pool.free() >= PASS_TOKENS + PAGE * self.running.len()
+    }
+
+    /// Of the clients with the fewest answers running, the request that waits longest.
+    fn next_in_line(&self) -> Option<usize> {
+        let running = |client| {
+            let theirs = self.running.iter().filter(|answer| answer.client == client);
+            theirs.count()
+        };
+        let waiting = self.waiting.iter().enumerate();
+        let next = waiting.min_by_key(|(_, waiting)| running(waiting.client()));
+        next.map(|(index, _)| index)
     }
 
     /// Begins an answer; whatever happens, the job's other end is told.
@@ -78,20 +124,16 @@ impl<'a> Batch<'a> {
         if let EngineState::Failed(reason) = self.loaded.state() {
             return sink.fail(EngineError::Failed { reason });
         }
-        if sink.is_closed() {
-            return;
-        }
-        let model = &self.loaded.model;
-        let slots = &mut self.slots;
-        match catch_unwind(AssertUnwindSafe(|| start(model, slots, job))) {
-            Ok(Ok((generation, conversation))) => {
+        let (model, pool) = (&self.loaded.model, &self.pool);
+        match catch_unwind(AssertUnwindSafe(|| generation(model, pool, job))) {
+            Ok(Ok(generation)) => {
                 sink.send(Event::Started {
                     prompt_tokens: generation.prompt_tokens(),
                     cached_tokens: generation.cached_tokens(),
                 });
                 self.running.push(Answer {
                     generation,
-                    conversation,
+                    client: job.client,
                     sink,
                 });
             }
@@ -100,17 +142,38 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Gets memory for everybody's next step. Where it runs out, the youngest give theirs to the older ones.
+    fn make_room(&mut self) {
+        let mut served = 0;
+        while let Some(answer) = self.running.get_mut(served) {
+            if answer.generation.make_room().is_ok() {
+                served += 1;
+                continue;
+            }
+            let Some(mut youngest) = self.running.pop() else {
+                return;
+            };
+            youngest.generation.set_aside();
+            if self.running.is_empty() {
+                // Nobody else has any memory, so that it never gets more.
+                youngest.sink.fail(EngineError::Generation);
+                return;
+            }
+            self.loaded.load.set_aside();
+            self.waiting.push_front(Waiting::Aside(Box::new(youngest)));
+        }
+    }
+
     /// Tells each answer's reader what came of the pass, and ends those that are complete.
     fn hand_out(&mut self, tokens: Vec<Option<Result<sprat_model::Token, Error>>>) {
-        let mut broken = false;
         let running = std::mem::take(&mut self.running);
-        for (mut answer, token) in running.into_iter().zip(tokens) {
+        for (answer, token) in running.into_iter().zip(tokens) {
             match token.map(checked) {
                 Some(Err(error)) => {
                     if matches!(error, EngineError::Generation | EngineError::NotANumber) {
-                        broken = true;
-                        // The model is asked before the client is told, so that the next request is not taken by a
-                        // model that is known to be broken.
+                        // What it computed is not to be taken over by others. The model is asked before the client is
+                        // told, so that the next request is not taken by a model that is known to be broken.
+                        self.pool.forget();
                         self.loaded.examine();
                     }
                     answer.sink.fail(error);
@@ -127,35 +190,34 @@ impl<'a> Batch<'a> {
                         sprat_model::Finish::Length => Finish::Length,
                     };
                     answer.sink.send(Event::Finished(finish));
-                    self.keep(answer);
                 }
             }
         }
-        if broken {
-            self.slots.clear();
-        }
     }
 
-    /// Ends all answers with an error.
-    fn give_up(&mut self, error: EngineError) {
-        self.slots.clear();
+    /// Ends all answers that were begun with an error, and begins with new memory.
+    fn give_up(&mut self, error: &EngineError) {
         self.loaded.examine();
-        for answer in self.running.drain(..) {
-            answer.sink.fail(error.clone());
+        let aside = std::mem::take(&mut self.waiting).into_iter();
+        let fail = |answer: Answer<'_>| answer.sink.fail(error.clone());
+        for waiting in aside {
+            match waiting {
+                Waiting::Aside(answer) => fail(*answer),
+                new => self.waiting.push_back(new),
+            }
         }
+        self.running.drain(..).for_each(fail);
+        self.pool = self.loaded.model.pool(self.pool.positions());
     }
 
-    /// Keeps a conversation's cache for its next turn.
-    fn keep(&mut self, answer: Answer<'a>) {
-        if let Some(session) = answer.generation.into_session() {
-            self.slots.give(session, answer.conversation);
-        }
+    fn report(&self) {
+        let (free, all) = (self.pool.free(), self.pool.positions());
+        self.loaded.load.cache(all - free, all);
     }
 }
 
 impl Answer<'_> {
-    fn tell(&mut self, token: sprat_model::Token) {
-        self.conversation.push(token.id);
+    fn tell(&self, token: sprat_model::Token) {
         let top = token
             .top
             .into_iter()
@@ -169,94 +231,16 @@ impl Answer<'_> {
     }
 }
 
-/// The session and the first state of an answer.
-fn start<'a>(
-    model: &'a Model,
-    slots: &mut Slots,
-    job: &Job,
-) -> Result<(Generation<'a>, Conversation), EngineError> {
-    let messages: Vec<_> = job
-        .messages
-        .iter()
-        .map(|message| sprat_model::Message {
-            role: message.role.as_str().to_owned(),
-            content: message.content.clone(),
-        })
-        .collect();
-    let prompt = model.prompt(&messages).map_err(|error| explain(&error))?;
-    let (prompt_len, context) = (prompt.len(), model.context());
-    if prompt_len >= context {
-        return Err(EngineError::PromptTooLong {
-            prompt: prompt_len,
-            context,
-        });
-    }
-    let (session, conversation) = slots.take(model, &prompt);
-    let generation = session.into_generation(model, &prompt, options(job));
-    let generation = generation.map_err(|error| explain(&error))?;
-    Ok((generation, conversation))
-}
-
-/// A step of all answers. One alone goes its own way, which may guess ahead.
+/// A step of all answers. One alone whose prompt is read goes its own way, which may guess ahead.
 fn pass(
     model: &Model,
     running: &mut [Answer<'_>],
 ) -> Vec<Option<Result<sprat_model::Token, Error>>> {
     match running {
-        [one] => vec![block_on(one.generation.next())],
+        [one] if one.generation.pending() <= PASS_TOKENS => vec![block_on(one.generation.next())],
         all => {
             let mut generations: Vec<_> = all.iter_mut().map(|one| &mut one.generation).collect();
             block_on(step_together(model.decoder(), &mut generations))
         }
-    }
-}
-
-fn checked(token: Result<sprat_model::Token, Error>) -> Result<sprat_model::Token, EngineError> {
-    let token = token.map_err(|error| explain(&error))?;
-    match token.logprob.is_nan() {
-        true => Err(EngineError::NotANumber),
-        false => Ok(token),
-    }
-}
-
-/// What the request leaves open, the model crate's defaults decide.
-fn options(job: &Job) -> Options {
-    let default = sprat_model::Sampling::default();
-    let Sampling {
-        temperature,
-        top_k,
-        top_p,
-        min_p,
-        repetition_penalty,
-        seed,
-    } = job.sampling;
-    Options {
-        sampling: sprat_model::Sampling {
-            temperature: temperature.unwrap_or(default.temperature),
-            top_k: top_k.unwrap_or(default.top_k),
-            top_p: top_p.unwrap_or(default.top_p),
-            min_p: min_p.unwrap_or(default.min_p),
-            repetition_penalty: repetition_penalty.unwrap_or(default.repetition_penalty),
-            seed: seed.unwrap_or(default.seed),
-        },
-        // The model stops at the end of its context by itself.
-        max_tokens: job.max_tokens.unwrap_or(usize::MAX),
-        stop: job.stop.clone(),
-        top_logprobs: job.top_logprobs,
-        ..Options::default()
-    }
-}
-
-/// The model crate's error in the API's words. Its own texts are for people at the machine: a
-/// template's, for one, may repeat what was written, so they are neither sent nor logged.
-fn explain(error: &Error) -> EngineError {
-    match error {
-        Error::ContextTooLong { prompt, context } => EngineError::PromptTooLong {
-            prompt: *prompt,
-            context: *context,
-        },
-        Error::Template(_) | Error::Prompt(_) => EngineError::PromptRefused,
-        Error::LogitsNotFinite { .. } => EngineError::NotANumber,
-        _ => EngineError::Generation,
     }
 }

@@ -6,7 +6,8 @@
 
 mod batch;
 mod device;
-mod slots;
+mod job;
+mod load;
 mod worker;
 
 use std::path::PathBuf;
@@ -20,9 +21,10 @@ use sprat_model::{MANIFEST, Manifest, open_checkpoint};
 use tokio::sync::oneshot;
 
 use crate::{
-    Device, Engine, EngineError, EngineInfo, EngineState, Job, JobHandle, JobSink, ModelSource,
-    ServiceError, channel,
+    Device, Engine, EngineError, EngineInfo, EngineLoad, EngineState, Job, JobHandle, JobSink,
+    ModelSource, ServiceError, channel,
 };
+use load::Load;
 use worker::Worker;
 
 /// The models of one device and the thread they live on.
@@ -36,6 +38,7 @@ pub(crate) struct Local {
 struct LocalEngine {
     index: usize,
     info: SharedInfo,
+    load: Arc<Load>,
     queue: SyncSender<Command>,
 }
 
@@ -53,11 +56,12 @@ struct Command {
 struct Pack {
     path: PathBuf,
     info: SharedInfo,
+    load: Arc<Load>,
 }
 
 impl Local {
     /// Reads what the models say of themselves and begins to load their weights on a thread of its
-    /// own.
+    /// own. Each has `cache_bytes` for keys and values.
     ///
     /// # Errors
     /// [`ServiceError::Model`] if that cannot be read. What is wrong with weights or with
@@ -65,16 +69,17 @@ impl Local {
     pub(crate) fn start(
         models: &[ModelSource],
         device: Device,
+        cache_bytes: u64,
         queue: usize,
     ) -> Result<Self, ServiceError> {
         let packs = models.iter().map(|model| Pack::open(model, device));
         let packs = packs.collect::<Result<Vec<_>, _>>()?;
         let (sender, commands) = sync_channel(queue.max(1));
         let engines = packs.iter().enumerate().map(|(index, pack)| {
-            let info = Arc::clone(&pack.info);
             Arc::new(LocalEngine {
                 index,
-                info,
+                info: Arc::clone(&pack.info),
+                load: Arc::clone(&pack.load),
                 queue: sender.clone(),
             }) as Arc<dyn Engine>
         });
@@ -83,7 +88,7 @@ impl Local {
         let thread = std::thread::Builder::new()
             .name(worker::THREAD.to_owned())
             .stack_size(16 << 20)
-            .spawn(move || Worker::run(packs, device, commands, report))?;
+            .spawn(move || Worker::run(packs, device, cache_bytes, commands, report))?;
         Ok(Self {
             engines,
             loaded,
@@ -139,6 +144,10 @@ impl Engine for LocalEngine {
             }),
         }
     }
+
+    fn load(&self) -> EngineLoad {
+        self.load.get()
+    }
 }
 
 impl Pack {
@@ -174,6 +183,7 @@ impl Pack {
         Ok(Self {
             path: source.path.clone(),
             info: Arc::new(RwLock::new(info)),
+            load: Arc::default(),
         })
     }
 

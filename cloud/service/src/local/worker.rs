@@ -2,14 +2,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Once;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Once};
 use std::time::Instant;
 
-use sprat_model::{Error, LoadStage, Model, Storage};
+use sprat_model::{Error, KvCache, LoadStage, Model, PASS_TOKENS, Storage};
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
+use super::load::Load;
 use super::{Command, Pack, device};
 use crate::{Device, EngineState, ServiceError};
 
@@ -25,13 +26,18 @@ pub(super) struct Worker {
 pub(super) struct Loaded {
     pack: Pack,
     pub(super) model: Model,
+    pub(super) load: Arc<Load>,
 }
+
+/// Texts of full length at once that there is memory for at most.
+const TEXTS: usize = 32;
 
 impl Worker {
     /// Loads the packs, reports how it went, and answers until nobody can ask any more.
     pub(super) fn run(
         packs: Vec<Pack>,
         device: Device,
+        cache_bytes: u64,
         commands: Receiver<Command>,
         report: oneshot::Sender<Result<(), ServiceError>>,
     ) {
@@ -46,7 +52,11 @@ impl Worker {
             }
         };
         let _ = report.send(Ok(()));
-        let mut batches: Vec<Batch<'_>> = worker.models.iter().map(Batch::new).collect();
+        let mut batches: Vec<Batch<'_>> = worker
+            .models
+            .iter()
+            .map(|loaded| Batch::new(loaded, loaded.positions(cache_bytes)))
+            .collect();
         loop {
             let idle = batches.iter().all(Batch::is_idle);
             // With nothing to do the thread waits; else it takes what has come, and goes on.
@@ -105,7 +115,16 @@ impl Loaded {
             ms = began.elapsed().as_millis() as u64,
             "model loaded"
         );
-        Ok(Self { pack, model })
+        let load = Arc::clone(&pack.load);
+        Ok(Self { pack, model, load })
+    }
+
+    /// Positions that the cache has room for. A model of short texts does not need all the memory that there is.
+    fn positions(&self, cache_bytes: u64) -> usize {
+        let model = &self.model;
+        let one = KvCache::new(model.config(), model.device()).bytes_per_token();
+        let most = usize::try_from(cache_bytes).unwrap_or(usize::MAX) / one.max(1);
+        most.clamp(PASS_TOKENS, TEXTS * model.context())
     }
 
     /// After a failure that may not be the request's fault: finds out whether the model still computes.

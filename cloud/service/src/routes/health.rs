@@ -26,5 +26,5 @@ pub(super) async fn metrics(State(state): State<AppState>) -> impl IntoResponse 
         (CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"),
         (CACHE_CONTROL, "no-store"),
     ];
-    (headers, state.inner.metrics.render())
+    (headers, state.inner.metrics.render(&state.inner.engines))
 }

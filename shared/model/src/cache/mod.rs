@@ -15,7 +15,7 @@ use crate::gpu::Angles;
 use crate::rope::RopeConfig;
 use crate::rope::{Beyond, BeyondRule};
 use crate::{Error, ModelConfig};
-pub(crate) use pages::PAGE;
+pub use pages::PAGE;
 use pages::{Kin, Serial};
 pub use pool::KvPool;
 #[cfg(any(feature = "flex", feature = "gpu"))]

@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use burn::tensor::Tensor;
 
-/// Positions of a page.
-pub(crate) const PAGE: usize = 16;
+/// Positions of a page of a [`crate::KvPool`].
+pub const PAGE: usize = 16;
 
 /// A published page's number; no two ever have the same.
 pub(crate) type Serial = u64;
@@ -150,6 +150,12 @@ impl Pages {
             states,
         });
         Some(serial)
+    }
+
+    /// Lets nobody take over what is in the pages now.
+    pub(crate) fn forget(&mut self) {
+        self.known.clear();
+        self.pages.iter_mut().for_each(|page| page.published = None);
     }
 
     /// Holds the published pages that a text begins with, as far as its tokens fill them. With `stateful` only up to one

@@ -13,7 +13,7 @@ use crate::gpu::Angles;
 use crate::rope::RopeConfig;
 use crate::{Error, ModelConfig};
 
-/// Memory for the keys and values of many texts (f32), in pages of 16 positions. Texts that begin alike share the pages of
+/// Memory for the keys and values of many texts (f32), in pages of [`PAGE`] positions. Texts that begin alike share the pages of
 /// what they have in common, at the same time or one after the other, as long as no other text needs the memory. Clones are
 /// the same pool.
 #[derive(Debug, Clone)]
@@ -93,6 +93,11 @@ impl KvPool {
         layers
             .map(|rows| locked(rows).width() * size_of::<f32>())
             .sum()
+    }
+
+    /// Lets no new text take over what is held now: something went wrong, and nobody knows where it is.
+    pub fn forget(&self) {
+        self.pages().forget();
     }
 
     /// Positions of the longest text.

@@ -89,6 +89,7 @@ impl Table {
     }
 
     /// Whether each position is at the row of its own number.
+    #[cfg(feature = "gpu")]
     pub(crate) fn is_plain(&self) -> bool {
         self.pages
             .iter()

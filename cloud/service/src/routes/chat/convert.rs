@@ -24,6 +24,7 @@ pub(super) fn job(request: &ChatRequest, cap: Option<usize>, seed: u64) -> Job {
         max_tokens: asked.into_iter().chain(cap).min(),
         stop: request.stop.clone(),
         top_logprobs: request.top_logprobs.map_or(0, count),
+        client: 0,
     }
 }
 
