@@ -167,6 +167,7 @@ impl<'a> Batch<'a> {
     /// Tells each answer's reader what came of the pass, and ends those that are complete.
     fn hand_out(&mut self, tokens: Vec<Option<Result<sprat_model::Token, Error>>>) {
         let running = std::mem::take(&mut self.running);
+        let mut ended = Vec::new();
         for (answer, token) in running.into_iter().zip(tokens) {
             match token.map(checked) {
                 Some(Err(error)) => {
@@ -189,9 +190,14 @@ impl<'a> Batch<'a> {
                         sprat_model::Finish::Stop => Finish::Stop,
                         sprat_model::Finish::Length => Finish::Length,
                     };
-                    answer.sink.send(Event::Finished(finish));
+                    ended.push((answer.sink, finish));
                 }
             }
+        }
+        // Who hears of an answer's end finds its memory free.
+        self.report();
+        for (sink, finish) in ended {
+            sink.send(Event::Finished(finish));
         }
     }
 
