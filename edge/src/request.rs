@@ -84,6 +84,7 @@ impl Choice {
                 .repetition_penalty
                 .unwrap_or(standard.sampling.repetition_penalty),
             seed: self.seed.map_or(seed, u64::from),
+            ..standard.sampling
         };
         let max_tokens = self.max_tokens.map_or(standard.max_tokens, |n| n as usize);
         Options {

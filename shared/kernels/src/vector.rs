@@ -151,17 +151,13 @@ multiversion! {
     ) {
         let [keys, values] = rows;
         let positions: usize = runs.iter().map(ExactSizeIterator::len).sum();
-        let heads = queries.len() / width;
-        // A key is read once for all heads.
         let mut position = 0;
         for run in runs {
-            for key in keys[run.start * width..run.end * width].chunks_exact(width) {
-                for (head, query) in queries.chunks_exact(width).enumerate() {
-                    scores[head * positions + position] = scale * dot(query, key);
-                }
-                position += 1;
-            }
+            let keys = &keys[run.start * width..run.end * width];
+            score(queries, keys, width, scale, positions, &mut scores[position..]);
+            position += run.len();
         }
+        let heads = queries.len() / width;
         for scores in scores[..heads * positions].chunks_exact_mut(positions) {
             let top = max(scores);
             for score in scores.iter_mut() {
@@ -172,20 +168,83 @@ multiversion! {
                 *score *= inverse;
             }
         }
-        out.fill(0.0);
-        let mut position = 0;
-        for run in runs {
-            for value in values[run.start * width..run.end * width].chunks_exact(width) {
-                for (head, out) in out.chunks_exact_mut(width).enumerate() {
-                    let weight = scores[head * positions + position];
-                    for (out, value) in out.iter_mut().zip(value) {
-                        *out += weight * value;
-                    }
-                }
-                position += 1;
+        for (head, out) in out.chunks_exact_mut(width).enumerate() {
+            let weights = &scores[head * positions..][..positions];
+            let mut at = 0;
+            while at + 2 * LANES <= width {
+                weighted_mean::<{ 2 * LANES }>(weights, values, runs, width, at, out);
+                at += 2 * LANES;
+            }
+            while at + 4 <= width {
+                weighted_mean::<4>(weights, values, runs, width, at, out);
+                at += 4;
+            }
+            while at < width {
+                weighted_mean::<1>(weights, values, runs, width, at, out);
+                at += 1;
             }
         }
     }
+}
+
+/// Scores of a run of keys; those of a head are `positions` apart.
+#[inline(always)]
+fn score(
+    queries: &[f32],
+    keys: &[f32],
+    width: usize,
+    scale: f32,
+    positions: usize,
+    scores: &mut [f32],
+) {
+    let mut keys = keys;
+    let mut position = 0;
+    #[cfg(target_arch = "x86_64")]
+    let dots = crate::x86::dots();
+    #[cfg(target_arch = "x86_64")]
+    while let (Some(dots), Some((four, after))) = (dots, keys.split_at_checked(4 * width)) {
+        for (head, query) in queries.chunks_exact(width).enumerate() {
+            let found = (dots.four)(query, four).map(|sum| scale * sum);
+            scores[head * positions + position..][..4].copy_from_slice(&found);
+        }
+        (keys, position) = (after, position + 4);
+    }
+    // A key is read once for all heads.
+    for key in keys.chunks_exact(width) {
+        for (head, query) in queries.chunks_exact(width).enumerate() {
+            #[cfg(target_arch = "x86_64")]
+            let sum = dots.map_or_else(|| dot(query, key), |dots| (dots.one)(query, key));
+            #[cfg(not(target_arch = "x86_64"))]
+            let sum = dot(query, key);
+            scores[head * positions + position] = scale * sum;
+        }
+        position += 1;
+    }
+}
+
+/// `N` numbers of the weighted mean from `at` on: as many as stay in registers.
+#[inline(always)]
+fn weighted_mean<const N: usize>(
+    weights: &[f32],
+    values: &[f32],
+    runs: &[Range<usize>],
+    width: usize,
+    at: usize,
+    out: &mut [f32],
+) {
+    let mut sums = [0f32; N];
+    let mut rest = weights;
+    for run in runs {
+        let (weights, after) = rest.split_at(run.len());
+        rest = after;
+        let values = values[run.start * width..run.end * width].chunks_exact(width);
+        for (weight, value) in weights.iter().zip(values) {
+            for (sum, value) in sums.iter_mut().zip(&value[at..at + N]) {
+                *sum += weight * value;
+            }
+        }
+    }
+    out[at..at + N].copy_from_slice(&sums);
 }
 
 #[cfg(test)]

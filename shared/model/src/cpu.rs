@@ -118,7 +118,7 @@ fn turn(x: &mut [f32], time: usize, cos: &[f32], sin: &[f32]) {
 }
 
 /// Queries times positions above which heads are shared out among threads.
-const WORTH_THREADS: usize = 1 << 13;
+const WORTH_THREADS: usize = 1 << 11;
 
 fn attend(q: &[f32], n: &Heads, texts: &[Text<'_>]) -> Vec<f32> {
     let group = n.heads / n.kv_heads * n.width;

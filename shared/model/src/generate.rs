@@ -45,7 +45,7 @@ impl Default for Options {
 impl Options {
     /// Whether the likeliest token is the next one, whatever was said before.
     fn is_greedy(&self) -> bool {
-        self.sampling.temperature == 0.0 && self.sampling.repetition_penalty == 1.0
+        self.sampling.is_plain()
     }
 
     /// Whether a device can pick the tokens by itself.
@@ -402,7 +402,7 @@ impl Generation<'_> {
             let position = self.seen.len() - 1 + guessed;
             return Err(Error::LogitsNotFinite { position });
         }
-        let id = self.sampler.next(logits, &self.seen);
+        let id = self.sampler.next(logits, &self.seen, self.prompt);
         let (normalizer, stats) = confidence(logits, id);
         Ok((id, stats, self.top(logits, normalizer)))
     }

@@ -256,7 +256,6 @@ impl Model {
         Session::new(self)
     }
 
-    /// Puts a zero-width space into every special token that the text spells out.
     /// Memory for the keys and values of many conversations, `positions` in all.
     pub fn pool(&self, positions: usize) -> KvPool {
         KvPool::new(self.config(), positions, &self.device)
@@ -268,6 +267,7 @@ impl Model {
         Session::in_pool(self, pool, scope)
     }
 
+    /// Puts a zero-width space into every special token that the text spells out.
     fn defuse(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for token in self

@@ -1,7 +1,7 @@
 //! From logits to the next token, and how sure the model was of it.
 //!
 //! Processors and their order are those of transformers' `generate`: repetition penalty,
-//! temperature, top-k, top-p, min-p.
+//! temperature, top-k, top-p, min-p. Before them come OpenAI's bias and its two penalties, which transformers has not.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -23,6 +23,12 @@ pub struct Sampling {
     /// Divides positive and multiplies negative logits of tokens seen before; 1 for none
     /// (CTRL, arXiv 1909.05858).
     pub repetition_penalty: f32,
+    /// Taken off the logits of tokens that the answer has, for each time (OpenAI's `frequency_penalty`).
+    pub frequency_penalty: f32,
+    /// Taken off the logits of tokens that the answer has, once (OpenAI's `presence_penalty`).
+    pub presence_penalty: f32,
+    /// Added to the logits of these tokens; -100 all but forbids one, and 100 all but demands it.
+    pub bias: Vec<(u32, f32)>,
     /// The same seed draws the same tokens.
     pub seed: u64,
 }
@@ -35,12 +41,28 @@ impl Default for Sampling {
             top_p: 1.0,
             min_p: 0.0,
             repetition_penalty: 1.0,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+            bias: Vec::new(),
             seed: 0,
         }
     }
 }
 
 impl Sampling {
+    /// Whether the likeliest token by the model alone is always the next one.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.temperature == 0.0 && !self.changes_logits()
+    }
+
+    /// Whether tokens are weighed by more than the model's own logits.
+    fn changes_logits(&self) -> bool {
+        self.repetition_penalty != 1.0
+            || self.frequency_penalty != 0.0
+            || self.presence_penalty != 0.0
+            || !self.bias.is_empty()
+    }
+
     /// # Errors
     /// [`Error::Option`] naming the first value out of range.
     pub fn check(&self) -> Result<(), Error> {
@@ -57,6 +79,9 @@ impl Sampling {
             top_p,
             min_p,
             repetition_penalty,
+            frequency_penalty,
+            presence_penalty,
+            ref bias,
             ..
         } = *self;
         check(
@@ -78,7 +103,22 @@ impl Sampling {
             repetition_penalty,
             penalty_ok,
             "above 0 and at most 100",
-        )
+        )?;
+        for (option, value) in [
+            ("frequency_penalty", frequency_penalty),
+            ("presence_penalty", presence_penalty),
+        ] {
+            check(
+                option,
+                value,
+                (-100.0..=100.0).contains(&value),
+                "-100 to 100",
+            )?;
+        }
+        let extreme = bias.iter().find(|(_, by)| !(-100.0..=100.0).contains(by));
+        extreme.map_or(Ok(()), |(_, by)| {
+            check("logit_bias", *by, false, "-100 to 100")
+        })
     }
 }
 
@@ -106,15 +146,20 @@ impl Sampler {
         Ok(Self { sampling, rng })
     }
 
-    /// The next token after `seen`, given its `logits` (finite, one per token).
-    pub(crate) fn next(&mut self, logits: &[f32], seen: &[u32]) -> u32 {
+    /// The next token after `seen`, of which the first `prompt` are the question, given its `logits` (finite, one per
+    /// token).
+    pub(crate) fn next(&mut self, logits: &[f32], seen: &[u32], prompt: usize) -> u32 {
+        let changed;
+        let logits = if self.sampling.changes_logits() {
+            changed = weighed(logits, seen, prompt, &self.sampling);
+            &changed
+        } else {
+            logits
+        };
         if self.sampling.temperature == 0.0 {
-            return match self.sampling.repetition_penalty {
-                1.0 => argmax(logits),
-                penalty => argmax(&penalize(logits, seen, penalty)),
-            };
+            return argmax(logits);
         }
-        let probabilities = distribution(logits, seen, &self.sampling);
+        let probabilities = distribution(logits, &self.sampling);
         // Inverse of the cumulative sum, in order of ids.
         let mut left: f64 = self.rng.random();
         let mut last = 0;
@@ -129,10 +174,9 @@ impl Sampler {
     }
 }
 
-/// The distribution tokens are drawn from: one probability per token.
-fn distribution(logits: &[f32], seen: &[u32], sampling: &Sampling) -> Vec<f64> {
-    let penalized = penalize(logits, seen, sampling.repetition_penalty);
-    let scaled: Vec<f64> = penalized
+/// The distribution tokens are drawn from, given their weighed logits: one probability per token.
+fn distribution(logits: &[f32], sampling: &Sampling) -> Vec<f64> {
+    let scaled: Vec<f64> = logits
         .iter()
         .map(|&l| f64::from(l) / f64::from(sampling.temperature))
         .collect();
@@ -226,8 +270,29 @@ fn cut(probabilities: &[f64], kept: &[usize]) -> Vec<f64> {
     left
 }
 
-fn penalize(logits: &[f32], seen: &[u32], penalty: f32) -> Vec<f32> {
+/// The logits after bias and penalties.
+fn weighed(logits: &[f32], seen: &[u32], prompt: usize, sampling: &Sampling) -> Vec<f32> {
     let mut logits = logits.to_vec();
+    for &(id, by) in &sampling.bias {
+        if let Some(logit) = logits.get_mut(id as usize) {
+            *logit += by;
+        }
+    }
+    let (frequency, presence) = (sampling.frequency_penalty, sampling.presence_penalty);
+    if frequency != 0.0 || presence != 0.0 {
+        let mut counts = vec![0u32; logits.len()];
+        for &id in seen.get(prompt..).unwrap_or_default() {
+            if let Some(count) = counts.get_mut(id as usize) {
+                *count += 1;
+            }
+        }
+        for (logit, &count) in logits.iter_mut().zip(&counts) {
+            if count > 0 {
+                *logit -= frequency * count as f32 + presence;
+            }
+        }
+    }
+    let penalty = sampling.repetition_penalty;
     if penalty != 1.0 {
         let mut done = vec![false; logits.len()];
         for &id in seen {
@@ -327,9 +392,11 @@ mod tests {
                 top_p: case.top_p.unwrap_or(1.0),
                 min_p: case.min_p.unwrap_or(0.0),
                 repetition_penalty: case.repetition_penalty.unwrap_or(1.0),
-                seed: 0,
+                ..Sampling::default()
             };
-            let actual = distribution(&goldens.logits[&case.logits], &case.history, &sampling);
+            let logits = &goldens.logits[&case.logits];
+            let logits = weighed(logits, &case.history, 0, &sampling);
+            let actual = distribution(&logits, &sampling);
             for (id, (a, e)) in actual.iter().zip(&case.probabilities).enumerate() {
                 assert!(
                     (a - e).abs() < 1e-5,
@@ -354,10 +421,29 @@ mod tests {
                 ..sampling.clone()
             })
             .unwrap();
-            (0..100).map(|_| s.next(&logits, &[])).collect::<Vec<_>>()
+            (0..100)
+                .map(|_| s.next(&logits, &[], 0))
+                .collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
+    }
+
+    /// OpenAI's formula: logit - count * frequency - (count > 0) * presence, of the answer's tokens alone.
+    #[test]
+    fn bias_and_penalties_are_openais() {
+        let sampling = Sampling {
+            frequency_penalty: 0.5,
+            presence_penalty: 0.25,
+            bias: vec![(3, -100.0), (1, 2.0), (99, 5.0)],
+            ..Sampling::default()
+        };
+        let logits = [1.0, 1.0, 1.0, 9.0];
+        // Of the six tokens the first two are the question's.
+        let weighed = weighed(&logits, &[0, 0, 2, 1, 2, 77], 2, &sampling);
+        assert_eq!(weighed, [1.0, 2.25, -0.25, -91.0]);
+        let next = |sampling| Sampler::new(sampling).unwrap().next(&logits, &[2], 0);
+        assert_eq!((next(sampling), next(Sampling::default())), (1, 3));
     }
 
     #[test]
@@ -367,12 +453,12 @@ mod tests {
             temperature: 1.0,
             ..Sampling::default()
         };
-        let expected = distribution(&logits, &[], &sampling);
+        let expected = distribution(&logits, &sampling);
         let mut sampler = Sampler::new(sampling).unwrap();
         let mut counts = [0f64; 4];
         let n = 20_000;
         for _ in 0..n {
-            counts[sampler.next(&logits, &[]) as usize] += 1.0;
+            counts[sampler.next(&logits, &[], 0) as usize] += 1.0;
         }
         for (count, p) in counts.iter().zip(expected) {
             let sigma = (p * (1.0 - p) / f64::from(n)).sqrt();
@@ -442,10 +528,10 @@ mod tests {
             top_k in 0usize..10, top_p in 0.01f32..=1.0, min_p in 0f32..=1.0,
             temperature in 0.05f32..5.0, penalty in 0.5f32..2.0, seed: u64,
         ) {
-            let sampling = Sampling { temperature, top_k, top_p, min_p, repetition_penalty: penalty, seed };
-            let probabilities = distribution(&logits, &[0, 0, 99], &sampling);
+            let sampling = Sampling { temperature, top_k, top_p, min_p, repetition_penalty: penalty, seed, ..Sampling::default() };
+            let probabilities = distribution(&weighed(&logits, &[0, 0, 99], 0, &sampling), &sampling);
             prop_assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-9);
-            let id = Sampler::new(sampling).unwrap().next(&logits, &[0, 0, 99]);
+            let id = Sampler::new(sampling).unwrap().next(&logits, &[0, 0, 99], 0);
             prop_assert!(probabilities[id as usize] > 0.0);
         }
     }

@@ -84,7 +84,8 @@ pub struct StreamOptions {
     pub include_usage: bool,
 }
 
-/// A chat completion request. Fields that OpenAI has and this type has not are ignored.
+/// A chat completion request. What it does with fields that it has not is the reader's affair: serde skips them, and the
+/// server refuses them. Those that a page never sends come with the feature `server`.
 ///
 /// Counts are signed so that a negative one reaches the validator, which can name it.
 /// `top_k`, `min_p` and `repetition_penalty` are the extensions that vLLM and llama.cpp share.
@@ -131,7 +132,7 @@ pub struct ChatRequest {
         deserialize_with = "lenient::one_or_many"
     )]
     pub stop: Vec<String>,
-    /// How many answers; only 1 is served.
+    /// How many answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<i64>,
     /// Report each token's log-probability.
@@ -140,6 +141,22 @@ pub struct ChatRequest {
     /// How many likeliest tokens to report at each position, 0 to 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_logprobs: Option<i64>,
+    /// Taken off a token's logit for each time that the answer has it, -2 to 2.
+    #[cfg(feature = "server")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frequency_penalty: Option<f32>,
+    /// Taken off the logits of tokens that the answer has, -2 to 2.
+    #[cfg(feature = "server")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence_penalty: Option<f32>,
+    /// Added to the logits of these token ids, -100 to 100.
+    #[cfg(feature = "server")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logit_bias: Option<std::collections::BTreeMap<String, f32>>,
+    /// Who asks, as the client calls them: answers of one user don't hold up those of others.
+    #[cfg(feature = "server")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 impl ChatRequest {

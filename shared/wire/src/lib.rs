@@ -28,6 +28,8 @@ mod lenient;
 mod models;
 mod receipt;
 mod sse;
+#[cfg(feature = "server")]
+mod text;
 
 pub use chat::{ChatRequest, Message, Role, StreamOptions};
 pub use completion::{
@@ -38,3 +40,9 @@ pub use error::{ErrorBody, ErrorDetail, code, kind};
 pub use models::{ModelCard, ModelList};
 pub use receipt::{Receipt, Source};
 pub use sse::{DEFAULT_EVENT_LIMIT, Event, SseDecoder, SseError};
+#[cfg(feature = "server")]
+pub use text::{
+    DetokenizeRequest, Detokenized, Embedding, EmbeddingList, EmbeddingValues, EmbeddingsRequest,
+    EmbeddingsUsage, EncodingFormat, TextChoice, TextCompletion, TextInput, TextLogprobs,
+    TextRequest, TokenizeRequest, Tokens,
+};
