@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::{
     Alternative, Engine, EngineError, EngineInfo, EngineState, Event, Finish, Job, JobHandle,
-    JobSink, Token, channel,
+    JobSink, Prompt, Token, channel,
 };
 
 /// How an [`Echo`] behaves. A prompt has a token per word, and so has an answer.
@@ -83,12 +83,12 @@ impl Engine for Echo {
         let fails = every > 0 && number.is_multiple_of(every);
         let options = Arc::clone(&self.options);
         tokio::spawn(async move {
-            tokio::select! {
-                () = answer(&options, &job, fails, &sink) => {}
+            let answered = tokio::select! {
+                answered = answer(&options, &job, fails, &sink) => answered,
                 () = sink.closed() => return,
-            }
-            if fails {
-                sink.fail(EngineError::Generation);
+            };
+            if let Err(error) = answered {
+                sink.fail(error);
             }
         });
         Ok(handle)
@@ -96,15 +96,32 @@ impl Engine for Echo {
 }
 
 /// Writes the answer, or its beginning if the job fails.
-async fn answer(options: &EchoOptions, job: &Job, fails: bool, sink: &JobSink) {
+async fn answer(
+    options: &EchoOptions,
+    job: &Job,
+    fails: bool,
+    sink: &JobSink,
+) -> Result<(), EngineError> {
     let words = |text: &str| text.split_whitespace().count();
-    let prompt = job.messages.iter().map(|m| words(&m.content)).sum();
+    let (prompt, said) = match &job.prompt {
+        Prompt::Chat(messages) => {
+            let prompt = messages.iter().map(|m| words(&m.content)).sum();
+            (
+                prompt,
+                messages.last().map_or("", |message| &*message.content),
+            )
+        }
+        Prompt::Text(text) => (words(text), &**text),
+        Prompt::Tokens(_) => {
+            let what = "answers to tokens";
+            return Err(EngineError::Unsupported { what });
+        }
+    };
     sleep(options.first).await;
     sink.send(Event::Started {
         prompt_tokens: prompt,
         cached_tokens: 0,
     });
-    let said = job.messages.last().map_or("", |message| &message.content);
     let room = options.context.saturating_sub(prompt);
     let (tokens, finish) = tokens(said, options.tokens, job, room);
     let most = if fails {
@@ -118,9 +135,11 @@ async fn answer(options: &EchoOptions, job: &Job, fails: bool, sink: &JobSink) {
         }
         sink.send(Event::Token(token(text, job.top_logprobs)));
     }
-    if !fails {
-        sink.send(Event::Finished(finish));
+    if fails {
+        return Err(EngineError::Generation);
     }
+    sink.send(Event::Finished(finish));
+    Ok(())
 }
 
 /// The answer's tokens, and why there are no more.
@@ -190,7 +209,7 @@ mod tests {
 
     fn job(said: &str) -> Job {
         Job {
-            messages: vec![Message::new(Role::User, said)],
+            prompt: Prompt::Chat(vec![Message::new(Role::User, said)]),
             ..Job::default()
         }
     }

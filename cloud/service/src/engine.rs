@@ -4,8 +4,11 @@
 //! the [`JobHandle`]. Dropping the handle is how a job is cancelled: the sink then reports
 //! [`JobSink::is_closed`], which an engine asks between tokens.
 
+use std::fmt;
+use std::future::ready;
 use std::time::Instant;
 
+use futures::future::BoxFuture;
 use sprat_wire::Message;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -21,6 +24,33 @@ pub trait Engine: Send + Sync + 'static {
     /// [`EngineError::Busy`] if the engine's own queue is full, [`EngineError::Loading`] or
     /// [`EngineError::Failed`] if it cannot answer at all.
     fn start(&self, job: Job) -> Result<JobHandle, EngineError>;
+
+    /// The tokens of a prompt.
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`] by an engine without a vocabulary, and as [`Engine::start`].
+    fn tokenize(&self, prompt: Prompt) -> BoxFuture<'static, Result<Vec<u32>, EngineError>> {
+        let _ = prompt;
+        Box::pin(ready(Err(EngineError::Unsupported { what: "tokens" })))
+    }
+
+    /// The text of tokens, special ones left out.
+    ///
+    /// # Errors
+    /// As [`Engine::tokenize`].
+    fn detokenize(&self, tokens: Vec<u32>) -> BoxFuture<'static, Result<String, EngineError>> {
+        let _ = tokens;
+        Box::pin(ready(Err(EngineError::Unsupported { what: "tokens" })))
+    }
+
+    /// The mean of the last layer's states over a text's tokens, scaled to length 1.
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`] by an engine that has no states, and as [`Engine::start`].
+    fn embed(&self, prompt: Prompt) -> BoxFuture<'static, Result<Embedded, EngineError>> {
+        let _ = prompt;
+        Box::pin(ready(Err(EngineError::Unsupported { what: "embeddings" })))
+    }
 
     /// How full its memory is, for metrics. Must be cheap.
     fn load(&self) -> EngineLoad {
@@ -67,11 +97,48 @@ pub enum EngineState {
     Failed(String),
 }
 
-/// One conversation to continue.
+/// A text as numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedded {
+    /// As many as the model's states are wide.
+    pub values: Vec<f32>,
+    /// Tokens of the text.
+    pub tokens: usize,
+}
+
+/// What is to be continued; never empty.
+#[derive(Clone)]
+pub enum Prompt {
+    /// A conversation, oldest message first.
+    Chat(Vec<Message>),
+    /// A text as it is.
+    Text(String),
+    /// Its tokens.
+    Tokens(Vec<u32>),
+}
+
+impl Default for Prompt {
+    fn default() -> Self {
+        Self::Chat(Vec::new())
+    }
+}
+
+/// Shows what kind it is only: what a person writes must not reach a log by accident.
+impl fmt::Debug for Prompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chat(messages) => write!(f, "Chat({} messages)", messages.len()),
+            Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::Tokens(tokens) => write!(f, "Tokens({})", tokens.len()),
+        }
+    }
+}
+
+/// One text or conversation to continue.
 #[derive(Clone, Debug, Default)]
 pub struct Job {
-    /// The conversation, oldest message first; never empty.
-    pub messages: Vec<Message>,
+    /// What is to be continued.
+    pub prompt: Prompt,
     /// How to choose tokens.
     pub sampling: Sampling,
     /// The most tokens to generate; none means to the end of the context.
@@ -97,6 +164,12 @@ pub struct Sampling {
     pub min_p: Option<f32>,
     /// 1 changes nothing.
     pub repetition_penalty: Option<f32>,
+    /// Taken off a token's logit for each time that the answer has it.
+    pub frequency_penalty: Option<f32>,
+    /// Taken off the logits of tokens that the answer has.
+    pub presence_penalty: Option<f32>,
+    /// Added to the logits of these tokens.
+    pub bias: Vec<(u32, f32)>,
     /// Seed of the sampler.
     pub seed: Option<u64>,
 }
@@ -178,6 +251,20 @@ pub enum EngineError {
     /// The chat template or the tokenizer refuses the messages.
     #[error("the model's chat template does not accept these messages; check the order of roles")]
     PromptRefused,
+    /// A token that the model has not.
+    #[error("there is no token {id}: this model has {vocabulary}, from 0")]
+    UnknownToken {
+        /// The first such token.
+        id: u32,
+        /// Tokens of the model.
+        vocabulary: usize,
+    },
+    /// The engine cannot do that.
+    #[error("this model gives no {what}; another one may")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// The model computed something that is not a number.
     #[error("the model's output is not a number; its weights or its device are damaged")]
     NotANumber,
@@ -192,7 +279,13 @@ pub enum EngineError {
 impl EngineError {
     /// Whether the request is at fault, so that sending it again cannot help.
     pub fn is_the_requests(&self) -> bool {
-        matches!(self, Self::PromptTooLong { .. } | Self::PromptRefused)
+        matches!(
+            self,
+            Self::PromptTooLong { .. }
+                | Self::PromptRefused
+                | Self::UnknownToken { .. }
+                | Self::Unsupported { .. }
+        )
     }
 }
 

@@ -75,6 +75,14 @@ pub enum ApiError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The engine cannot take what a field holds.
+    #[error("{error}")]
+    Prompt {
+        /// Why not, or another failure of the engine.
+        error: EngineError,
+        /// The field.
+        param: &'static str,
+    },
     /// The engine cannot answer, or failed to.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -107,9 +115,13 @@ impl ApiError {
             Self::Overloaded { .. } | Self::Engine(EngineError::Busy) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Self::Engine(EngineError::PromptTooLong { .. } | EngineError::PromptRefused) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Prompt { error, .. } => Self::Engine(error.clone()).status(),
+            Self::Engine(
+                EngineError::PromptTooLong { .. }
+                | EngineError::PromptRefused
+                | EngineError::UnknownToken { .. }
+                | EngineError::Unsupported { .. },
+            ) => StatusCode::BAD_REQUEST,
             Self::Engine(
                 EngineError::Loading | EngineError::Failed { .. } | EngineError::ShuttingDown,
             ) => StatusCode::SERVICE_UNAVAILABLE,
@@ -136,6 +148,8 @@ impl ApiError {
         match self {
             Self::Invalid { param, .. } => Some(param),
             Self::ModelNotFound => Some("model"),
+            Self::Prompt { error, param } if error.is_the_requests() => Some(param),
+            Self::Engine(EngineError::UnknownToken { .. }) => Some("logit_bias"),
             Self::Engine(error) if error.is_the_requests() => Some("messages"),
             _ => None,
         }
@@ -143,6 +157,7 @@ impl ApiError {
 
     fn code(&self) -> Option<&'static str> {
         match self {
+            Self::Prompt { error, .. } => Self::Engine(error.clone()).code(),
             Self::Private => Some(code::PRIVATE_NOT_ACCEPTED),
             Self::Unauthorized => Some(code::INVALID_API_KEY),
             Self::ModelNotFound => Some(code::MODEL_NOT_FOUND),
@@ -164,6 +179,7 @@ impl ApiError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Overloaded { retry_after } => Some(*retry_after),
+            Self::Prompt { error, .. } => Self::Engine(error.clone()).retry_after(),
             Self::Engine(EngineError::Busy | EngineError::Loading) => Some(Duration::from_secs(1)),
             Self::Engine(EngineError::ShuttingDown) => Some(Duration::from_secs(5)),
             _ => None,

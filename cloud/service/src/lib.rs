@@ -26,8 +26,8 @@ mod state;
 pub use config::{Device, Limits, ModelSource, ServeConfig};
 pub use echo::{Echo, EchoOptions};
 pub use engine::{
-    Alternative, Engine, EngineError, EngineInfo, EngineLoad, EngineState, Event, Finish, Job,
-    JobHandle, JobSink, Sampling, Stamped, Token, channel,
+    Alternative, Embedded, Engine, EngineError, EngineInfo, EngineLoad, EngineState, Event, Finish,
+    Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token, channel,
 };
 pub use error::{ApiError, ServiceError};
 pub use routes::app;

@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use serde_json::{Value, json};
-use sprat_service::AppConfig;
+use sprat_service::{AppConfig, Prompt};
 
 #[tokio::test]
 async fn a_whole_answer() {
@@ -198,7 +198,10 @@ async fn a_whole_conversation_reaches_the_engine() {
         {"role": "user", "content": parts},
     ]});
     assert_eq!(chat(&app, body).await.status, 200);
-    let messages = parrot.job.lock().unwrap().take().unwrap().messages;
+    let job = parrot.job.lock().unwrap().take().unwrap();
+    let Prompt::Chat(messages) = job.prompt else {
+        panic!("a conversation")
+    };
     let said: Vec<_> = messages
         .iter()
         .map(|m| (m.role.as_str(), m.content.as_str()))

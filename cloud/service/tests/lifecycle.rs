@@ -124,7 +124,7 @@ async fn figures() {
     let app = app_of(Parrot::default());
     chat(&app, ask("a b c", json!({}))).await;
     chat(&app, ask("a b c", json!({"max_tokens": 1, "stream": true}))).await;
-    chat(&app, ask("a", json!({"n": 2}))).await;
+    chat(&app, ask("a", json!({"n": 0}))).await;
     get(&app, "/v1/x").await;
     let metrics = get(&app, "/metrics").await;
     assert!(

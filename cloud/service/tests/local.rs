@@ -6,6 +6,8 @@ mod common;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use common::{Wire, events};
 use serde_json::{Value, json};
 use sprat_model::{FORMAT, KvCache, Manifest, ModelConfig, PAGE, PackFile, Storage};
@@ -129,7 +131,11 @@ impl Running {
     }
 
     async fn chat(&self, body: Value) -> (String, Value) {
-        let reply = Wire::post(self.address, &body).await.rest().await;
+        self.post("/v1/chat/completions", &body).await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> (String, Value) {
+        let reply = Wire::post_to(self.address, path, body).await.rest().await;
         let (head, body) = reply.split_once("\r\n\r\n").unwrap();
         (head.to_owned(), serde_json::from_str(body).unwrap())
     }
@@ -301,6 +307,126 @@ async fn answers_for_which_there_is_no_memory_wait_and_are_complete() {
         assert_eq!(metric(&server, "sprat_kv_cache_usage_perc{").await, 0.0);
         server.stop().await;
     }
+}
+
+/// Raw text, its tokens, and what the model makes of it.
+#[tokio::test]
+async fn texts_tokens_and_embeddings() {
+    let pack = pack("qwen3-qknorm-tied", "m", |_| {});
+    let server = Running::start(&[&pack]).await.unwrap();
+    let golden = golden("qwen3-qknorm-tied");
+    let (prompt, greedy) = (text(&golden["prompt"]), text(&golden["greedy"]));
+    let count = golden["greedy"].as_array().unwrap().len();
+    // The golden prompt as text and as tokens.
+    for input in [json!(prompt), golden["prompt"].clone()] {
+        let body = json!({"model": "m", "prompt": input, "max_tokens": count, "temperature": 0});
+        let (_, answer) = server.post("/v1/completions", &body).await;
+        assert_eq!(answer["choices"][0]["text"], json!(greedy), "{answer}");
+    }
+    let (_, tokens) = server
+        .post("/tokenize", &json!({"model": "m", "prompt": prompt}))
+        .await;
+    assert_eq!(tokens["tokens"], golden["prompt"]);
+    assert_eq!(tokens["max_model_len"], 128);
+    let messages = json!([{"role": "user", "content": prompt}]);
+    let (_, chat) = server
+        .post("/tokenize", &json!({"model": "m", "messages": messages}))
+        .await;
+    assert_eq!(chat, tokens);
+    let body = json!({"model": "m", "tokens": golden["prompt"]});
+    let (_, back) = server.post("/detokenize", &body).await;
+    assert_eq!(back["prompt"], json!(prompt));
+
+    let body = json!({"model": "m", "input": [prompt, greedy, prompt]});
+    let (_, list) = server.post("/v1/embeddings", &body).await;
+    let vector = |i: usize| -> Vec<f64> {
+        let values = list["data"][i]["embedding"].as_array().unwrap();
+        values.iter().map(|value| value.as_f64().unwrap()).collect()
+    };
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    assert_eq!(vector(0), vector(2));
+    assert!((dot(&vector(0), &vector(0)) - 1.0).abs() < 1e-5);
+    assert!(dot(&vector(0), &vector(1)) < 0.999);
+    assert_eq!(list["data"][2]["index"], 2);
+    let all = 2 * golden["prompt"].as_array().unwrap().len() + count;
+    assert_eq!(
+        list["usage"],
+        json!({"prompt_tokens": all, "total_tokens": all})
+    );
+    let body = json!({"model": "m", "input": prompt, "encoding_format": "base64"});
+    let (_, packed) = server.post("/v1/embeddings", &body).await;
+    let bytes = STANDARD
+        .decode(packed["data"][0]["embedding"].as_str().unwrap())
+        .unwrap();
+    let floats = bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|four| f32::from_le_bytes(*four));
+    let first: Vec<f32> = vector(0).iter().map(|value| *value as f32).collect();
+    assert_eq!(floats.collect::<Vec<_>>(), first);
+
+    // Ids that the model has not.
+    for (path, body, param) in [
+        (
+            "/v1/completions",
+            json!({"model": "m", "prompt": [1, 999_999]}),
+            "prompt",
+        ),
+        (
+            "/detokenize",
+            json!({"model": "m", "tokens": [999_999]}),
+            "tokens",
+        ),
+        (
+            "/v1/completions",
+            json!({"model": "m", "prompt": "a", "logit_bias": {"999999": 1}}),
+            "prompt",
+        ),
+        (
+            "/v1/embeddings",
+            json!({"model": "m", "input": prompt.repeat(30)}),
+            "input",
+        ),
+    ] {
+        let (head, error) = server.post(path, &body).await;
+        assert!(head.starts_with("HTTP/1.1 400 "), "{head} {error}");
+        assert_eq!(error["error"]["param"], param, "{error}");
+    }
+    server.stop().await;
+}
+
+/// A bias of 100 demands a token, and one of -100 forbids it.
+#[tokio::test]
+async fn biases_and_penalties_reach_the_model() {
+    let pack = pack("llama-gqa-tied", "m", |_| {});
+    let server = Running::start(&[&pack]).await.unwrap();
+    let golden = golden("llama-gqa-tied");
+    let prompt = text(&golden["prompt"]);
+    let ids = golden["greedy"].as_array().unwrap();
+    let greedy = text(&golden["greedy"]);
+    let answer = |more: Value| {
+        let (server, prompt) = (&server, &prompt);
+        async move {
+            let (_, body) = server.chat(ask("m", prompt, more)).await;
+            body["choices"][0]["message"]["content"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        }
+    };
+    let wanted = character(77);
+    let demanded = answer(json!({"max_tokens": 3, "logit_bias": {"77": 100}})).await;
+    assert_eq!(demanded, wanted.repeat(3));
+    let first = ids[0].to_string();
+    let forbidden = answer(json!({"max_tokens": 1, "logit_bias": {first: -100}})).await;
+    assert_ne!(forbidden, character(ids[0].as_u64().unwrap()));
+    // With the highest penalty nothing is said twice that another token comes near.
+    let distinct = |text: &str| text.chars().collect::<std::collections::HashSet<_>>().len();
+    let options = json!({"max_tokens": ids.len(), "presence_penalty": 2, "frequency_penalty": 2});
+    let varied = answer(options).await;
+    assert!(distinct(&varied) > distinct(&greedy), "{varied} {greedy}");
+    server.stop().await;
 }
 
 /// What was said in a conversation is not computed again in its next turn.

@@ -34,7 +34,9 @@ async fn bad_requests_name_what_is_wrong() {
             "max_completion_tokens",
         ),
         (json!({"max_tokens": "many"}), "max_tokens"),
-        (json!({"n": 2}), "n"),
+        (json!({"n": 17}), "n"),
+        (json!({"store": true}), "store"),
+        (json!({"logit_bias": {"five": 1}}), "logit_bias"),
         (json!({"temperature": 3}), "temperature"),
         (
             json!({"top_logprobs": 21, "logprobs": true}),

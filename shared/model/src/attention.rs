@@ -189,14 +189,14 @@ impl Attention {
         let Some((first, _)) = parts.first() else {
             return residual.unwrap_or(input.x);
         };
-        let projected = self.project(input, true, first);
-        #[cfg(feature = "flex")]
-        if let Projected::Apart(qkv) = &projected
-            && self.fits_cpu(&qkv[0], first)
-        {
-            let context = self.on_cpu(qkv.clone(), &parts);
-            return self.o_proj.forward_onto(context.into(), residual);
-        }
+        let projected = match self.project(input, true, first) {
+            #[cfg(feature = "flex")]
+            Projected::Apart(qkv) if self.fits_cpu(&qkv[0], first) => {
+                let context = self.on_cpu(qkv, &parts);
+                return self.o_proj.forward_onto(context.into(), residual);
+            }
+            projected => projected,
+        };
         let mut start = 0;
         let contexts = parts.into_iter().map(|(pass, seat)| {
             let own = projected.narrow(start, pass.time);

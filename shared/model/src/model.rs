@@ -1,6 +1,8 @@
 //! A loaded model: decoder, tokenizer and chat template on one device.
 
 use burn::tensor::Device;
+#[cfg(not(target_arch = "wasm32"))]
+use burn::tensor::{Tensor, TensorData};
 
 use crate::cache::KvPool;
 use crate::draft::Draft;
@@ -249,6 +251,22 @@ impl Model {
                 self.tokenizer.encode_plain(&texts.join("\n"))
             }
         }
+    }
+
+    /// The mean of the last layer's normed states over these tokens: `hidden_size` numbers.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] without tokens, [`Error::Device`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn mean_state(&self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
+        if tokens.is_empty() {
+            return Err(Error::Prompt("it has no tokens".to_owned()));
+        }
+        let ids: Vec<i32> = tokens.iter().map(|&id| id as i32).collect();
+        let ids = TensorData::new(ids, [1, tokens.len()]);
+        let states = self.decoder.hidden(Tensor::from_data(ids, &self.device));
+        let mean = states.mean_dim(1).into_data().convert::<f32>();
+        mean.try_to_vec().map_err(|e| Error::Device(e.to_string()))
     }
 
     /// A conversation with its own KV cache.

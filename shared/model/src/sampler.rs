@@ -5,7 +5,7 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sprat_kernels::vector::exp_sums;
+use sprat_kernels::vector::{exp, exp_sums, max};
 
 use crate::Error;
 
@@ -176,18 +176,14 @@ impl Sampler {
 
 /// The distribution tokens are drawn from, given their weighed logits: one probability per token.
 fn distribution(logits: &[f32], sampling: &Sampling) -> Vec<f64> {
-    let scaled: Vec<f64> = logits
-        .iter()
-        .map(|&l| f64::from(l) / f64::from(sampling.temperature))
-        .collect();
-    let mut probabilities = softmax(&scaled);
+    let mut probabilities = softmax(logits, sampling.temperature);
     if sampling.top_k > 0 {
         let mut ranking = Ranking::new(&probabilities);
         let mut keep = sampling.top_k.min(probabilities.len());
         // Equal to the last one kept: stays, as in transformers.
         while keep < ranking.len() {
             let first = ranking.first(keep + 1);
-            if scaled[first[keep]] != scaled[first[keep - 1]] {
+            if logits[first[keep]] != logits[first[keep - 1]] {
                 break;
             }
             keep += 1;
@@ -321,14 +317,13 @@ pub(crate) fn argmax(logits: &[f32]) -> u32 {
     best as u32
 }
 
-fn softmax(logits: &[f64]) -> Vec<f64> {
-    let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut p: Vec<f64> = logits.iter().map(|l| (l - max).exp()).collect();
-    let sum: f64 = p.iter().sum();
-    for x in &mut p {
-        *x /= sum;
-    }
-    p
+/// In f32 but for the sums: of thousands of tokens the exponentials are most of the work.
+fn softmax(logits: &[f32], temperature: f32) -> Vec<f64> {
+    let top = max(logits);
+    let by = 1.0 / temperature;
+    let powers: Vec<f32> = logits.iter().map(|l| exp((l - top) * by)).collect();
+    let sum: f64 = powers.iter().map(|p| f64::from(*p)).sum();
+    powers.into_iter().map(|p| f64::from(p) / sum).collect()
 }
 
 /// What `logits` say of a token, and their normalizer: a logit less it is the token's log-probability.

@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use pollster::block_on;
 use sprat_model::{Error, Generation, KvPool, Model, PAGE, PASS_TOKENS, step_together};
 
-use super::job::{checked, generation};
+use super::Work;
+use super::job::{checked, embedding, generation, text, tokens};
 use super::worker::Loaded;
 use crate::{Alternative, EngineError, EngineState, Event, Finish, Job, JobSink, Token};
 
@@ -68,9 +69,22 @@ impl<'a> Batch<'a> {
         self.running.is_empty() && self.waiting.is_empty()
     }
 
-    /// Takes a job in.
-    pub(super) fn queue(&mut self, job: Job, sink: JobSink) {
-        self.waiting.push_back(Waiting::New(job, sink));
+    /// Takes a job in, or does at once what is not an answer.
+    pub(super) fn take(&mut self, work: Work) {
+        let model = &self.loaded.model;
+        // Nobody waiting for a reply is no failure: the client went away.
+        match work {
+            Work::Answer(job, sink) => self.waiting.push_back(Waiting::New(*job, sink)),
+            Work::Tokenize(prompt, reply) => {
+                let _ = reply.send(guarded(|| tokens(model, &prompt)));
+            }
+            Work::Detokenize(tokens, reply) => {
+                let _ = reply.send(guarded(|| text(model, &tokens)));
+            }
+            Work::Embed(prompt, reply) => {
+                let _ = reply.send(guarded(|| embedding(model, &prompt)));
+            }
+        }
     }
 
     /// A token for each answer, or a piece of its prompt. Who has left makes room first.
@@ -125,8 +139,8 @@ impl<'a> Batch<'a> {
             return sink.fail(EngineError::Failed { reason });
         }
         let (model, pool) = (&self.loaded.model, &self.pool);
-        match catch_unwind(AssertUnwindSafe(|| generation(model, pool, job))) {
-            Ok(Ok(generation)) => {
+        match guarded(|| generation(model, pool, job)) {
+            Ok(generation) => {
                 sink.send(Event::Started {
                     prompt_tokens: generation.prompt_tokens(),
                     cached_tokens: generation.cached_tokens(),
@@ -137,8 +151,7 @@ impl<'a> Batch<'a> {
                     sink,
                 });
             }
-            Ok(Err(error)) => sink.fail(error),
-            Err(_) => sink.fail(EngineError::Generation),
+            Err(error) => sink.fail(error),
         }
     }
 
@@ -235,6 +248,11 @@ impl Answer<'_> {
             top: top.collect(),
         }));
     }
+}
+
+/// A panic is an error of its request alone.
+fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(EngineError::Generation))
 }
 
 /// A step of all answers. One alone whose prompt is read goes its own way, which may guess ahead.

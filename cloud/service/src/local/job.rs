@@ -2,7 +2,7 @@
 
 use sprat_model::{Error, Generation, KvPool, Model, Options};
 
-use crate::{EngineError, Job, Sampling};
+use crate::{Embedded, EngineError, Job, Prompt, Sampling};
 
 /// The first state of an answer.
 pub(super) fn generation<'a>(
@@ -10,18 +10,69 @@ pub(super) fn generation<'a>(
     pool: &KvPool,
     job: &Job,
 ) -> Result<Generation<'a>, EngineError> {
-    let messages: Vec<_> = job
-        .messages
-        .iter()
-        .map(|message| sprat_model::Message {
-            role: message.role.as_str().to_owned(),
-            content: message.content.clone(),
-        })
-        .collect();
-    let prompt = model.prompt(&messages).map_err(|error| explain(&error))?;
+    let prompt = tokens(model, &job.prompt)?;
+    known(model, job.sampling.bias.iter().map(|(id, _)| *id))?;
     let session = model.session_in(pool, job.client);
     let generation = session.into_generation(model, &prompt, options(job));
     generation.map_err(|error| explain(&error))
+}
+
+/// A prompt's tokens.
+pub(super) fn tokens(model: &Model, prompt: &Prompt) -> Result<Vec<u32>, EngineError> {
+    let tokens = match prompt {
+        Prompt::Chat(messages) => {
+            let messages = messages.iter().map(|message| sprat_model::Message {
+                role: message.role.as_str().to_owned(),
+                content: message.content.clone(),
+            });
+            model.prompt(&messages.collect::<Vec<_>>())
+        }
+        Prompt::Text(text) => model.tokenizer().encode_plain(text),
+        Prompt::Tokens(tokens) => {
+            known(model, tokens.iter().copied())?;
+            Ok(tokens.clone())
+        }
+    };
+    tokens.map_err(|error| explain(&error))
+}
+
+/// The text of tokens.
+pub(super) fn text(model: &Model, tokens: &[u32]) -> Result<String, EngineError> {
+    known(model, tokens.iter().copied())?;
+    let text = model.tokenizer().decode(tokens);
+    text.map_err(|error| explain(&error))
+}
+
+/// The mean of a text's states, scaled to length 1.
+pub(super) fn embedding(model: &Model, prompt: &Prompt) -> Result<Embedded, EngineError> {
+    let tokens = tokens(model, prompt)?;
+    let (count, context) = (tokens.len(), model.context());
+    if count > context {
+        let prompt = count;
+        return Err(EngineError::PromptTooLong { prompt, context });
+    }
+    let mean = model.mean_state(&tokens).map_err(|error| explain(&error))?;
+    let length = mean
+        .iter()
+        .map(|x| f64::from(*x).powi(2))
+        .sum::<f64>()
+        .sqrt();
+    if !length.is_finite() {
+        return Err(EngineError::NotANumber);
+    }
+    let unit = |x: &f32| (f64::from(*x) / length.max(f64::MIN_POSITIVE)) as f32;
+    Ok(Embedded {
+        values: mean.iter().map(unit).collect(),
+        tokens: count,
+    })
+}
+
+fn known(model: &Model, mut ids: impl Iterator<Item = u32>) -> Result<(), EngineError> {
+    let vocabulary = model.config().vocab_size;
+    match ids.find(|id| *id as usize >= vocabulary) {
+        Some(id) => Err(EngineError::UnknownToken { id, vocabulary }),
+        None => Ok(()),
+    }
 }
 
 /// A token that the API can give out.
@@ -44,6 +95,9 @@ fn options(job: &Job) -> Options {
         top_p,
         min_p,
         repetition_penalty,
+        frequency_penalty,
+        presence_penalty,
+        ref bias,
         seed,
     } = job.sampling;
     Options {
@@ -53,6 +107,9 @@ fn options(job: &Job) -> Options {
             top_p: top_p.unwrap_or(default.top_p),
             min_p: min_p.unwrap_or(default.min_p),
             repetition_penalty: repetition_penalty.unwrap_or(default.repetition_penalty),
+            frequency_penalty: frequency_penalty.unwrap_or(default.frequency_penalty),
+            presence_penalty: presence_penalty.unwrap_or(default.presence_penalty),
+            bias: bias.clone(),
             seed: seed.unwrap_or(default.seed),
         },
         // The model stops at the end of its context by itself.

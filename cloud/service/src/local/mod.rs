@@ -16,13 +16,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::UNIX_EPOCH;
 
+use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
 use sprat_model::{MANIFEST, Manifest, open_checkpoint};
 use tokio::sync::oneshot;
 
 use crate::{
-    Device, Engine, EngineError, EngineInfo, EngineLoad, EngineState, Job, JobHandle, JobSink,
-    ModelSource, ServiceError, channel,
+    Device, Embedded, Engine, EngineError, EngineInfo, EngineLoad, EngineState, Job, JobHandle,
+    JobSink, ModelSource, Prompt, ServiceError, channel,
 };
 use load::Load;
 use worker::Worker;
@@ -45,12 +46,21 @@ struct LocalEngine {
 /// What requests see of a model, written by its thread.
 type SharedInfo = Arc<RwLock<EngineInfo>>;
 
-/// A job for the model of that index.
+/// Work for the model of that index.
 struct Command {
     model: usize,
-    job: Job,
-    sink: JobSink,
+    work: Work,
 }
+
+/// What a model's thread can do, and where the outcome goes.
+enum Work {
+    Answer(Box<Job>, JobSink),
+    Tokenize(Prompt, Reply<Vec<u32>>),
+    Detokenize(Vec<u32>, Reply<String>),
+    Embed(Prompt, Reply<Embedded>),
+}
+
+type Reply<T> = oneshot::Sender<Result<T, EngineError>>;
 
 /// A model that is to be loaded.
 struct Pack {
@@ -132,12 +142,37 @@ impl Engine for LocalEngine {
 
     fn start(&self, job: Job) -> Result<JobHandle, EngineError> {
         let (sink, handle) = channel();
-        match self.queue.try_send(Command {
-            model: self.index,
-            job,
-            sink,
-        }) {
-            Ok(()) => Ok(handle),
+        self.send(Work::Answer(Box::new(job), sink))?;
+        Ok(handle)
+    }
+
+    fn tokenize(&self, prompt: Prompt) -> BoxFuture<'static, Result<Vec<u32>, EngineError>> {
+        self.ask(|reply| Work::Tokenize(prompt, reply))
+    }
+
+    fn detokenize(&self, tokens: Vec<u32>) -> BoxFuture<'static, Result<String, EngineError>> {
+        self.ask(|reply| Work::Detokenize(tokens, reply))
+    }
+
+    fn embed(&self, prompt: Prompt) -> BoxFuture<'static, Result<Embedded, EngineError>> {
+        self.ask(|reply| Work::Embed(prompt, reply))
+    }
+
+    fn load(&self) -> EngineLoad {
+        self.load.get()
+    }
+}
+
+impl LocalEngine {
+    fn send(&self, work: Work) -> Result<(), EngineError> {
+        match self.info().state {
+            EngineState::Ready => {}
+            EngineState::Loading => return Err(EngineError::Loading),
+            EngineState::Failed(reason) => return Err(EngineError::Failed { reason }),
+        }
+        let model = self.index;
+        match self.queue.try_send(Command { model, work }) {
+            Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => Err(EngineError::Busy),
             Err(TrySendError::Disconnected(_)) => Err(EngineError::Failed {
                 reason: "its thread has ended".to_owned(),
@@ -145,8 +180,17 @@ impl Engine for LocalEngine {
         }
     }
 
-    fn load(&self) -> EngineLoad {
-        self.load.get()
+    /// Sends work whose outcome comes at once.
+    fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Reply<T>) -> Work,
+    ) -> BoxFuture<'static, Result<T, EngineError>> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.send(work(reply));
+        Box::pin(async move {
+            sent?;
+            answer.await.unwrap_or(Err(EngineError::Generation))
+        })
     }
 }
 

@@ -69,9 +69,9 @@ impl Worker {
                 return;
             }
             let more = std::iter::from_fn(|| commands.try_recv().ok());
-            for Command { model, job, sink } in first.into_iter().chain(more) {
+            for Command { model, work } in first.into_iter().chain(more) {
                 if let Some(batch) = batches.get_mut(model) {
-                    batch.queue(job, sink);
+                    batch.take(work);
                 }
             }
             batches.iter_mut().for_each(Batch::step);

@@ -1,9 +1,16 @@
 //! The routes, and the layers around them.
 
+mod answer;
+mod body;
 mod chat;
+mod embeddings;
+mod flight;
 mod health;
 mod models;
 mod page;
+mod sampling;
+mod text;
+mod tokens;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -28,6 +35,10 @@ pub fn app(state: AppState) -> Router {
     // Full paths instead of a nested router, so that a request's matched path is its whole one.
     let v1 = Router::new()
         .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/completions", post(text::completions))
+        .route("/v1/embeddings", post(embeddings::embeddings))
+        .route("/tokenize", post(tokens::tokenize))
+        .route("/detokenize", post(tokens::detokenize))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{id}", get(models::one))
         .route("/v1", any(not_found))

@@ -114,11 +114,17 @@ impl Engine for Parrot {
 
 impl Parrot {
     async fn answer(&self, job: Job, sink: JobSink) {
-        let prompt: usize = job
-            .messages
-            .iter()
-            .map(|message| message.content.split_whitespace().count())
-            .sum();
+        let words = |text: &str| text.split_whitespace().count();
+        let (prompt, text) = match &job.prompt {
+            Prompt::Chat(messages) => (
+                messages.iter().map(|message| words(&message.content)).sum(),
+                messages
+                    .last()
+                    .map_or("", |message| message.content.as_str()),
+            ),
+            Prompt::Text(text) => (words(text), text.as_str()),
+            Prompt::Tokens(tokens) => (tokens.len(), "tokens "),
+        };
         if prompt >= self.context {
             return sink.fail(EngineError::PromptTooLong {
                 prompt,
@@ -129,10 +135,6 @@ impl Parrot {
             prompt_tokens: prompt,
             cached_tokens: prompt / 2,
         });
-        let text = job
-            .messages
-            .last()
-            .map_or("", |message| message.content.as_str());
         let words: Vec<&str> = text.split_inclusive(' ').collect();
         let limit = job.max_tokens.unwrap_or(usize::MAX);
         let mut number = 0;
@@ -277,7 +279,11 @@ pub async fn get(app: &Router, path: &str) -> Reply {
 }
 
 pub fn post(body: impl Into<Body>) -> Request<Body> {
-    Request::post("/v1/chat/completions")
+    post_to("/v1/chat/completions", body)
+}
+
+pub fn post_to(path: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::post(path)
         .header(header::CONTENT_TYPE, "application/json")
         .body(body.into())
         .unwrap()
@@ -319,10 +325,14 @@ impl Wire {
     }
 
     pub async fn post(address: SocketAddr, body: &Value) -> Self {
+        Self::post_to(address, "/v1/chat/completions", body).await
+    }
+
+    pub async fn post_to(address: SocketAddr, path: &str, body: &Value) -> Self {
         let mut wire = Self::open(address).await;
         let body = body.to_string();
         let head = format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n\
              Connection: close\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );

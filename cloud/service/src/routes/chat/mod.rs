@@ -1,37 +1,51 @@
-//! `POST /v1/chat/completions`: parse, validate, convert, run, and stream or collect.
+//! `POST /v1/chat/completions`.
 
-mod convert;
-mod parse;
-mod respond;
-mod run;
-mod validate;
+mod format;
 
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use sprat_wire::ChatRequest;
 
-use crate::{ApiError, AppState};
-use respond::Reply;
-use run::Flight;
+use super::answer::{self, Head};
+use super::body;
+use super::flight::Flights;
+use super::sampling::Common;
+use crate::{ApiError, AppState, Prompt};
+use format::Chat;
 
 pub(super) async fn completions(
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let body = parse::body(request, &state.inner.limits).await?;
-    let request = parse::chat(&body)?;
-    drop(body);
+    let request: ChatRequest = body::json(request, &state.inner.limits).await?;
     let (engine, info) = state.inner.engine(&request.model)?;
-    validate::chat(&request)?;
+    check(&request)?;
+    let common = Common::from(&request);
+    let prompts = vec![Prompt::Chat(request.messages.clone())];
     let seed = state.inner.fresh_seed();
-    let job = convert::job(&request, state.inner.limits.max_tokens, seed);
-    let reply = Reply::new(&state, &info, &request);
-    let mut flight = Flight::start(&state, engine.as_ref(), &info, job)?;
+    let jobs = common.jobs(prompts, state.inner.limits.max_tokens, seed)?;
+    let format = Chat::new(Head::new(&state, &info, "chatcmpl-"), &request);
+    let mut flights = Flights::start(&state, engine.as_ref(), &info, jobs, common.n())?;
     // A refused prompt must be a status of its own, so nothing is sent before it is accepted.
-    flight.accepted().await?;
+    flights.accepted().await?;
     if request.stream {
-        Ok(respond::stream(reply, flight, state.inner.keep_alive))
+        Ok(answer::stream(format, flights, state.inner.keep_alive))
     } else {
-        Ok(Json(respond::collect(reply, flight).await?).into_response())
+        Ok(Json(answer::collect(format, flights).await?).into_response())
     }
+}
+
+/// Checks everything that can be checked without the model.
+fn check(request: &ChatRequest) -> Result<(), ApiError> {
+    if request.messages.is_empty() {
+        let problem = "must hold at least one message";
+        return Err(ApiError::invalid("messages", problem));
+    }
+    Common::from(request).check()?;
+    if request.top_logprobs.is_some_and(|top| top > 0) && request.logprobs != Some(true) {
+        let problem = "needs logprobs to be true";
+        return Err(ApiError::invalid("top_logprobs", problem));
+    }
+    Ok(())
 }

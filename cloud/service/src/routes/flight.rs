@@ -1,7 +1,8 @@
-//! One answer in the making: its place in the house, its engine's events, its figures.
+//! Answers in the making: their places in the house, their engine's events, their figures.
 
 use std::time::Instant;
 
+use sprat_wire::Usage;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Permit;
@@ -10,9 +11,79 @@ use crate::{
     ApiError, AppState, Engine, EngineError, EngineInfo, EngineState, Event, Finish, Job, JobHandle,
 };
 
+/// The answers to one request: `n` to each prompt, one prompt after the other.
+pub(super) struct Flights {
+    flights: Vec<Flight>,
+    n: usize,
+}
+
+impl Flights {
+    /// Finds places for all and hands the jobs to the engine.
+    pub(super) fn start(
+        state: &AppState,
+        engine: &dyn Engine,
+        info: &EngineInfo,
+        jobs: Vec<Job>,
+        n: usize,
+    ) -> Result<Self, ApiError> {
+        let flights = jobs
+            .into_iter()
+            .map(|job| Flight::start(state, engine, info, job));
+        let flights = flights.collect::<Result<Vec<_>, _>>();
+        let flights = flights.inspect_err(|error| {
+            if matches!(
+                error,
+                ApiError::Overloaded { .. } | ApiError::Engine(EngineError::Busy)
+            ) {
+                state.inner.metrics.rejected.increment(1);
+            }
+        })?;
+        Ok(Self { flights, n })
+    }
+
+    /// Waits until the engine accepts all prompts.
+    pub(super) async fn accepted(&mut self) -> Result<(), EngineError> {
+        for flight in &mut self.flights {
+            flight.accepted().await?;
+        }
+        Ok(())
+    }
+
+    /// How many answers there are.
+    pub(super) fn len(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// The next event of any answer, and which one's; none when all have ended.
+    pub(super) async fn next(&mut self) -> Option<(usize, Result<Event, EngineError>)> {
+        let flying = self.flights.iter_mut().enumerate();
+        let flying = flying.filter(|(_, flight)| flight.phase != Phase::Ended);
+        // Nothing is lost of those that are not first: an event is taken by whoever reports it.
+        let next = flying.map(|(i, flight)| Box::pin(async move { (i, flight.next().await) }));
+        let next: Vec<_> = next.collect();
+        match next.is_empty() {
+            true => None,
+            false => Some(futures::future::select_all(next).await.0),
+        }
+    }
+
+    /// Tokens of all of them; a prompt counts once.
+    pub(super) fn usage(&self) -> Usage {
+        let prompts = self.flights.iter().step_by(self.n.max(1));
+        let (prompt, cached) = prompts.fold((0u32, 0u32), |(prompt, cached), flight| {
+            (
+                prompt.saturating_add(flight.prompt_tokens),
+                cached.saturating_add(flight.cached_tokens),
+            )
+        });
+        let completion = self.flights.iter().map(|flight| flight.completion_tokens);
+        Usage::new(prompt, cached, completion.fold(0, u32::saturating_add))
+    }
+}
+
 /// An answer in the making. Dropping it cancels the job, frees the place and settles the figures,
 /// so a client that goes away is handled by going out of scope.
-pub(super) struct Flight {
+struct Flight {
     handle: JobHandle,
     cancel: CancellationToken,
     metrics: ModelMetrics,
@@ -20,11 +91,11 @@ pub(super) struct Flight {
     last_token: Option<Instant>,
     phase: Phase,
     /// Tokens of the prompt.
-    pub(super) prompt_tokens: u32,
+    prompt_tokens: u32,
     /// Those of them that needed no computing.
-    pub(super) cached_tokens: u32,
+    cached_tokens: u32,
     /// Tokens generated so far.
-    pub(super) completion_tokens: u32,
+    completion_tokens: u32,
     _permit: Permit,
 }
 
@@ -37,7 +108,7 @@ enum Phase {
 
 impl Flight {
     /// Finds a place and hands the job to the engine.
-    pub(super) fn start(
+    fn start(
         state: &AppState,
         engine: &dyn Engine,
         info: &EngineInfo,
@@ -56,19 +127,8 @@ impl Flight {
                 .into());
             }
         }
-        let entered = state
-            .inner
-            .admission
-            .enter()
-            .and_then(|permit| Ok((permit, engine.start(job)?)));
-        let (permit, handle) = entered.inspect_err(|error| {
-            if matches!(
-                error,
-                ApiError::Overloaded { .. } | ApiError::Engine(EngineError::Busy)
-            ) {
-                state.inner.metrics.rejected.increment(1);
-            }
-        })?;
+        let permit = state.inner.admission.enter()?;
+        let handle = engine.start(job)?;
         let metrics = state.inner.metrics.model(&info.id);
         metrics.waiting.increment(1.0);
         Ok(Self {
@@ -86,7 +146,7 @@ impl Flight {
     }
 
     /// Waits until the engine accepts the prompt.
-    pub(super) async fn accepted(&mut self) -> Result<(), EngineError> {
+    async fn accepted(&mut self) -> Result<(), EngineError> {
         match self.next().await? {
             Event::Started { .. } => Ok(()),
             // An engine that breaks its word.
@@ -95,7 +155,7 @@ impl Flight {
     }
 
     /// The engine's next event.
-    pub(super) async fn next(&mut self) -> Result<Event, EngineError> {
+    async fn next(&mut self) -> Result<Event, EngineError> {
         let stamped = tokio::select! {
             biased;
             () = self.cancel.cancelled() => Err(EngineError::ShuttingDown),

@@ -5,8 +5,8 @@ use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, EXPECT};
 use futures::StreamExt;
+use serde::de::DeserializeOwned;
 use serde_json::error::Category;
-use sprat_wire::ChatRequest;
 
 use crate::{ApiError, Limits};
 
@@ -14,8 +14,16 @@ use crate::{ApiError, Limits};
 /// is answered while it writes may see a broken connection instead of the answer.
 const DISCARD_FACTOR: usize = 32;
 
-/// Reads the body, if it is JSON by its type, within the limits of size and time.
-pub(super) async fn body(request: Request, limits: &Limits) -> Result<Vec<u8>, ApiError> {
+/// Reads a request of this type, within the limits of size and time.
+pub(super) async fn json<T: DeserializeOwned>(
+    request: Request,
+    limits: &Limits,
+) -> Result<T, ApiError> {
+    parse(&bytes(request, limits).await?)
+}
+
+/// Reads the body, if it is JSON by its type.
+async fn bytes(request: Request, limits: &Limits) -> Result<Vec<u8>, ApiError> {
     if !is_json(request.headers()) {
         return Err(ApiError::NotJsonType);
     }
@@ -69,15 +77,50 @@ fn is_json(headers: &HeaderMap) -> bool {
         && (kind.eq_ignore_ascii_case("json") || kind.to_ascii_lowercase().ends_with("+json"))
 }
 
-/// Reads the JSON.
-pub(super) fn chat(body: &[u8]) -> Result<ChatRequest, ApiError> {
+/// Reads the JSON. A field that the type has not is an error: what is not done must not look done.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let request = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        describe(&path, error.inner())
-    })?;
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut reader, &mut track);
+    let mut unknown = None;
+    let request = serde_ignored::deserialize(tracked, |path| {
+        unknown.get_or_insert_with(|| written(&path));
+    });
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => return Err(describe(&track.path().to_string(), &error)),
+    };
     reader.end().map_err(|error| describe(".", &error))?;
-    Ok(request)
+    match unknown {
+        None => Ok(request),
+        Some(path) => Err(ApiError::invalid(
+            name_of(&path),
+            "is no field that this server knows",
+        )),
+    }
+}
+
+/// A path as [`serde_path_to_error`] writes it.
+fn written(path: &serde_ignored::Path<'_>) -> String {
+    use serde_ignored::Path;
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", written(parent)),
+        Path::Map { parent, key } => match written(parent) {
+            parent if parent.is_empty() => key.clone(),
+            parent => format!("{parent}.{key}"),
+        },
+        Path::Some { parent }
+        | Path::NewtypeStruct { parent }
+        | Path::NewtypeVariant { parent } => written(parent),
+    }
+}
+
+/// A field's path as an error may repeat it: it should be a name, but anybody can send anything.
+fn name_of(path: &str) -> String {
+    let known = |c: char| c.is_ascii_alphanumeric() || "._-[]".contains(c);
+    let name = path.chars().take(64);
+    name.map(|c| if known(c) { c } else { '?' }).collect()
 }
 
 /// serde's own messages quote the value at fault, so only their last, fixed part is kept.
@@ -104,12 +147,22 @@ fn describe(path: &str, error: &serde_json::Error) -> ApiError {
         };
         return ApiError::invalid(param, "is required");
     }
-    let param = if at_root { "body" } else { path };
+    let param = if at_root {
+        "body".to_owned()
+    } else {
+        name_of(path)
+    };
     match text.rsplit_once(", expected ") {
         Some((_, expected)) => ApiError::invalid(param, format!("must be {}", plain(expected))),
+        None if text.starts_with(TEXT_INPUT) => {
+            ApiError::invalid(param, format!("must be {TEXT_INPUT}"))
+        }
         None => ApiError::invalid(param, "has a value that cannot be read"),
     }
 }
+
+/// What [`sprat_wire::TextInput`] says that it wants.
+const TEXT_INPUT: &str = "a string, a list of strings, token ids, or a list of lists of these";
 
 /// Rust's names of types in a client's words.
 fn plain(expected: &str) -> &str {
@@ -118,6 +171,11 @@ fn plain(expected: &str) -> &str {
         "i64" => "a whole number",
         "f32" => "a number",
         "struct ChatRequest" => "an object with model and messages",
+        "struct TextRequest" => "an object with model and prompt",
+        "struct EmbeddingsRequest" => "an object with model and input",
+        "struct TokenizeRequest" => "an object with model and prompt or messages",
+        "struct DetokenizeRequest" => "an object with model and tokens",
+        "u32" => "a whole number that is not negative",
         "struct Message" => "an object with role and content",
         "struct StreamOptions" => "an object",
         "a boolean" => "true or false",
@@ -131,9 +189,53 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use sprat_wire::{ChatRequest, TextRequest};
+
+    fn chat(body: &[u8]) -> Result<ChatRequest, ApiError> {
+        parse(body)
+    }
 
     fn problem(json: &str) -> String {
         chat(json.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn unknown_fields_are_named() {
+        let whole = |field: &str| problem(&format!(r#"{{"model":"m","messages":[],{field}}}"#));
+        let unknown = "is no field that this server knows";
+        assert_eq!(whole(r#""store":true"#), format!("store: {unknown}"));
+        assert_eq!(whole(r#""a b\n":0"#), format!("a?b?: {unknown}"));
+        let inside = r#""stream_options":{"include_obfuscation":true}"#;
+        assert_eq!(
+            whole(inside),
+            format!("stream_options.include_obfuscation: {unknown}")
+        );
+        let message = r#"{"model":"m","messages":[{"role":"user","content":"a","name":"b"}]}"#;
+        assert_eq!(problem(message), format!("messages[0].name: {unknown}"));
+        assert_eq!(
+            whole(&format!(r#""{}":1"#, "x".repeat(500))).len(),
+            64 + 2 + unknown.len()
+        );
+    }
+
+    #[test]
+    fn texts_come_in_four_ways() {
+        let prompt = |prompt: &str| {
+            let body = format!(r#"{{"model":"m","prompt":{prompt}}}"#);
+            parse::<TextRequest>(body.as_bytes()).map(|request| format!("{:?}", request.prompt))
+        };
+        for (json, read) in [
+            (r#""a""#, "1 texts"),
+            (r#"["a","b"]"#, "2 texts"),
+            ("[1,2,3]", "1 token lists"),
+            ("[[1],[2,3]]", "2 token lists"),
+        ] {
+            assert_eq!(prompt(json).unwrap(), format!("TextInput({read})"));
+        }
+        for json in ["5", "[-1]", r#"[1,"a"]"#, "{}", "[[1],2]"] {
+            let error = prompt(json).unwrap_err().to_string();
+            assert_eq!(error, format!("prompt: must be {TEXT_INPUT}"), "{json}");
+        }
     }
 
     #[test]
