@@ -5,6 +5,7 @@ mod machine;
 mod model;
 mod niches;
 mod page;
+mod serve;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -31,6 +32,8 @@ enum What {
     Niches(niches::Args),
     /// A pack in a page of headless Chromium
     Page(page::Args),
+    /// A chat server under load, ours or another: tokens per second, and how long they are waited for
+    Serve(serve::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -41,6 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Load(args) => model::load(args),
         What::Niches(args) => niches::run(args),
         What::Page(args) => page::run(args),
+        What::Serve(args) => serve::run(args),
     }
 }
 
@@ -70,15 +74,20 @@ impl Common {
     }
 
     fn print<T: Serialize>(&self, machine: &Machine, results: &T, table: String) -> Result<()> {
-        match self.json {
-            true => {
-                let all = serde_json::json!({"machine": machine, "results": results});
-                println!("{all:#}");
-            }
-            false => println!("{machine}\n\n{table}"),
-        }
-        Ok(())
+        print(self.json, machine, results, table)
     }
+}
+
+/// Prints results with the machine that they were measured on.
+fn print<T: Serialize>(json: bool, machine: &Machine, results: &T, table: String) -> Result<()> {
+    match json {
+        true => {
+            let all = serde_json::json!({"machine": machine, "results": results});
+            println!("{all:#}");
+        }
+        false => println!("{machine}\n\n{table}"),
+    }
+    Ok(())
 }
 
 /// The middle of several measurements, with their range.
