@@ -84,7 +84,7 @@ impl Default for Limits {
         Self {
             body_bytes: 1 << 20,
             body_timeout: Duration::from_secs(30),
-            requests: 32,
+            requests: 128,
             max_tokens: None,
         }
     }

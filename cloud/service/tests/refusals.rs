@@ -122,7 +122,7 @@ async fn unknown_routes_and_methods() {
     for path in [
         "/v1",
         "/v1/",
-        "/v1/embeddings",
+        "/v1/nothing",
         "/v1/chat/completions/x",
         "/nothing",
     ] {

@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long = "cors-origin", value_name = "ORIGIN")]
     cors_origins: Vec<String>,
     /// Requests that may run or wait at once; the next is answered 429
-    #[arg(long, default_value_t = 32, value_name = "N")]
+    #[arg(long, default_value_t = 128, value_name = "N")]
     max_requests: usize,
     /// Megabytes for the keys and values of each model's texts; what does not fit is computed again
     #[arg(long, default_value_t = 512, value_name = "MB")]
