@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::EchoOptions;
+use crate::{CascadeOptions, EchoOptions, UpstreamOptions, VoteOptions};
 
 /// What models run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -103,6 +103,12 @@ pub struct ServeConfig {
     pub cache_bytes: u64,
     /// An engine without a model, beside them.
     pub echo: Option<EchoOptions>,
+    /// Other servers' models.
+    pub upstreams: Vec<UpstreamOptions>,
+    /// Models that are asked one after the other.
+    pub cascades: Vec<CascadeOptions>,
+    /// Models that are all asked.
+    pub votes: Vec<VoteOptions>,
     /// The folder of the chat page, if it is to be served.
     pub web: Option<PathBuf>,
     /// If set, requests to `/v1` must carry it as `Authorization: Bearer <key>`.
@@ -127,6 +133,9 @@ impl Default for ServeConfig {
             models: Vec::new(),
             cache_bytes: 512 << 20,
             echo: None,
+            upstreams: Vec::new(),
+            cascades: Vec::new(),
+            votes: Vec::new(),
             web: None,
             api_key: None,
             cors_origins: Vec::new(),
@@ -147,6 +156,9 @@ impl fmt::Debug for ServeConfig {
             .field("models", &self.models)
             .field("cache_bytes", &self.cache_bytes)
             .field("echo", &self.echo)
+            .field("upstreams", &self.upstreams)
+            .field("cascades", &self.cascades)
+            .field("votes", &self.votes)
             .field("web", &self.web)
             .field("api_key", &self.api_key.as_ref().map(|_| "***"))
             .field("cors_origins", &self.cors_origins)

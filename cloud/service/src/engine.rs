@@ -13,6 +13,8 @@ use sprat_wire::Message;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use crate::{Route, UpstreamError};
+
 /// One model that can answer.
 pub trait Engine: Send + Sync + 'static {
     /// What it is and whether it can answer now. Must be cheap: every request asks.
@@ -56,6 +58,11 @@ pub trait Engine: Send + Sync + 'static {
     fn load(&self) -> EngineLoad {
         EngineLoad::default()
     }
+
+    /// What asking another server came to, for metrics; none by an engine that asks none. Must be cheap.
+    fn upstream(&self) -> Option<UpstreamLoad> {
+        None
+    }
 }
 
 /// How full an engine's memory is.
@@ -67,6 +74,17 @@ pub struct EngineLoad {
     pub cache_positions: usize,
     /// How often an answer had to give its memory to an older one, to be computed again.
     pub preemptions: u64,
+}
+
+/// What asking another server came to since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct UpstreamLoad {
+    /// Requests sent, each again counted.
+    pub tries: u64,
+    /// Those of them that failed.
+    pub failures: u64,
+    /// What they cost in US dollars.
+    pub cost_usd: f64,
 }
 
 /// What an engine is.
@@ -145,6 +163,8 @@ pub struct Job {
     pub max_tokens: Option<usize>,
     /// Texts that end the answer and are not part of it.
     pub stop: Vec<String>,
+    /// Whether somebody reads the tokens' log-probabilities. Engines that have them report them anyway.
+    pub logprobs: bool,
     /// How many likeliest tokens to report at each position.
     pub top_logprobs: usize,
     /// Whose it is: clients get their turns one by one, and share nothing in the cache. 0 for everybody without a key.
@@ -174,7 +194,8 @@ pub struct Sampling {
     pub seed: Option<u64>,
 }
 
-/// What happens to a job, in order: `Started`, then `Token`s, then `Finished`.
+/// What happens to a job, in order: `Started`, then `Token`s, then `Counted` and `Route` at most once each, then
+/// `Finished`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The prompt was accepted.
@@ -186,8 +207,23 @@ pub enum Event {
     },
     /// One more token.
     Token(Token),
+    /// How many tokens there were, by an engine that learns it only now: counts instead of what was reported so far.
+    Counted(Counts),
+    /// Who answered, by an engine that has others answer.
+    Route(Route),
     /// The answer is complete.
     Finished(Finish),
+}
+
+/// Tokens of a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Of the prompt.
+    pub prompt: usize,
+    /// Those of them that needed no computing.
+    pub cached: usize,
+    /// Of the answer.
+    pub completion: usize,
 }
 
 /// A generated token.
@@ -195,7 +231,7 @@ pub enum Event {
 pub struct Token {
     /// The text it releases; empty while a character or a stop text may be incomplete.
     pub text: String,
-    /// Natural logarithm of its probability.
+    /// Natural logarithm of its probability; not a number where the engine does not know it.
     pub logprob: f32,
     /// Whether it ends the answer; its text is then only what was held back.
     pub end: bool,
@@ -219,6 +255,8 @@ pub enum Finish {
     Stop,
     /// No more tokens were allowed, or the context is full.
     Length,
+    /// Another server's filter cut it.
+    ContentFilter,
 }
 
 /// Why a job failed. No variant carries what a person wrote.
@@ -271,6 +309,9 @@ pub enum EngineError {
     /// Generation broke off.
     #[error("generating the answer failed; try again, and report it if it happens twice")]
     Generation,
+    /// Another server, which should have answered, did not.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
     /// The server stops before the answer is complete.
     #[error("the server is shutting down; send the request again elsewhere or later")]
     ShuttingDown,
@@ -279,13 +320,14 @@ pub enum EngineError {
 impl EngineError {
     /// Whether the request is at fault, so that sending it again cannot help.
     pub fn is_the_requests(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::PromptTooLong { .. }
-                | Self::PromptRefused
-                | Self::UnknownToken { .. }
-                | Self::Unsupported { .. }
-        )
+            | Self::PromptRefused
+            | Self::UnknownToken { .. }
+            | Self::Unsupported { .. } => true,
+            Self::Upstream(error) => error.is_the_requests(),
+            _ => false,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use sprat_wire::{ErrorBody, code, kind};
 use thiserror::Error;
 
-use crate::{Device, EngineError};
+use crate::{Device, EngineError, UpstreamError};
 
 /// Why a request was not answered. The one place where failures become a status and OpenAI's
 /// error body. No variant carries what a person wrote.
@@ -116,6 +116,7 @@ impl ApiError {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Self::Prompt { error, .. } => Self::Engine(error.clone()).status(),
+            Self::Engine(EngineError::Upstream(error)) => error.client_status(),
             Self::Engine(
                 EngineError::PromptTooLong { .. }
                 | EngineError::PromptRefused
@@ -165,6 +166,16 @@ impl ApiError {
             Self::Overloaded { .. } | Self::Engine(EngineError::Busy) => {
                 Some(code::RATE_LIMIT_EXCEEDED)
             }
+            Self::Engine(EngineError::Upstream(UpstreamError::BudgetSpent)) => {
+                Some(code::BUDGET_SPENT)
+            }
+            Self::Engine(EngineError::Upstream(UpstreamError::Resting { .. })) => {
+                Some(code::NOT_READY)
+            }
+            Self::Engine(EngineError::Upstream(error)) => Some(match error.client_status() {
+                StatusCode::TOO_MANY_REQUESTS => code::RATE_LIMIT_EXCEEDED,
+                _ => code::UPSTREAM_FAILED,
+            }),
             Self::Engine(EngineError::PromptTooLong { .. }) => Some(code::CONTEXT_LENGTH_EXCEEDED),
             Self::Engine(
                 EngineError::Loading | EngineError::Failed { .. } | EngineError::ShuttingDown,
@@ -182,6 +193,7 @@ impl ApiError {
             Self::Prompt { error, .. } => Self::Engine(error.clone()).retry_after(),
             Self::Engine(EngineError::Busy | EngineError::Loading) => Some(Duration::from_secs(1)),
             Self::Engine(EngineError::ShuttingDown) => Some(Duration::from_secs(5)),
+            Self::Engine(EngineError::Upstream(error)) => error.retry_after(),
             _ => None,
         }
     }
@@ -257,6 +269,28 @@ pub enum ServiceError {
     #[error("two model packs are called {id:?}; requests could not tell them apart")]
     DuplicateModel {
         /// The name.
+        id: String,
+    },
+    /// An engine's options are wrong.
+    #[error("the model {id:?}: {problem}")]
+    Engine {
+        /// The model's id.
+        id: String,
+        /// Which option, and what would be right.
+        problem: String,
+    },
+    /// An engine names one that is not there.
+    #[error("the model {id:?} names {engine:?}, and there is no such model here")]
+    UnknownEngine {
+        /// Which engine.
+        id: String,
+        /// What it names.
+        engine: String,
+    },
+    /// Engines name each other in a circle.
+    #[error("the model {id:?} names itself, or others that name it: a circle has no answer")]
+    EngineCycle {
+        /// One of them.
         id: String,
     },
     /// The system refused something that every server needs.

@@ -15,21 +15,27 @@ mod admission;
 mod config;
 mod echo;
 mod engine;
+mod engines;
 mod error;
 mod local;
 mod metrics;
 mod middleware;
+mod route;
 mod routes;
 mod serve;
 mod state;
+mod upstream;
 
 pub use config::{Device, Limits, ModelSource, ServeConfig};
 pub use echo::{Echo, EchoOptions};
 pub use engine::{
-    Alternative, Embedded, Engine, EngineError, EngineInfo, EngineLoad, EngineState, Event, Finish,
-    Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token, channel,
+    Alternative, Counts, Embedded, Engine, EngineError, EngineInfo, EngineLoad, EngineState, Event,
+    Finish, Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token, UpstreamLoad, channel,
 };
+pub use engines::{Cascade, CascadeOptions, Vote, VoteOptions, normalize};
 pub use error::{ApiError, ServiceError};
+pub use route::{Route, Rule};
 pub use routes::app;
 pub use serve::{serve, serve_until};
 pub use state::{AppConfig, AppState};
+pub use upstream::{Secret, Upstream, UpstreamError, UpstreamOptions, Wait};

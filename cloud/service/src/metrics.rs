@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use crate::{Engine, EngineLoad};
+use crate::{Engine, EngineLoad, Route, UpstreamLoad};
 
 /// Bucket bounds in seconds, vLLM's own.
 const FIRST_TOKEN: [f64; 17] = [
@@ -49,7 +49,7 @@ const NAMES: [(&str, Unit, &str); 4] = [
         "Time to a response's headers, by route.",
     ),
 ];
-const GAUGES: [(&str, &str); 3] = [
+const GAUGES: [(&str, &str); 4] = [
     (
         "sprat_num_requests_running",
         "Requests that are being computed.",
@@ -62,8 +62,11 @@ const GAUGES: [(&str, &str); 3] = [
         "sprat_kv_cache_usage_perc",
         "Share of the cache that answers in progress hold; 1 is all of it.",
     ),
+    // By its meaning a counter, but those of this library are whole numbers.
+    (COST, "What other servers charged, in US dollars."),
 ];
-const COUNTERS: [(&str, &str); 10] = [
+const COST: &str = "sprat_upstream_cost_usd_total";
+const COUNTERS: [(&str, &str); 13] = [
     (
         "sprat_http_requests_total",
         "Responses by route, method and status.",
@@ -98,12 +101,25 @@ const COUNTERS: [(&str, &str); 10] = [
         "sprat_private_refused_total",
         "Requests flagged private; more than 0 is a client's bug.",
     ),
+    (
+        DECISIONS,
+        "Answers whose engine was chosen among several, by that engine and the rule.",
+    ),
+    (
+        "sprat_upstream_tries_total",
+        "Requests to other servers, each again counted.",
+    ),
+    (
+        "sprat_upstream_failures_total",
+        "Requests to other servers that failed.",
+    ),
 ];
+const DECISIONS: &str = "sprat_router_decisions_total";
 const REJECTED: &str = "sprat_admission_rejections_total";
 
 /// The registry of one application.
 pub(crate) struct Metrics {
-    recorder: PrometheusRecorder,
+    recorder: Arc<PrometheusRecorder>,
     handle: PrometheusHandle,
     models: HashMap<String, ModelMetrics>,
     /// Requests turned away because too many were waiting.
@@ -122,6 +138,7 @@ pub(crate) struct ModelMetrics {
     pub(crate) waiting: Gauge,
     pub(crate) stopped: Counter,
     pub(crate) cut: Counter,
+    pub(crate) filtered: Counter,
     pub(crate) failed: Counter,
     pub(crate) cancelled: Counter,
     pub(crate) prompt_tokens: Counter,
@@ -134,7 +151,7 @@ pub(crate) struct ModelMetrics {
 
 impl Metrics {
     pub(crate) fn new<'a>(models: impl IntoIterator<Item = &'a str>) -> Self {
-        let recorder = recorder();
+        let recorder = Arc::new(recorder());
         describe(&recorder);
         let models = models
             .into_iter()
@@ -156,6 +173,11 @@ impl Metrics {
             .get(id)
             .cloned()
             .unwrap_or_else(|| ModelMetrics::new(&self.recorder, id))
+    }
+
+    /// Counts which engines answer.
+    pub(crate) fn decisions(&self) -> Decisions {
+        Decisions(Arc::clone(&self.recorder))
     }
 
     /// Counts a response. `route` must be a pattern of the router, never a path as it was sent.
@@ -188,14 +210,38 @@ impl Metrics {
     /// All series in Prometheus' text format, with what the engines say now.
     pub(crate) fn render(&self, engines: &[Arc<dyn Engine>]) -> String {
         for engine in engines {
-            self.model(&engine.info().id).load(engine.load());
+            let id = engine.info().id;
+            self.model(&id).load(engine.load());
+            if let Some(load) = engine.upstream() {
+                self.upstream(id, load);
+            }
         }
         self.handle.render()
+    }
+
+    fn upstream(&self, id: String, load: UpstreamLoad) {
+        let labels = vec![Label::new("model_name", id)];
+        let count = |name| counter(&self.recorder, name, labels.clone());
+        count("sprat_upstream_tries_total").absolute(load.tries);
+        count("sprat_upstream_failures_total").absolute(load.failures);
+        gauge(&self.recorder, COST, labels.clone()).set(load.cost_usd);
     }
 
     /// Folds raw measurements into their buckets; without it they pile up between scrapes.
     pub(crate) fn upkeep(&self) {
         self.handle.run_upkeep();
+    }
+}
+
+/// Counts which engines answer. Their ids are the operator's, and the rules are ours.
+#[derive(Clone)]
+pub(crate) struct Decisions(Arc<PrometheusRecorder>);
+
+impl Decisions {
+    pub(crate) fn routed(&self, route: &Route) {
+        let target = Label::new("target", route.target.clone());
+        let rule = Label::from_static_parts("rule", route.rule.as_str());
+        counter(&self.0, DECISIONS, vec![target, rule]).increment(1);
     }
 }
 
@@ -216,6 +262,7 @@ impl ModelMetrics {
             waiting: gauge(recorder, "sprat_num_requests_waiting", label()),
             stopped: finished("stop"),
             cut: finished("length"),
+            filtered: finished("content_filter"),
             failed: count("sprat_request_failure_total"),
             cancelled: count("sprat_request_cancelled_total"),
             prompt_tokens: count("sprat_prompt_tokens_total"),

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::engines::compose;
 use crate::local::Local;
 use crate::state::{AppConfig, AppState};
 use crate::{Echo, ServeConfig, ServiceError, app};
@@ -65,6 +66,7 @@ async fn run(
     if let Some(options) = &config.echo {
         engines.push(Arc::new(Echo::new(options.clone())));
     }
+    let engines = compose(engines, &config.upstreams, &config.cascades, &config.votes)?;
     let state = AppState::new(engines, AppConfig::from(&config))?;
     let server = Server::start(listener, state);
     tracing::info!(%address, "listening");

@@ -165,6 +165,10 @@ pub struct Completion {
     /// Token counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// Who answered, where several could; of several answers, the first.
+    #[cfg(feature = "server")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub x_route: Option<crate::RouteRecord>,
 }
 
 impl Completion {
@@ -236,6 +240,10 @@ pub struct Chunk {
         deserialize_with = "lenient::present"
     )]
     pub usage: Option<Option<Usage>>,
+    /// Who answered, where several could; beside the finish reason.
+    #[cfg(feature = "server")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub x_route: Option<crate::RouteRecord>,
 }
 
 impl Chunk {

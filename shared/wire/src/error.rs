@@ -35,6 +35,10 @@ pub mod code {
     pub const BODY_TOO_LARGE: &str = "request_too_large";
     /// Generation failed in mid-answer.
     pub const GENERATION_FAILED: &str = "generation_failed";
+    /// Another server, which should have answered, did not.
+    pub const UPSTREAM_FAILED: &str = "upstream_failed";
+    /// What may be spent on other servers is spent.
+    pub const BUDGET_SPENT: &str = "budget_spent";
 }
 
 /// The body of every response that is not a success, and the last event of a stream that failed.

@@ -27,6 +27,8 @@ mod error;
 mod lenient;
 mod models;
 mod receipt;
+#[cfg(feature = "server")]
+mod route;
 mod sse;
 #[cfg(feature = "server")]
 mod text;
@@ -39,6 +41,8 @@ pub use completion::{
 pub use error::{ErrorBody, ErrorDetail, code, kind};
 pub use models::{ModelCard, ModelList};
 pub use receipt::{Receipt, Source};
+#[cfg(feature = "server")]
+pub use route::{RouteRecord, Votes};
 pub use sse::{DEFAULT_EVENT_LIMIT, Event, SseDecoder, SseError};
 #[cfg(feature = "server")]
 pub use text::{

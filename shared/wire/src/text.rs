@@ -154,6 +154,9 @@ pub struct TextCompletion {
         deserialize_with = "lenient::present"
     )]
     pub usage: Option<Option<Usage>>,
+    /// Who answered, where several could; in a stream, beside the finish reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub x_route: Option<crate::RouteRecord>,
 }
 
 impl TextCompletion {

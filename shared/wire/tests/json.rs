@@ -64,6 +64,8 @@ fn a_chunk_is_written_as_openai_writes_it() {
             ..ChunkChoice::default()
         }],
         usage: Some(None),
+        #[cfg(feature = "server")]
+        x_route: None,
     };
     let expected = concat!(
         r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"m","#,
@@ -258,6 +260,8 @@ prop_compose! {
                 delta: Delta { role: delta.0, content: delta.1 },
             }],
             usage: usage.map(|u| u.map(|(p, c, n)| Usage::new(p, c, n))),
+            #[cfg(feature = "server")]
+            x_route: None,
         }
     }
 }
@@ -349,6 +353,8 @@ proptest! {
             system_fingerprint: Some("fp".into()),
             choices: choices.collect(),
             usage: chunk.usage.flatten(),
+            #[cfg(feature = "server")]
+            x_route: None,
         })?;
     }
 

@@ -1,6 +1,6 @@
 //! Answers as they go out: collected, or as server-sent events.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderName, HeaderValue};
@@ -8,7 +8,7 @@ use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use serde::Serialize;
-use sprat_wire::{FinishReason, Usage};
+use sprat_wire::{FinishReason, RouteRecord, Usage};
 
 use super::flight::Flights;
 use crate::{ApiError, AppState, EngineError, EngineInfo, Event, Finish, Token};
@@ -50,8 +50,8 @@ pub(super) trait Format: Send + 'static {
     /// The chunk of one token, or none if there is nothing to say about it.
     fn token(&mut self, index: usize, token: Token) -> Option<Self::Chunk>;
 
-    /// The end of an answer.
-    fn last(&mut self, index: usize, finish: Finish) -> Self::Chunk;
+    /// The end of an answer, and who gave it.
+    fn last(&mut self, index: usize, finish: Finish, route: Option<RouteRecord>) -> Self::Chunk;
 
     /// Token counts, behind all answers, if they were asked for.
     fn usage(&mut self, usage: Usage) -> Option<Self::Chunk>;
@@ -65,6 +65,7 @@ pub(super) trait Format: Send + 'static {
 pub(super) struct Collected {
     pub(super) tokens: Vec<Token>,
     pub(super) finish: Option<Finish>,
+    pub(super) route: Option<RouteRecord>,
 }
 
 /// Waits for the whole answers.
@@ -76,8 +77,9 @@ pub(super) async fn collect<F: Format>(
     answers.resize_with(flights.len(), Collected::default);
     while let Some((index, event)) = flights.next().await {
         match event? {
-            Event::Started { .. } => {}
+            Event::Started { .. } | Event::Counted(_) => {}
             Event::Token(token) => answers[index].tokens.push(token),
+            Event::Route(route) => answers[index].route = Some(route.into()),
             Event::Finished(finish) => answers[index].finish = Some(finish),
         }
     }
@@ -105,6 +107,8 @@ pub(super) fn stream<F: Format>(format: F, flights: Flights, keep_alive: Duratio
 struct Writer<F> {
     format: F,
     flights: Option<Flights>,
+    /// Of the answers that have not ended.
+    routes: HashMap<usize, RouteRecord>,
     ready: VecDeque<Result<SseEvent, axum::Error>>,
 }
 
@@ -115,6 +119,7 @@ impl<F: Format> Writer<F> {
         Self {
             format,
             flights: Some(flights),
+            routes: HashMap::new(),
             ready,
         }
     }
@@ -125,9 +130,16 @@ impl<F: Format> Writer<F> {
                 return Some(event);
             }
             let chunk = match self.flights.as_mut()?.next().await {
-                Some((_, Ok(Event::Started { .. }))) => None,
+                Some((_, Ok(Event::Started { .. } | Event::Counted(_)))) => None,
+                Some((index, Ok(Event::Route(route)))) => {
+                    self.routes.insert(index, route.into());
+                    None
+                }
                 Some((index, Ok(Event::Token(token)))) => self.format.token(index, token),
-                Some((index, Ok(Event::Finished(finish)))) => Some(self.format.last(index, finish)),
+                Some((index, Ok(Event::Finished(finish)))) => {
+                    let route = self.routes.remove(&index);
+                    Some(self.format.last(index, finish, route))
+                }
                 Some((_, Err(error))) => {
                     self.fail(error);
                     None
@@ -166,11 +178,13 @@ pub(super) fn finish_reason(finish: Finish) -> FinishReason {
     match finish {
         Finish::Stop => FinishReason::Stop,
         Finish::Length => FinishReason::Length,
+        Finish::ContentFilter => FinishReason::ContentFilter,
     }
 }
 
 /// Whether a token has a log-probability of its own in the answer: the end token is no part of it, unless it released
-/// text that was held back.
+/// text that was held back. One that the engine does not know is left out.
 pub(super) fn is_reported(token: &Token) -> bool {
-    !(token.end && token.text.is_empty())
+    let is_silent = token.end && token.text.is_empty();
+    !is_silent && !token.logprob.is_nan()
 }

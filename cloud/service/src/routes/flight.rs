@@ -6,9 +6,10 @@ use sprat_wire::Usage;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Permit;
-use crate::metrics::ModelMetrics;
+use crate::metrics::{Decisions, ModelMetrics};
 use crate::{
-    ApiError, AppState, Engine, EngineError, EngineInfo, EngineState, Event, Finish, Job, JobHandle,
+    ApiError, AppState, Counts, Engine, EngineError, EngineInfo, EngineState, Event, Finish, Job,
+    JobHandle,
 };
 
 /// The answers to one request: `n` to each prompt, one prompt after the other.
@@ -87,6 +88,7 @@ struct Flight {
     handle: JobHandle,
     cancel: CancellationToken,
     metrics: ModelMetrics,
+    decisions: Decisions,
     began: Instant,
     last_token: Option<Instant>,
     phase: Phase,
@@ -135,6 +137,7 @@ impl Flight {
             handle,
             cancel: state.inner.cancel.clone(),
             metrics,
+            decisions: state.inner.metrics.decisions(),
             began: Instant::now(),
             last_token: None,
             phase: Phase::Waiting,
@@ -150,7 +153,7 @@ impl Flight {
         match self.next().await? {
             Event::Started { .. } => Ok(()),
             // An engine that breaks its word.
-            Event::Token(_) | Event::Finished(_) => Err(self.fail(EngineError::Generation)),
+            _ => Err(self.fail(EngineError::Generation)),
         }
     }
 
@@ -170,6 +173,8 @@ impl Flight {
                 self.started(*prompt_tokens, *cached_tokens);
             }
             Event::Token(_) => self.token(stamped.at),
+            Event::Counted(counts) => self.counted(counts),
+            Event::Route(route) => self.decisions.routed(route),
             Event::Finished(finish) => self.finished(*finish),
         }
         Ok(stamped.event)
@@ -203,10 +208,28 @@ impl Flight {
         }
     }
 
+    /// What was reported so far was a guess; figures only ever grow.
+    fn counted(&mut self, counts: &Counts) {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let more = |now: u32, before: u32| u64::from(now.saturating_sub(before));
+        let (prompt, cached) = (count(counts.prompt), count(counts.cached));
+        let completion = count(counts.completion);
+        let prompt_more = more(prompt, self.prompt_tokens);
+        self.metrics.prompt_tokens.increment(prompt_more);
+        self.metrics.cache_queries.increment(prompt_more);
+        let cached_more = more(cached, self.cached_tokens);
+        self.metrics.cache_hits.increment(cached_more);
+        let generated_more = more(completion, self.completion_tokens);
+        self.metrics.generated_tokens.increment(generated_more);
+        (self.prompt_tokens, self.cached_tokens) = (prompt, cached);
+        self.completion_tokens = completion;
+    }
+
     fn finished(&mut self, finish: Finish) {
         match finish {
             Finish::Stop => self.metrics.stopped.increment(1),
             Finish::Length => self.metrics.cut.increment(1),
+            Finish::ContentFilter => self.metrics.filtered.increment(1),
         }
         self.metrics.whole.record(self.began.elapsed());
         self.land();

@@ -2,7 +2,7 @@
 
 use sprat_wire::{
     Answer, ChatRequest, Choice, Chunk, ChunkChoice, Completion, Delta, Logprobs, Role,
-    TokenLogprob, TopLogprob, Usage,
+    RouteRecord, TokenLogprob, TopLogprob, Usage,
 };
 
 use crate::routes::answer::{Collected, Format, Head, finish_reason, is_reported};
@@ -40,6 +40,7 @@ impl Chat {
             system_fingerprint: fingerprint.clone(),
             choices: choice.into_iter().collect(),
             usage: self.include_usage.then_some(None),
+            x_route: None,
         }
     }
 
@@ -86,12 +87,14 @@ impl Format for Chat {
         })))
     }
 
-    fn last(&mut self, index: usize, finish: Finish) -> Chunk {
-        self.chunk(Some(ChunkChoice {
+    fn last(&mut self, index: usize, finish: Finish, route: Option<RouteRecord>) -> Chunk {
+        let mut chunk = self.chunk(Some(ChunkChoice {
             index: index as u32,
             finish_reason: Some(finish_reason(finish)),
             ..ChunkChoice::default()
-        }))
+        }));
+        chunk.x_route = route;
+        chunk
     }
 
     fn usage(&mut self, usage: Usage) -> Option<Chunk> {
@@ -100,7 +103,8 @@ impl Format for Chat {
         self.include_usage.then_some(chunk)
     }
 
-    fn whole(self, answers: Vec<Collected>, usage: Usage) -> Completion {
+    fn whole(self, mut answers: Vec<Collected>, usage: Usage) -> Completion {
+        let x_route = answers.first_mut().and_then(|answer| answer.route.take());
         let choices = answers
             .into_iter()
             .enumerate()
@@ -123,6 +127,7 @@ impl Format for Chat {
             system_fingerprint: self.head.fingerprint,
             choices,
             usage: Some(usage),
+            x_route,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The engine's events as OpenAI's text completions.
 
-use sprat_wire::{TextChoice, TextCompletion, TextLogprobs, TextRequest, Usage};
+use sprat_wire::{RouteRecord, TextChoice, TextCompletion, TextLogprobs, TextRequest, Usage};
 
 use crate::routes::answer::{Collected, Format, Head, finish_reason, is_reported};
 use crate::{Finish, Token};
@@ -52,6 +52,7 @@ impl Text {
             system_fingerprint: fingerprint.clone(),
             choices,
             usage: self.include_usage.then_some(None),
+            x_route: None,
         }
     }
 
@@ -114,12 +115,14 @@ impl Format for Text {
         (!silent).then(|| self.completion(vec![choice]))
     }
 
-    fn last(&mut self, index: usize, finish: Finish) -> TextCompletion {
-        self.completion(vec![TextChoice {
+    fn last(&mut self, index: usize, finish: Finish, route: Option<RouteRecord>) -> TextCompletion {
+        let mut completion = self.completion(vec![TextChoice {
             index: index as u32,
             finish_reason: Some(finish_reason(finish)),
             ..TextChoice::default()
-        }])
+        }]);
+        completion.x_route = route;
+        completion
     }
 
     fn usage(&mut self, usage: Usage) -> Option<TextCompletion> {
@@ -128,7 +131,8 @@ impl Format for Text {
         self.include_usage.then_some(completion)
     }
 
-    fn whole(mut self, answers: Vec<Collected>, usage: Usage) -> TextCompletion {
+    fn whole(mut self, mut answers: Vec<Collected>, usage: Usage) -> TextCompletion {
+        let route = answers.first_mut().and_then(|answer| answer.route.take());
         let mut choices = Vec::with_capacity(answers.len());
         for (index, answer) in answers.into_iter().enumerate() {
             let mut choice = self.more(index, answer.tokens);
@@ -139,6 +143,7 @@ impl Format for Text {
             choices.push(choice);
         }
         let mut completion = self.completion(choices);
+        completion.x_route = route;
         completion.usage = Some(Some(usage));
         completion
     }
