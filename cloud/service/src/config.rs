@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::EchoOptions;
+use crate::{ApiKey, EchoOptions};
 
 /// What models run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -105,8 +105,8 @@ pub struct ServeConfig {
     pub echo: Option<EchoOptions>,
     /// The folder of the chat page, if it is to be served.
     pub web: Option<PathBuf>,
-    /// If set, requests to `/v1` must carry it as `Authorization: Bearer <key>`.
-    pub api_key: Option<String>,
+    /// If there are some, requests to `/v1` must carry one as `Authorization: Bearer <key>`.
+    pub api_keys: Vec<ApiKey>,
     /// Origins (`https://example.org`) whose pages may call `/v1`; `*` means any.
     pub cors_origins: Vec<String>,
     /// Origins that the served page may connect to besides this server.
@@ -128,7 +128,7 @@ impl Default for ServeConfig {
             cache_bytes: 512 << 20,
             echo: None,
             web: None,
-            api_key: None,
+            api_keys: Vec::new(),
             cors_origins: Vec::new(),
             connect_origins: Vec::new(),
             limits: Limits::default(),
@@ -148,7 +148,7 @@ impl fmt::Debug for ServeConfig {
             .field("cache_bytes", &self.cache_bytes)
             .field("echo", &self.echo)
             .field("web", &self.web)
-            .field("api_key", &self.api_key.as_ref().map(|_| "***"))
+            .field("api_keys", &self.api_keys)
             .field("cors_origins", &self.cors_origins)
             .field("connect_origins", &self.connect_origins)
             .field("limits", &self.limits)
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn debug_output_hides_the_key() {
         let config = ServeConfig {
-            api_key: Some("SECRET".into()),
+            api_keys: vec![ApiKey::new("a", "SECRET").unwrap()],
             ..ServeConfig::default()
         };
         assert!(!format!("{config:?}").contains("SECRET"));

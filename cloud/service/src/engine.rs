@@ -147,8 +147,11 @@ pub struct Job {
     pub stop: Vec<String>,
     /// How many likeliest tokens to report at each position.
     pub top_logprobs: usize,
-    /// Whose it is: clients get their turns one by one, and share nothing in the cache. 0 for everybody without a key.
+    /// Whose it is: clients get their turns one by one.
     pub client: u64,
+    /// Who may see what was computed for it: jobs of one scope share what they have in common in the cache. 0 for
+    /// everybody without a key.
+    pub scope: u64,
 }
 
 /// How to choose tokens; `None` leaves the choice to the engine.

@@ -60,6 +60,12 @@ pub enum ApiError {
     /// No or a wrong API key.
     #[error("a valid API key is needed: send it as \"Authorization: Bearer <key>\"")]
     Unauthorized,
+    /// The key's limit is used up.
+    #[error("the limit of this API key is used up; try again in {} s", .retry_after.as_secs_f64().ceil())]
+    KeyLimit {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// No such model.
     #[error("no such model is served here; GET /v1/models lists those that are")]
     ModelNotFound,
@@ -112,7 +118,7 @@ impl ApiError {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::ModelNotFound | Self::RouteNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Overloaded { .. } | Self::Engine(EngineError::Busy) => {
+            Self::Overloaded { .. } | Self::KeyLimit { .. } | Self::Engine(EngineError::Busy) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Self::Prompt { error, .. } => Self::Engine(error.clone()).status(),
@@ -162,7 +168,7 @@ impl ApiError {
             Self::Unauthorized => Some(code::INVALID_API_KEY),
             Self::ModelNotFound => Some(code::MODEL_NOT_FOUND),
             Self::BodyTooLarge { .. } => Some(code::BODY_TOO_LARGE),
-            Self::Overloaded { .. } | Self::Engine(EngineError::Busy) => {
+            Self::Overloaded { .. } | Self::KeyLimit { .. } | Self::Engine(EngineError::Busy) => {
                 Some(code::RATE_LIMIT_EXCEEDED)
             }
             Self::Engine(EngineError::PromptTooLong { .. }) => Some(code::CONTEXT_LENGTH_EXCEEDED),
@@ -179,6 +185,10 @@ impl ApiError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Overloaded { retry_after } => Some(*retry_after),
+            // Rounded up: who comes at the time that was said gets in.
+            Self::KeyLimit { retry_after } => {
+                Some(Duration::from_secs(retry_after.as_secs_f64().ceil() as u64))
+            }
             Self::Prompt { error, .. } => Self::Engine(error.clone()).retry_after(),
             Self::Engine(EngineError::Busy | EngineError::Loading) => Some(Duration::from_secs(1)),
             Self::Engine(EngineError::ShuttingDown) => Some(Duration::from_secs(5)),
@@ -224,6 +234,20 @@ pub enum ServiceError {
     BadOrigin {
         /// What was given.
         origin: String,
+    },
+    /// The file of API keys cannot be used.
+    #[error("API keys from {}: {reason}", path.display())]
+    KeysFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; never what is in it.
+        reason: String,
+    },
+    /// Two API keys are the same or have the same name.
+    #[error("the API keys {:?} and {:?} are the same or have the same name", names[0], names[1])]
+    DuplicateKey {
+        /// Their names.
+        names: [String; 2],
     },
     /// The API key cannot be sent in a header.
     #[error("the API key is empty or holds characters that a header cannot carry")]
@@ -342,6 +366,16 @@ mod tests {
                 None,
                 Some("rate_limit_exceeded"),
                 Some("7"),
+            ),
+            (
+                ApiError::KeyLimit {
+                    retry_after: Duration::from_millis(1500),
+                },
+                429,
+                limit,
+                None,
+                Some("rate_limit_exceeded"),
+                Some("2"),
             ),
             (
                 engine(EngineError::Busy),

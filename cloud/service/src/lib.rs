@@ -16,6 +16,7 @@ mod config;
 mod echo;
 mod engine;
 mod error;
+mod keys;
 mod local;
 mod metrics;
 mod middleware;
@@ -30,6 +31,7 @@ pub use engine::{
     Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token, channel,
 };
 pub use error::{ApiError, ServiceError};
+pub use keys::ApiKey;
 pub use routes::app;
 pub use serve::{serve, serve_until};
 pub use state::{AppConfig, AppState};

@@ -1,11 +1,13 @@
 //! Answers in the making: their places in the house, their engine's events, their figures.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use sprat_wire::Usage;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Permit;
+use crate::keys::Client;
 use crate::metrics::ModelMetrics;
 use crate::{
     ApiError, AppState, Engine, EngineError, EngineInfo, EngineState, Event, Finish, Job, JobHandle,
@@ -25,10 +27,10 @@ impl Flights {
         info: &EngineInfo,
         jobs: Vec<Job>,
         n: usize,
+        client: Option<&Arc<Client>>,
     ) -> Result<Self, ApiError> {
-        let flights = jobs
-            .into_iter()
-            .map(|job| Flight::start(state, engine, info, job));
+        let start = |job| Flight::start(state, engine, info, job, client.cloned());
+        let flights = jobs.into_iter().map(start);
         let flights = flights.collect::<Result<Vec<_>, _>>();
         let flights = flights.inspect_err(|error| {
             if matches!(
@@ -90,6 +92,7 @@ struct Flight {
     began: Instant,
     last_token: Option<Instant>,
     phase: Phase,
+    client: Option<Arc<Client>>,
     /// Tokens of the prompt.
     prompt_tokens: u32,
     /// Those of them that needed no computing.
@@ -113,6 +116,7 @@ impl Flight {
         engine: &dyn Engine,
         info: &EngineInfo,
         job: Job,
+        client: Option<Arc<Client>>,
     ) -> Result<Self, ApiError> {
         if state.inner.is_draining() {
             return Err(EngineError::ShuttingDown.into());
@@ -138,6 +142,7 @@ impl Flight {
             began: Instant::now(),
             last_token: None,
             phase: Phase::Waiting,
+            client,
             prompt_tokens: 0,
             cached_tokens: 0,
             completion_tokens: 0,
@@ -182,6 +187,7 @@ impl Flight {
             self.metrics.running.increment(1.0);
         }
         self.prompt_tokens = u32::try_from(prompt).unwrap_or(u32::MAX);
+        self.charge(self.prompt_tokens);
         self.cached_tokens = u32::try_from(cached).unwrap_or(u32::MAX);
         self.metrics.prompt_tokens.increment(prompt as u64);
         self.metrics.cache_queries.increment(prompt as u64);
@@ -191,6 +197,7 @@ impl Flight {
     fn token(&mut self, at: Instant) {
         self.completion_tokens = self.completion_tokens.saturating_add(1);
         self.metrics.generated_tokens.increment(1);
+        self.charge(1);
         match self.last_token.replace(at) {
             None => self
                 .metrics
@@ -200,6 +207,13 @@ impl Flight {
                 .metrics
                 .next_token
                 .record(at.saturating_duration_since(last)),
+        }
+    }
+
+    /// Counts tokens against the limit of whoever asked.
+    fn charge(&self, tokens: u32) {
+        if let Some(client) = &self.client {
+            client.used(tokens, Instant::now());
         }
     }
 

@@ -144,12 +144,13 @@ impl Common<'_> {
     }
 
     /// What the engine shall do: `n` answers to each prompt, one prompt after the other. `cap` bounds each answer
-    /// whatever the request says; `seed` is used where the request has none, and counts up from answer to answer.
+    /// whatever the request says; `seed` is used where the request has none, and counts up from answer to answer. `whose` is the number of the API key.
     pub(super) fn jobs(
         &self,
         prompts: Vec<Prompt>,
         cap: Option<usize>,
         seed: u64,
+        whose: u64,
     ) -> Result<Vec<Job>, ApiError> {
         let n = self.n();
         if n * prompts.len() > MAX_ANSWERS {
@@ -176,7 +177,8 @@ impl Common<'_> {
             max_tokens: limit.map(count).into_iter().chain(cap).min(),
             stop: self.stop.to_vec(),
             top_logprobs: self.top_logprobs.1.map_or(0, count),
-            client: self.client(),
+            client: self.client(whose),
+            scope: whose,
         };
         let mut jobs = Vec::with_capacity(n * prompts.len());
         for prompt in prompts {
@@ -192,11 +194,11 @@ impl Common<'_> {
         Ok(jobs)
     }
 
-    /// Whose turn it is: everybody who says the same.
-    fn client(&self) -> u64 {
-        let Some(user) = self.user else { return 0 };
+    /// Whose turn it is: that of a key's user, or of all who have none.
+    fn client(&self, whose: u64) -> u64 {
+        let Some(user) = self.user else { return whose };
         let mut hasher = DefaultHasher::new();
-        user.hash(&mut hasher);
+        (whose, user).hash(&mut hasher);
         hasher.finish()
     }
 }
@@ -321,7 +323,7 @@ mod tests {
     fn limits_and_seeds() {
         let mut request = ChatRequest::new("m", vec![]);
         let job = |request: &ChatRequest, cap| {
-            let jobs = Common::from(request).jobs(vec![Prompt::default()], cap, 7);
+            let jobs = Common::from(request).jobs(vec![Prompt::default()], cap, 7, 0);
             jobs.unwrap().remove(0)
         };
         assert_eq!(job(&request, None).max_tokens, None);
@@ -339,11 +341,11 @@ mod tests {
         );
         request.n = Some(3);
         let jobs = Common::from(&request)
-            .jobs(vec![Prompt::default(); 2], None, 7)
+            .jobs(vec![Prompt::default(); 2], None, 7, 0)
             .unwrap();
         let seeds = jobs.iter().map(|job| job.sampling.seed.unwrap());
         assert_eq!(seeds.collect::<Vec<_>>(), [u64::MAX, 0, 1, u64::MAX, 0, 1]);
-        let many = Common::from(&request).jobs(vec![Prompt::default(); 22], None, 7);
+        let many = Common::from(&request).jobs(vec![Prompt::default(); 22], None, 7, 0);
         assert!(matches!(many, Err(ApiError::Invalid { param, .. }) if param == "n"));
     }
 }
