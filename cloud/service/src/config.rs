@@ -75,6 +75,10 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Requests that may be running or waiting at once; the next is answered 429.
     pub requests: usize,
+    /// How long an answer may take, from its request to its end.
+    pub answer_timeout: Duration,
+    /// How long a client may leave a stream unread.
+    pub read_timeout: Duration,
     /// The most tokens that any answer may have, whatever the request says.
     pub max_tokens: Option<usize>,
 }
@@ -85,6 +89,8 @@ impl Default for Limits {
             body_bytes: 1 << 20,
             body_timeout: Duration::from_secs(30),
             requests: 128,
+            answer_timeout: Duration::from_secs(600),
+            read_timeout: Duration::from_secs(30),
             max_tokens: None,
         }
     }

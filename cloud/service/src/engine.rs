@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::future::ready;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use sprat_wire::Message;
@@ -274,6 +274,12 @@ pub enum EngineError {
     /// Generation broke off.
     #[error("generating the answer failed; try again, and report it if it happens twice")]
     Generation,
+    /// The answer took longer than any may.
+    #[error("the answer took longer than {} s; ask for fewer tokens, or try again later", limit.as_secs())]
+    TookTooLong {
+        /// How long an answer may take.
+        limit: Duration,
+    },
     /// The server stops before the answer is complete.
     #[error("the server is shutting down; send the request again elsewhere or later")]
     ShuttingDown,

@@ -131,6 +131,7 @@ impl ApiError {
             Self::Engine(
                 EngineError::Loading | EngineError::Failed { .. } | EngineError::ShuttingDown,
             ) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Engine(EngineError::TookTooLong { .. }) => StatusCode::GATEWAY_TIMEOUT,
             Self::Engine(EngineError::NotANumber | EngineError::Generation) | Self::Internal => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -171,6 +172,7 @@ impl ApiError {
             Self::Overloaded { .. } | Self::KeyLimit { .. } | Self::Engine(EngineError::Busy) => {
                 Some(code::RATE_LIMIT_EXCEEDED)
             }
+            Self::Engine(EngineError::TookTooLong { .. }) => Some(code::TIMEOUT),
             Self::Engine(EngineError::PromptTooLong { .. }) => Some(code::CONTEXT_LENGTH_EXCEEDED),
             Self::Engine(
                 EngineError::Loading | EngineError::Failed { .. } | EngineError::ShuttingDown,
@@ -417,6 +419,14 @@ mod tests {
                 None,
                 Some("not_ready"),
                 Some("5"),
+            ),
+            (
+                engine(EngineError::TookTooLong { limit: wait }),
+                504,
+                server,
+                None,
+                Some("timeout"),
+                None,
             ),
             (
                 engine(EngineError::NotANumber),

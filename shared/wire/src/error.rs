@@ -33,6 +33,8 @@ pub mod code {
     pub const NOT_READY: &str = "not_ready";
     /// The body is larger than the server reads.
     pub const BODY_TOO_LARGE: &str = "request_too_large";
+    /// The answer took longer than the server allows.
+    pub const TIMEOUT: &str = "timeout";
     /// Generation failed in mid-answer.
     pub const GENERATION_FAILED: &str = "generation_failed";
 }

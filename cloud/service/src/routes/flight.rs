@@ -1,7 +1,7 @@
 //! Answers in the making: their places in the house, their engine's events, their figures.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sprat_wire::Usage;
 use tokio_util::sync::CancellationToken;
@@ -90,6 +90,8 @@ struct Flight {
     cancel: CancellationToken,
     metrics: ModelMetrics,
     began: Instant,
+    /// How long it may take.
+    limit: Duration,
     last_token: Option<Instant>,
     phase: Phase,
     client: Option<Arc<Client>>,
@@ -140,6 +142,7 @@ impl Flight {
             cancel: state.inner.cancel.clone(),
             metrics,
             began: Instant::now(),
+            limit: state.inner.limits.answer_timeout,
             last_token: None,
             phase: Phase::Waiting,
             client,
@@ -164,6 +167,9 @@ impl Flight {
         let stamped = tokio::select! {
             biased;
             () = self.cancel.cancelled() => Err(EngineError::ShuttingDown),
+            () = tokio::time::sleep_until((self.began + self.limit).into()) => {
+                Err(EngineError::TookTooLong { limit: self.limit })
+            }
             event = self.handle.next() => event,
         };
         let stamped = stamped.map_err(|error| self.fail(error))?;

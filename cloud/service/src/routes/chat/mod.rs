@@ -36,7 +36,7 @@ pub(super) async fn completions(
     // A refused prompt must be a status of its own, so nothing is sent before it is accepted.
     flights.accepted().await?;
     if request.stream {
-        Ok(answer::stream(format, flights, state.inner.keep_alive))
+        Ok(answer::stream(&state, format, flights))
     } else {
         Ok(Json(answer::collect(format, flights).await?).into_response())
     }

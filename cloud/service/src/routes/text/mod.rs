@@ -41,7 +41,7 @@ pub(super) async fn completions(
     let mut flights = Flights::start(&state, engine.as_ref(), &info, jobs, common.n(), client)?;
     flights.accepted().await.map_err(at_prompt)?;
     if request.stream {
-        Ok(answer::stream(format, flights, state.inner.keep_alive))
+        Ok(answer::stream(&state, format, flights))
     } else {
         Ok(Json(answer::collect(format, flights).await?).into_response())
     }
