@@ -41,6 +41,7 @@ pub mod code {
 
 /// The body of every response that is not a success, and the last event of a stream that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct ErrorBody {
     /// What went wrong. Reads a bare string too, as some servers send it.
     #[serde(deserialize_with = "detail_or_text")]
@@ -77,6 +78,7 @@ impl ErrorBody {
 
 /// The error itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct ErrorDetail {
     /// For people: what was being done, what is wrong, what to do.
     #[serde(default, deserialize_with = "lenient::null_as_default")]

@@ -27,6 +27,8 @@ mod error;
 mod lenient;
 mod models;
 mod receipt;
+#[cfg(feature = "server")]
+mod schema;
 mod sse;
 #[cfg(feature = "server")]
 mod text;

@@ -10,7 +10,7 @@ use sprat_wire::{ChatRequest, StreamOptions, TextRequest};
 use crate::{ApiError, Job, Prompt, Sampling};
 
 const MAX_STOPS: usize = 16;
-const MAX_STOP_BYTES: usize = 256;
+const MAX_STOP_CHARACTERS: usize = 256;
 const MAX_TOP_LOGPROBS: i64 = 20;
 const MAX_BIASES: usize = 1024;
 /// Answers to one text.
@@ -234,9 +234,9 @@ fn stops(stops: &[String]) -> Result<(), ApiError> {
     }
     if stops
         .iter()
-        .any(|stop| stop.is_empty() || stop.len() > MAX_STOP_BYTES)
+        .any(|stop| stop.is_empty() || stop.chars().count() > MAX_STOP_CHARACTERS)
     {
-        let problem = format!("every text must have 1 to {MAX_STOP_BYTES} bytes");
+        let problem = format!("every text must have 1 to {MAX_STOP_CHARACTERS} characters");
         return Err(ApiError::invalid("stop", problem));
     }
     Ok(())
