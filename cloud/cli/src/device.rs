@@ -2,10 +2,12 @@
 
 use anyhow::bail;
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 use sprat_model::Device;
 
 /// What to compute on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum DeviceName {
     /// The processor
     #[default]

@@ -11,7 +11,7 @@ mod quant;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A runtime for small language models: on the device, in the cloud, and between.
 #[derive(Parser)]
@@ -50,8 +50,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Serve(args) => commands::serve::run(args),
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    // Where each option comes from.
+    let own = matches.subcommand().map_or(&matches, |(_, own)| own);
+    let result = match cli.command {
+        Command::Serve(args) => commands::serve::run(args, own),
         Command::Ask(args) => commands::ask::run(&args),
         Command::Families => commands::inspect::families(),
         Command::Logits(args) => commands::inspect::logits(&args),

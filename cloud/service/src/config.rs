@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::{CascadeOptions, EchoOptions, UpstreamOptions, VoteOptions};
+use crate::{ApiKey, CascadeOptions, EchoOptions, UpstreamOptions, VoteOptions};
 
 /// What models run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -75,6 +75,10 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Requests that may be running or waiting at once; the next is answered 429.
     pub requests: usize,
+    /// How long an answer may take, from its request to its end.
+    pub answer_timeout: Duration,
+    /// How long a client may leave a stream unread.
+    pub read_timeout: Duration,
     /// The most tokens that any answer may have, whatever the request says.
     pub max_tokens: Option<usize>,
 }
@@ -85,6 +89,8 @@ impl Default for Limits {
             body_bytes: 1 << 20,
             body_timeout: Duration::from_secs(30),
             requests: 128,
+            answer_timeout: Duration::from_secs(600),
+            read_timeout: Duration::from_secs(30),
             max_tokens: None,
         }
     }
@@ -111,8 +117,8 @@ pub struct ServeConfig {
     pub votes: Vec<VoteOptions>,
     /// The folder of the chat page, if it is to be served.
     pub web: Option<PathBuf>,
-    /// If set, requests to `/v1` must carry it as `Authorization: Bearer <key>`.
-    pub api_key: Option<String>,
+    /// If there are some, requests to `/v1` must carry one as `Authorization: Bearer <key>`.
+    pub api_keys: Vec<ApiKey>,
     /// Origins (`https://example.org`) whose pages may call `/v1`; `*` means any.
     pub cors_origins: Vec<String>,
     /// Origins that the served page may connect to besides this server.
@@ -137,7 +143,7 @@ impl Default for ServeConfig {
             cascades: Vec::new(),
             votes: Vec::new(),
             web: None,
-            api_key: None,
+            api_keys: Vec::new(),
             cors_origins: Vec::new(),
             connect_origins: Vec::new(),
             limits: Limits::default(),
@@ -160,7 +166,7 @@ impl fmt::Debug for ServeConfig {
             .field("cascades", &self.cascades)
             .field("votes", &self.votes)
             .field("web", &self.web)
-            .field("api_key", &self.api_key.as_ref().map(|_| "***"))
+            .field("api_keys", &self.api_keys)
             .field("cors_origins", &self.cors_origins)
             .field("connect_origins", &self.connect_origins)
             .field("limits", &self.limits)
@@ -190,7 +196,7 @@ mod tests {
     #[test]
     fn debug_output_hides_the_key() {
         let config = ServeConfig {
-            api_key: Some("SECRET".into()),
+            api_keys: vec![ApiKey::new("a", "SECRET").unwrap()],
             ..ServeConfig::default()
         };
         assert!(!format!("{config:?}").contains("SECRET"));

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::future::ready;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use sprat_wire::Message;
@@ -167,8 +167,11 @@ pub struct Job {
     pub logprobs: bool,
     /// How many likeliest tokens to report at each position.
     pub top_logprobs: usize,
-    /// Whose it is: clients get their turns one by one, and share nothing in the cache. 0 for everybody without a key.
+    /// Whose it is: clients get their turns one by one.
     pub client: u64,
+    /// Who may see what was computed for it: jobs of one scope share what they have in common in the cache. 0 for
+    /// everybody without a key.
+    pub scope: u64,
 }
 
 /// How to choose tokens; `None` leaves the choice to the engine.
@@ -312,6 +315,12 @@ pub enum EngineError {
     /// Another server, which should have answered, did not.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    /// The answer took longer than any may.
+    #[error("the answer took longer than {} s; ask for fewer tokens, or try again later", limit.as_secs())]
+    TookTooLong {
+        /// How long an answer may take.
+        limit: Duration,
+    },
     /// The server stops before the answer is complete.
     #[error("the server is shutting down; send the request again elsewhere or later")]
     ShuttingDown,

@@ -60,6 +60,12 @@ pub enum ApiError {
     /// No or a wrong API key.
     #[error("a valid API key is needed: send it as \"Authorization: Bearer <key>\"")]
     Unauthorized,
+    /// The key's limit is used up.
+    #[error("the limit of this API key is used up; try again in {} s", .retry_after.as_secs_f64().ceil())]
+    KeyLimit {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// No such model.
     #[error("no such model is served here; GET /v1/models lists those that are")]
     ModelNotFound,
@@ -112,7 +118,7 @@ impl ApiError {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::ModelNotFound | Self::RouteNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Overloaded { .. } | Self::Engine(EngineError::Busy) => {
+            Self::Overloaded { .. } | Self::KeyLimit { .. } | Self::Engine(EngineError::Busy) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Self::Prompt { error, .. } => Self::Engine(error.clone()).status(),
@@ -126,6 +132,7 @@ impl ApiError {
             Self::Engine(
                 EngineError::Loading | EngineError::Failed { .. } | EngineError::ShuttingDown,
             ) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Engine(EngineError::TookTooLong { .. }) => StatusCode::GATEWAY_TIMEOUT,
             Self::Engine(EngineError::NotANumber | EngineError::Generation) | Self::Internal => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -163,7 +170,7 @@ impl ApiError {
             Self::Unauthorized => Some(code::INVALID_API_KEY),
             Self::ModelNotFound => Some(code::MODEL_NOT_FOUND),
             Self::BodyTooLarge { .. } => Some(code::BODY_TOO_LARGE),
-            Self::Overloaded { .. } | Self::Engine(EngineError::Busy) => {
+            Self::Overloaded { .. } | Self::KeyLimit { .. } | Self::Engine(EngineError::Busy) => {
                 Some(code::RATE_LIMIT_EXCEEDED)
             }
             Self::Engine(EngineError::Upstream(UpstreamError::BudgetSpent)) => {
@@ -176,6 +183,7 @@ impl ApiError {
                 StatusCode::TOO_MANY_REQUESTS => code::RATE_LIMIT_EXCEEDED,
                 _ => code::UPSTREAM_FAILED,
             }),
+            Self::Engine(EngineError::TookTooLong { .. }) => Some(code::TIMEOUT),
             Self::Engine(EngineError::PromptTooLong { .. }) => Some(code::CONTEXT_LENGTH_EXCEEDED),
             Self::Engine(
                 EngineError::Loading | EngineError::Failed { .. } | EngineError::ShuttingDown,
@@ -190,6 +198,10 @@ impl ApiError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Overloaded { retry_after } => Some(*retry_after),
+            // Rounded up: who comes at the time that was said gets in.
+            Self::KeyLimit { retry_after } => {
+                Some(Duration::from_secs(retry_after.as_secs_f64().ceil() as u64))
+            }
             Self::Prompt { error, .. } => Self::Engine(error.clone()).retry_after(),
             Self::Engine(EngineError::Busy | EngineError::Loading) => Some(Duration::from_secs(1)),
             Self::Engine(EngineError::ShuttingDown) => Some(Duration::from_secs(5)),
@@ -236,6 +248,20 @@ pub enum ServiceError {
     BadOrigin {
         /// What was given.
         origin: String,
+    },
+    /// The file of API keys cannot be used.
+    #[error("API keys from {}: {reason}", path.display())]
+    KeysFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; never what is in it.
+        reason: String,
+    },
+    /// Two API keys are the same or have the same name.
+    #[error("the API keys {:?} and {:?} are the same or have the same name", names[0], names[1])]
+    DuplicateKey {
+        /// Their names.
+        names: [String; 2],
     },
     /// The API key cannot be sent in a header.
     #[error("the API key is empty or holds characters that a header cannot carry")]
@@ -378,6 +404,16 @@ mod tests {
                 Some("7"),
             ),
             (
+                ApiError::KeyLimit {
+                    retry_after: Duration::from_millis(1500),
+                },
+                429,
+                limit,
+                None,
+                Some("rate_limit_exceeded"),
+                Some("2"),
+            ),
+            (
                 engine(EngineError::Busy),
                 429,
                 limit,
@@ -417,6 +453,14 @@ mod tests {
                 None,
                 Some("not_ready"),
                 Some("5"),
+            ),
+            (
+                engine(EngineError::TookTooLong { limit: wait }),
+                504,
+                server,
+                None,
+                Some("timeout"),
+                None,
             ),
             (
                 engine(EngineError::NotANumber),

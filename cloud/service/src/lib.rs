@@ -17,6 +17,7 @@ mod echo;
 mod engine;
 mod engines;
 mod error;
+mod keys;
 mod local;
 mod metrics;
 mod middleware;
@@ -34,6 +35,7 @@ pub use engine::{
 };
 pub use engines::{Cascade, CascadeOptions, Vote, VoteOptions, normalize};
 pub use error::{ApiError, ServiceError};
+pub use keys::ApiKey;
 pub use route::{Route, Rule};
 pub use routes::app;
 pub use serve::{serve, serve_until};

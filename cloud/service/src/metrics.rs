@@ -66,7 +66,7 @@ const GAUGES: [(&str, &str); 4] = [
     (COST, "What other servers charged, in US dollars."),
 ];
 const COST: &str = "sprat_upstream_cost_usd_total";
-const COUNTERS: [(&str, &str); 13] = [
+const COUNTERS: [(&str, &str); 14] = [
     (
         "sprat_http_requests_total",
         "Responses by route, method and status.",
@@ -82,6 +82,10 @@ const COUNTERS: [(&str, &str); 13] = [
     (
         "sprat_request_cancelled_total",
         "Answers that nobody waited for any more.",
+    ),
+    (
+        "sprat_key_limited_total",
+        "Requests that the limit of their API key turned away, by its name.",
     ),
     ("sprat_prompt_tokens_total", "Prompt tokens."),
     ("sprat_generation_tokens_total", "Generated tokens."),
@@ -205,6 +209,12 @@ impl Metrics {
             vec![route],
         )
         .record(took);
+    }
+
+    /// Counts a request that a key's limit has turned away. Names of keys are the operator's own.
+    pub(crate) fn limited(&self, key: &str) {
+        let labels = vec![Label::new("key", key.to_owned())];
+        counter(&self.recorder, "sprat_key_limited_total", labels).increment(1);
     }
 
     /// All series in Prometheus' text format, with what the engines say now.

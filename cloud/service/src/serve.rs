@@ -19,6 +19,10 @@ use crate::{Echo, ServeConfig, ServiceError, app};
 /// How long answers and connections may take to end once they were told to.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How long a connection may wait for its client to take what was sent.
+#[cfg(target_os = "linux")]
+const STUCK: Duration = Duration::from_secs(60);
+
 /// How often measurements are folded into their buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -108,6 +112,9 @@ impl Server {
         // Without it the system holds small chunks back to send them together.
         let listener = listener.tap_io(|stream| {
             let _ = stream.set_nodelay(true);
+            // A connection whose client takes nothing any more must not stay for ever.
+            #[cfg(target_os = "linux")]
+            let _ = socket2::SockRef::from(&*stream).set_tcp_user_timeout(Some(STUCK));
         });
         let serving = axum::serve(listener, app(state.clone()))
             .with_graceful_shutdown(stop.clone().cancelled_owned());

@@ -12,17 +12,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::config::{Limits, ServeConfig};
+use crate::keys::Keys;
 use crate::metrics::Metrics;
-use crate::middleware::ApiKey;
-use crate::{ApiError, Engine, EngineInfo, EngineState, ServiceError};
+use crate::{ApiError, ApiKey, Engine, EngineInfo, EngineState, ServiceError};
 
 /// What the application needs to know besides its engines.
 #[derive(Clone, Debug)]
 pub struct AppConfig {
     /// The folder of the chat page, if it is to be served.
     pub web: Option<PathBuf>,
-    /// If set, requests to `/v1` must carry it.
-    pub api_key: Option<String>,
+    /// If there are some, requests to `/v1` must carry one.
+    pub api_keys: Vec<ApiKey>,
     /// Origins whose pages may call `/v1`; `*` means any.
     pub cors_origins: Vec<String>,
     /// Origins that the served page may connect to besides this server.
@@ -43,7 +43,7 @@ impl From<&ServeConfig> for AppConfig {
     fn from(config: &ServeConfig) -> Self {
         Self {
             web: config.web.clone(),
-            api_key: config.api_key.clone(),
+            api_keys: config.api_keys.clone(),
             cors_origins: config.cors_origins.clone(),
             connect_origins: config.connect_origins.clone(),
             limits: config.limits.clone(),
@@ -63,7 +63,7 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) keep_alive: Duration,
     pub(crate) web: Option<PathBuf>,
-    pub(crate) api_key: Option<ApiKey>,
+    pub(crate) keys: Keys,
     pub(crate) cors: Vec<HeaderValue>,
     pub(crate) content_policy: HeaderValue,
     pub(crate) admission: Arc<Admission>,
@@ -104,7 +104,7 @@ impl AppState {
                 limits: config.limits,
                 keep_alive: config.keep_alive,
                 web: config.web,
-                api_key: config.api_key.as_deref().map(ApiKey::new).transpose()?,
+                keys: Keys::new(config.api_keys)?,
                 cors: config
                     .cors_origins
                     .iter()

@@ -22,6 +22,51 @@ fn gated() -> (Arc<Parrot>, Arc<Semaphore>) {
     (parrot.share(), gate)
 }
 
+/// A client that asks and does not read is cut off, and its place is free.
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off() {
+    let parrot = Parrot {
+        endless: true,
+        ..Parrot::default()
+    };
+    let parrot = parrot.share();
+    let mut config = AppConfig::default();
+    config.limits.requests = 1;
+    config.limits.read_timeout = Duration::from_millis(50);
+    let state = state_with(vec![parrot.clone()], config);
+    let address = listen(app(state.clone())).await;
+    let long = "x".repeat(10_000);
+    let lazy = Wire::post(address, &ask(&long, json!({"stream": true}))).await;
+    parrot.wait_ended(1).await;
+    state.drained().await;
+    let reply = Wire::post(address, &ask("x", json!({"max_tokens": 1}))).await;
+    assert!(reply.rest().await.starts_with("HTTP/1.1 200 "));
+    drop(lazy);
+}
+
+/// An answer that takes too long ends with an error: a status before its first byte, an event after it.
+#[tokio::test]
+async fn an_answer_that_takes_longer_than_any_may() {
+    for stream in [false, true] {
+        let gate = Arc::new(Semaphore::new(1));
+        let parrot = Parrot {
+            gate: Some(gate),
+            ..Parrot::default()
+        };
+        let mut config = AppConfig::default();
+        config.limits.answer_timeout = Duration::from_millis(50);
+        let app = app_with(vec![parrot.share()], config);
+        let reply = chat(&app, ask("a b c", json!({"stream": stream}))).await;
+        if stream {
+            let events = reply.events();
+            let last = events.last().unwrap().as_ref().unwrap();
+            assert_eq!(last["error"]["code"], "timeout", "{last}");
+        } else {
+            reply.is_error(504, "server_error", None, Some("timeout"));
+        }
+    }
+}
+
 #[tokio::test]
 async fn generation_stops_when_a_streaming_client_goes_away() {
     let (parrot, gate) = gated();

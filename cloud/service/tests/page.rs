@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{Request, header};
 use common::*;
 use serde_json::json;
-use sprat_service::{AppConfig, AppState, ServiceError};
+use sprat_service::{ApiKey, AppConfig, AppState, ServiceError};
 use tempfile::TempDir;
 
 fn page(config: AppConfig) -> (TempDir, Router) {
@@ -155,7 +155,7 @@ async fn other_origins_may_call_only_if_listed() {
 
     let config = AppConfig {
         cors_origins: vec!["https://a.example".into()],
-        api_key: Some("k".into()),
+        api_keys: vec![ApiKey::new("a", "k").unwrap()],
         ..AppConfig::default()
     };
     let app = app_with(vec![Parrot::default().share()], config);
@@ -215,10 +215,16 @@ fn a_wrong_configuration_is_refused_at_once() {
     };
     assert!(matches!(new(config), Err(ServiceError::BadOrigin { .. })));
     let config = AppConfig {
-        api_key: Some(String::new()),
+        api_keys: ["k", "k"]
+            .map(|key| ApiKey::new(key, key).unwrap())
+            .to_vec(),
         ..AppConfig::default()
     };
-    assert!(matches!(new(config), Err(ServiceError::BadApiKey)));
+    assert!(matches!(
+        new(config),
+        Err(ServiceError::DuplicateKey { .. })
+    ));
+    assert!(matches!(ApiKey::new("a", ""), Err(ServiceError::BadApiKey)));
     let twice = [Parrot::default().share(), Parrot::default().share()];
     let engines = twice
         .map(|parrot| parrot as std::sync::Arc<dyn sprat_service::Engine>)

@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::http::{Request, header};
 use common::*;
 use serde_json::json;
-use sprat_service::{AppConfig, EngineState};
+use sprat_service::{ApiKey, AppConfig, EngineState};
 use tokio::sync::Semaphore;
 
 const BAD: &str = "invalid_request_error";
@@ -176,7 +176,7 @@ async fn private_requests_are_refused_unread() {
 #[tokio::test]
 async fn the_key_is_asked_for_where_one_is_set() {
     let config = AppConfig {
-        api_key: Some("sk-right".into()),
+        api_keys: vec![ApiKey::new("a", "sk-right").unwrap()],
         ..AppConfig::default()
     };
     let app = app_with(vec![Parrot::default().share()], config);

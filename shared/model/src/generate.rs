@@ -216,9 +216,10 @@ impl Generation<'_> {
         self.session.cut_back(known)
     }
 
-    /// Tokens that must be run before the next one is known: the prompt at first, then the last one.
+    /// Tokens that must be run before the next one is known: the prompt at first, then the last one; none after guesses
+    /// that came true.
     pub fn pending(&self) -> usize {
-        self.seen.len() - self.session.tokens.len()
+        self.seen.len().saturating_sub(self.session.tokens.len())
     }
 
     /// Gets memory for the next step: for [`PASS_TOKENS`] of the prompt, or for a token and those that may be guessed.
@@ -227,6 +228,9 @@ impl Generation<'_> {
     /// [`Error::CacheFull`] in a pool that has no more; the answer can go on later, when others have ended or were
     /// [set aside](Generation::set_aside).
     pub fn make_room(&mut self) -> Result<(), Error> {
+        if !self.certain.is_empty() {
+            return Ok(());
+        }
         let known = self.session.adopt(&self.seen[..self.seen.len() - 1]);
         let wanted = match self.seen.len() - known {
             1 => known + 1 + AHEAD,

@@ -8,6 +8,7 @@ use crate::lenient;
 
 /// Who speaks in a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Instructions for the whole conversation; OpenAI's newer name `developer` reads as this.
@@ -51,11 +52,14 @@ impl fmt::Display for Role {
 /// Reads content as a string, `null` (empty) or a list of text parts (joined by line breaks);
 /// writes a string.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "server", schemars(deny_unknown_fields))]
 pub struct Message {
     /// Who speaks.
     pub role: Role,
     /// What is said.
     #[serde(deserialize_with = "lenient::content")]
+    #[cfg_attr(feature = "server", schemars(with = "crate::schema::Content"))]
     pub content: String,
 }
 
@@ -78,9 +82,12 @@ impl fmt::Debug for Message {
 
 /// `stream_options` of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "server", schemars(deny_unknown_fields))]
 pub struct StreamOptions {
     /// Send one more chunk at the end, without choices, that carries the usage.
     #[serde(default, deserialize_with = "lenient::null_as_default")]
+    #[cfg_attr(feature = "server", schemars(with = "Option<bool>"))]
     pub include_usage: bool,
 }
 
@@ -90,37 +97,51 @@ pub struct StreamOptions {
 /// Counts are signed so that a negative one reaches the validator, which can name it.
 /// `top_k`, `min_p` and `repetition_penalty` are the extensions that vLLM and llama.cpp share.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "server",
+    schemars(deny_unknown_fields, transform = crate::schema::chat)
+)]
 pub struct ChatRequest {
     /// Id of the model, as `GET /v1/models` lists it.
     pub model: String,
     /// The conversation, oldest message first.
+    #[cfg_attr(feature = "server", schemars(length(min = 1)))]
     pub messages: Vec<Message>,
     /// Answer as server-sent events, chunk by chunk.
     #[serde(default, deserialize_with = "lenient::null_as_default")]
+    #[cfg_attr(feature = "server", schemars(with = "Option<bool>"))]
     pub stream: bool,
     /// Options that only matter for a stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_options: Option<StreamOptions>,
     /// The most tokens to generate (the older name; see [`ChatRequest::token_limit`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schemars(range(min = 1)))]
     pub max_tokens: Option<i64>,
     /// The most tokens to generate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schemars(range(min = 1)))]
     pub max_completion_tokens: Option<i64>,
     /// Sampling temperature, 0 to 2; 0 is greedy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schemars(range(min = 0, max = 2)))]
     pub temperature: Option<f32>,
     /// Nucleus sampling: the smallest set of tokens with this much probability.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schemars(range(min = 0.000001, max = 1)))]
     pub top_p: Option<f32>,
     /// Sample from the `top_k` likeliest tokens; 0 or -1 means from all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schemars(range(min = -1, max = 4294967295u32)))]
     pub top_k: Option<i64>,
     /// Drop tokens below this fraction of the likeliest token's probability.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schemars(range(min = 0, max = 1)))]
     pub min_p: Option<f32>,
     /// Divide the logits of tokens already seen by this; 1 changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schemars(range(min = 0.1, max = 10)))]
     pub repetition_penalty: Option<f32>,
     /// Seed of the sampler: the same seed gives the same answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,27 +152,33 @@ pub struct ChatRequest {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "lenient::one_or_many"
     )]
+    #[cfg_attr(feature = "server", schemars(with = "crate::schema::Stop"))]
     pub stop: Vec<String>,
     /// How many answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schemars(range(min = 1, max = 16)))]
     pub n: Option<i64>,
     /// Report each token's log-probability.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<bool>,
     /// How many likeliest tokens to report at each position, 0 to 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schemars(range(min = 0, max = 20)))]
     pub top_logprobs: Option<i64>,
     /// Taken off a token's logit for each time that the answer has it, -2 to 2.
     #[cfg(feature = "server")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schemars(range(min = -2, max = 2)))]
     pub frequency_penalty: Option<f32>,
     /// Taken off the logits of tokens that the answer has, -2 to 2.
     #[cfg(feature = "server")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schemars(range(min = -2, max = 2)))]
     pub presence_penalty: Option<f32>,
     /// Added to the logits of these token ids, -100 to 100.
     #[cfg(feature = "server")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schemars(with = "Option<crate::schema::Bias>"))]
     pub logit_bias: Option<std::collections::BTreeMap<String, f32>>,
     /// Who asks, as the client calls them: answers of one user don't hold up those of others.
     #[cfg(feature = "server")]

@@ -6,6 +6,7 @@ use crate::{ErrorBody, Role, lenient};
 
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
     /// The model was done, or a stop text appeared.
@@ -23,6 +24,7 @@ pub enum FinishReason {
 
 /// Tokens counted for a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Usage {
     /// Tokens of the prompt, markup included.
     #[serde(default, deserialize_with = "lenient::null_as_default")]
@@ -58,6 +60,7 @@ impl Usage {
 
 /// Detail of [`Usage::prompt_tokens`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct PromptTokensDetails {
     /// Prompt tokens that were not computed again.
     #[serde(default, deserialize_with = "lenient::null_as_default")]
@@ -66,6 +69,7 @@ pub struct PromptTokensDetails {
 
 /// Detail of [`Usage::completion_tokens`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct CompletionTokensDetails {
     /// Tokens the model spent on thinking.
     #[serde(default, deserialize_with = "lenient::null_as_default")]
@@ -74,6 +78,7 @@ pub struct CompletionTokensDetails {
 
 /// Log-probabilities of the tokens of an answer or of a chunk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Logprobs {
     /// One entry per token; `null` reads as none.
     #[serde(default, deserialize_with = "lenient::null_as_default")]
@@ -85,6 +90,7 @@ pub struct Logprobs {
 
 /// A generated token and the likeliest tokens in its place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TokenLogprob {
     /// The token's text; U+FFFD stands for bytes that are not UTF-8 on their own.
     pub token: String,
@@ -101,6 +107,7 @@ pub struct TokenLogprob {
 
 /// One of the likeliest tokens at a position.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TopLogprob {
     /// The token's text.
     pub token: String,
@@ -114,6 +121,7 @@ pub struct TopLogprob {
 
 /// The message of a [`Choice`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Answer {
     /// Always the assistant.
     pub role: Role,
@@ -127,6 +135,7 @@ pub struct Answer {
 
 /// One answer of a completion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Choice {
     /// Number of the answer, from 0.
     #[serde(default)]
@@ -143,6 +152,7 @@ pub struct Choice {
 
 /// The whole answer to a request that did not ask for a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Completion {
     /// Id of this answer, `chatcmpl-...`.
     #[serde(default)]
@@ -178,6 +188,7 @@ impl Completion {
 
 /// What a chunk adds to the answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Delta {
     /// The role, in the first chunk only.
     #[serde(
@@ -193,6 +204,7 @@ pub struct Delta {
 
 /// One answer's part of a chunk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct ChunkChoice {
     /// Number of the answer, from 0.
     #[serde(default)]
@@ -213,6 +225,7 @@ pub struct ChunkChoice {
 /// `choices` is required when reading, though it may be `null` or empty, so that an error object
 /// in the stream is not taken for an empty chunk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Chunk {
     /// Id of the answer, the same in all its chunks.
     #[serde(default)]
@@ -271,6 +284,7 @@ impl Chunk {
 
 /// What the data of one event is: a chunk, or the error that ends the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum StreamLine {
     /// The server failed in mid-answer; no `[DONE]` follows.

@@ -33,6 +33,8 @@ pub mod code {
     pub const NOT_READY: &str = "not_ready";
     /// The body is larger than the server reads.
     pub const BODY_TOO_LARGE: &str = "request_too_large";
+    /// The answer took longer than the server allows.
+    pub const TIMEOUT: &str = "timeout";
     /// Generation failed in mid-answer.
     pub const GENERATION_FAILED: &str = "generation_failed";
     /// Another server, which should have answered, did not.
@@ -43,6 +45,7 @@ pub mod code {
 
 /// The body of every response that is not a success, and the last event of a stream that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct ErrorBody {
     /// What went wrong. Reads a bare string too, as some servers send it.
     #[serde(deserialize_with = "detail_or_text")]
@@ -79,6 +82,7 @@ impl ErrorBody {
 
 /// The error itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct ErrorDetail {
     /// For people: what was being done, what is wrong, what to do.
     #[serde(default, deserialize_with = "lenient::null_as_default")]

@@ -29,6 +29,8 @@ mod models;
 mod receipt;
 #[cfg(feature = "server")]
 mod route;
+#[cfg(feature = "server")]
+mod schema;
 mod sse;
 #[cfg(feature = "server")]
 mod text;

@@ -6,6 +6,7 @@ use crate::lenient;
 
 /// The models a server offers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct ModelList {
     /// Always [`ModelList::OBJECT`].
     #[serde(default)]
@@ -30,6 +31,7 @@ impl ModelList {
 
 /// One model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct ModelCard {
     /// What a request names as `model`.
     pub id: String,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// `x_route` of an answer. All numbers must be finite: JSON has no others.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RouteRecord {
     /// Id of the model that gave the answer.
     pub target: String,
@@ -23,7 +23,9 @@ pub struct RouteRecord {
 }
 
 /// The end of a vote.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Votes {
     /// Votes for the answer that stands.
     pub leader: u32,

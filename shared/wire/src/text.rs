@@ -43,7 +43,8 @@ impl Default for TextInput {
 }
 
 /// A request to continue texts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(deny_unknown_fields, transform = crate::schema::text)]
 pub struct TextRequest {
     /// Id of the model.
     pub model: String,
@@ -51,36 +52,46 @@ pub struct TextRequest {
     pub prompt: TextInput,
     /// Answer as server-sent events.
     #[serde(default, deserialize_with = "lenient::null_as_default")]
+    #[schemars(with = "Option<bool>")]
     pub stream: bool,
     /// Options that only matter for a stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_options: Option<StreamOptions>,
     /// The most tokens to generate; 16 without it, as OpenAI has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub max_tokens: Option<i64>,
     /// Sampling temperature, 0 to 2; 0 is greedy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2))]
     pub temperature: Option<f32>,
     /// Nucleus sampling: the smallest set of tokens with this much probability.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.000001, max = 1))]
     pub top_p: Option<f32>,
     /// Sample from the `top_k` likeliest tokens; 0 or -1 means from all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1, max = 4294967295u32))]
     pub top_k: Option<i64>,
     /// Drop tokens below this fraction of the likeliest token's probability.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
     pub min_p: Option<f32>,
     /// Divide the logits of tokens already seen by this; 1 changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.1, max = 10))]
     pub repetition_penalty: Option<f32>,
     /// Taken off a token's logit for each time that the answer has it, -2 to 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -2, max = 2))]
     pub frequency_penalty: Option<f32>,
     /// Taken off the logits of tokens that the answer has, -2 to 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -2, max = 2))]
     pub presence_penalty: Option<f32>,
     /// Added to the logits of these token ids, -100 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::schema::Bias>")]
     pub logit_bias: Option<BTreeMap<String, f32>>,
     /// Seed of the sampler: the same seed gives the same answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,15 +102,19 @@ pub struct TextRequest {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "lenient::one_or_many"
     )]
+    #[schemars(with = "crate::schema::Stop")]
     pub stop: Vec<String>,
     /// How many answers to each text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 16))]
     pub n: Option<i64>,
     /// Report each token's log-probability, and those of so many likeliest tokens, 0 to 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 20))]
     pub logprobs: Option<i64>,
     /// Repeat the text before its continuation.
     #[serde(default, deserialize_with = "lenient::null_as_default")]
+    #[schemars(with = "Option<bool>")]
     pub echo: bool,
     /// Who asks, as the client calls them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -107,7 +122,7 @@ pub struct TextRequest {
 }
 
 /// Log-probabilities of a text's tokens, in four lists of one length.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TextLogprobs {
     /// The tokens' texts.
     pub tokens: Vec<String>,
@@ -120,7 +135,7 @@ pub struct TextLogprobs {
 }
 
 /// One continuation, or what a chunk adds to one.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TextChoice {
     /// Number of the continuation, from 0: those of the first text come first.
     pub index: u32,
@@ -133,7 +148,7 @@ pub struct TextChoice {
 }
 
 /// The whole answer, or a chunk of a stream: the older API has one shape for both.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TextCompletion {
     /// Id of this answer, `cmpl-...`.
     pub id: String,
@@ -165,7 +180,9 @@ impl TextCompletion {
 }
 
 /// How numbers of an embedding are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum EncodingFormat {
     /// A list of numbers.
@@ -176,7 +193,8 @@ pub enum EncodingFormat {
 }
 
 /// A request for embeddings.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct EmbeddingsRequest {
     /// Id of the model.
     pub model: String,
@@ -191,7 +209,7 @@ pub struct EmbeddingsRequest {
 }
 
 /// An embedding's numbers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum EmbeddingValues {
     /// As they are.
@@ -201,7 +219,7 @@ pub enum EmbeddingValues {
 }
 
 /// One text's embedding.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Embedding {
     /// Always `embedding`.
     pub object: String,
@@ -212,7 +230,7 @@ pub struct Embedding {
 }
 
 /// The answer to an [`EmbeddingsRequest`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct EmbeddingList {
     /// Always `list`.
     pub object: String,
@@ -225,7 +243,7 @@ pub struct EmbeddingList {
 }
 
 /// Tokens counted for embeddings.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct EmbeddingsUsage {
     /// Tokens of all texts.
     pub prompt_tokens: u32,
@@ -234,7 +252,8 @@ pub struct EmbeddingsUsage {
 }
 
 /// A request for a text's or a conversation's tokens (vLLM's `/tokenize`).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(deny_unknown_fields, transform = crate::schema::tokenize)]
 pub struct TokenizeRequest {
     /// Id of the model.
     pub model: String,
@@ -243,11 +262,12 @@ pub struct TokenizeRequest {
     pub prompt: Option<String>,
     /// Or a conversation, as the model's template writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub messages: Option<Vec<crate::Message>>,
 }
 
 /// The answer to a [`TokenizeRequest`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Tokens {
     /// How many.
     pub count: u32,
@@ -258,16 +278,18 @@ pub struct Tokens {
 }
 
 /// A request for the text of tokens (vLLM's `/detokenize`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct DetokenizeRequest {
     /// Id of the model.
     pub model: String,
     /// Token ids.
+    #[schemars(inner(range(min = 0, max = 4294967295u32)))]
     pub tokens: Vec<u32>,
 }
 
 /// The answer to a [`DetokenizeRequest`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Detokenized {
     /// The text, special tokens left out.
     pub prompt: String,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::draft::{Draft, sum};
 use super::{Members, wrong};
@@ -19,7 +19,7 @@ use crate::{
 /// decision is final. The last engine's answer stands as it is, and passes from its first token.
 ///
 /// What a mean is worth depends on the model and on what it is asked: the thresholds should be chosen on examples of your own.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CascadeOptions {
     /// The model's id in the API.

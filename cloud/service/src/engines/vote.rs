@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sprat_wire::Votes;
 
 use super::draft::{Draft, sum};
@@ -20,7 +20,7 @@ use crate::{
 /// Answers are compared as [`normalize`] writes them, so this is for short ones: numbers, names, choices. There is no vote if the
 /// request allows more than [`max_tokens`](Self::max_tokens) tokens or does not say how many, or if an answer has more than
 /// [`max_words`](Self::max_words) words; then the first member's answer is given.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VoteOptions {
     /// The model's id in the API.

@@ -32,7 +32,7 @@ struct Answer<'a> {
 }
 
 enum Waiting<'a> {
-    New(Job, JobSink),
+    New(Box<Job>, JobSink),
     /// It gave its memory to older ones.
     Aside(Box<Answer<'a>>),
 }
@@ -74,7 +74,7 @@ impl<'a> Batch<'a> {
         let model = &self.loaded.model;
         // Nobody waiting for a reply is no failure: the client went away.
         match work {
-            Work::Answer(job, sink) => self.waiting.push_back(Waiting::New(*job, sink)),
+            Work::Answer(job, sink) => self.waiting.push_back(Waiting::New(job, sink)),
             Work::Tokenize(prompt, reply) => {
                 let _ = reply.send(guarded(|| tokens(model, &prompt)));
             }
@@ -87,19 +87,16 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// A token for each answer, or a piece of its prompt. Who has left makes room first.
+    /// A token for each answer, or a piece of its prompt. Who has left makes room first. After a panic there is only
+    /// [`Batch::give_up`].
     pub(super) fn step(&mut self) {
         self.running.retain(|answer| !answer.sink.is_closed());
         self.waiting.retain(|waiting| !waiting.sink().is_closed());
         self.admit();
         self.make_room();
         if !self.running.is_empty() {
-            let (model, running) = (&self.loaded.model, &mut self.running);
-            match catch_unwind(AssertUnwindSafe(|| pass(model, running))) {
-                Ok(tokens) => self.hand_out(tokens),
-                // Nobody knows whose fault it was, nor what is in the caches.
-                Err(_) => self.give_up(&EngineError::Generation),
-            }
+            let tokens = pass(&self.loaded.model, &mut self.running);
+            self.hand_out(tokens);
         }
         self.report();
     }
@@ -215,7 +212,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Ends all answers that were begun with an error, and begins with new memory.
-    fn give_up(&mut self, error: &EngineError) {
+    pub(super) fn give_up(&mut self, error: &EngineError) {
         self.loaded.examine();
         let aside = std::mem::take(&mut self.waiting).into_iter();
         let fail = |answer: Answer<'_>| answer.sink.fail(error.clone());

@@ -12,7 +12,7 @@ pub(super) fn generation<'a>(
 ) -> Result<Generation<'a>, EngineError> {
     let prompt = tokens(model, &job.prompt)?;
     known(model, job.sampling.bias.iter().map(|(id, _)| *id))?;
-    let session = model.session_in(pool, job.client);
+    let session = model.session_in(pool, job.scope);
     let generation = session.into_generation(model, &prompt, options(job));
     generation.map_err(|error| explain(&error))
 }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::batch::Batch;
 use super::load::Load;
 use super::{Command, Pack, device};
-use crate::{Device, EngineState, ServiceError};
+use crate::{Device, EngineError, EngineState, ServiceError};
 
 /// The thread's name.
 pub(super) const THREAD: &str = "sprat-model";
@@ -74,7 +74,12 @@ impl Worker {
                     batch.take(work);
                 }
             }
-            batches.iter_mut().for_each(Batch::step);
+            for batch in &mut batches {
+                if catch_unwind(AssertUnwindSafe(|| batch.step())).is_err() {
+                    // Nobody knows whose fault it was, nor what is in the caches.
+                    batch.give_up(&EngineError::Generation);
+                }
+            }
         }
     }
 

@@ -1,54 +1,80 @@
-//! The optional API key.
+//! API keys: who asks, whether they may, and what is left of their limits.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
 use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
-use axum::response::Response;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use axum::response::{IntoResponse, Response};
 
-use crate::{ApiError, AppState, ServiceError};
+use crate::keys::{Client, Left};
+use crate::{ApiError, AppState};
 
-/// A key, kept as its hash: what is not there cannot be logged, and hashes have one length, so
-/// that comparing them takes one time.
-#[derive(Clone)]
-pub(crate) struct ApiKey {
-    hash: [u8; 32],
-}
-
-impl ApiKey {
-    pub(crate) fn new(key: &str) -> Result<Self, ServiceError> {
-        if key.is_empty() || key.trim() != key || HeaderValue::from_str(key).is_err() {
-            return Err(ServiceError::BadApiKey);
-        }
-        Ok(Self {
-            hash: Sha256::digest(key.as_bytes()).into(),
-        })
-    }
-
-    fn matches(&self, header: &HeaderValue) -> bool {
-        let Some((scheme, key)) = header.as_bytes().split_at_checked(7) else {
-            return false;
-        };
-        let hash: [u8; 32] = Sha256::digest(key).into();
-        scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(hash.ct_eq(&self.hash))
-    }
-}
-
-/// Lets only requests with the key pass, if one is set.
+/// Lets only requests with a key pass, if there are keys, and as many as the key's limits allow. What was asked with is in
+/// the request's extensions from here on: `Arc<Client>`.
 pub(crate) async fn require_key(
     State(state): State<AppState>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if let Some(key) = &state.inner.api_key {
-        let header = request.headers().get(AUTHORIZATION);
-        if !header.is_some_and(|header| key.matches(header)) {
-            return Err(ApiError::Unauthorized);
+    let keys = &state.inner.keys;
+    if keys.is_open() {
+        return Ok(next.run(request).await);
+    }
+    let header = request.headers().get(AUTHORIZATION);
+    let client = header.and_then(|header| keys.client(header));
+    let client = client.ok_or(ApiError::Unauthorized)?;
+    tracing::Span::current().record("key", client.name());
+    request.extensions_mut().insert(Arc::clone(&client));
+    // Looking at the models is free.
+    let counts = request.method() == Method::POST;
+    let mut response = match counts.then(|| client.begin(Instant::now())) {
+        Some(Err(retry_after)) => {
+            state.inner.metrics.limited(client.name());
+            ApiError::KeyLimit { retry_after }.into_response()
+        }
+        _ => next.run(request).await,
+    };
+    limits(&client, response.headers_mut());
+    Ok(response)
+}
+
+/// OpenAI's headers. Tokens of an answer that is being written are not counted yet.
+fn limits(client: &Client, headers: &mut HeaderMap) {
+    let left = client.left(Instant::now());
+    for (what, left) in ["requests", "tokens"].into_iter().zip(left) {
+        let Some(Left {
+            limit,
+            remaining,
+            reset,
+        }) = left
+        else {
+            continue;
+        };
+        for (name, value) in [
+            ("limit", limit.to_string()),
+            ("remaining", remaining.to_string()),
+            ("reset", duration(reset)),
+        ] {
+            let name = HeaderName::try_from(format!("x-ratelimit-{name}-{what}"));
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
+                headers.insert(name, value);
+            }
         }
     }
-    Ok(next.run(request).await)
+}
+
+/// As OpenAI writes it: `1m0s`, `6.5s`, `20ms`.
+fn duration(time: Duration) -> String {
+    let ms = time.as_millis();
+    let (minutes, seconds) = (ms / 60_000, (ms % 60_000) as f64 / 1000.0);
+    match (minutes, ms) {
+        (0, 0..1000) => format!("{ms}ms"),
+        (0, _) => format!("{seconds}s"),
+        _ => format!("{minutes}m{seconds}s"),
+    }
 }
 
 #[cfg(test)]
@@ -56,23 +82,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_whole_key_matches() {
-        let key = ApiKey::new("sk-Abc").unwrap();
-        let matches = |header: &'static str| key.matches(&HeaderValue::from_static(header));
-        assert!(matches("Bearer sk-Abc"));
-        assert!(matches("bearer sk-Abc"));
-        for wrong in [
-            "",
-            "Bearer",
-            "Bearer ",
-            "Bearer sk-abc",
-            "Bearer sk-Ab",
-            "sk-Abc",
-        ] {
-            assert!(!matches(wrong), "{wrong}");
-        }
-        for bad in ["", " ", "a ", "line\nbreak"] {
-            assert!(ApiKey::new(bad).is_err(), "{bad:?}");
-        }
+    fn times_are_written_as_openai_does() {
+        let written = |ms| duration(Duration::from_millis(ms));
+        assert_eq!(
+            [0, 20, 1000, 6500].map(written),
+            ["0ms", "20ms", "1s", "6.5s"]
+        );
+        assert_eq!([60_000, 90_250].map(written), ["1m0s", "1m30.25s"]);
     }
 }

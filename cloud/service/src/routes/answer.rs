@@ -1,6 +1,6 @@
 //! Answers as they go out: collected, or as server-sent events.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderName, HeaderValue};
@@ -9,6 +9,9 @@ use axum::response::{IntoResponse, Response};
 use futures::stream;
 use serde::Serialize;
 use sprat_wire::{FinishReason, RouteRecord, Usage};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendTimeoutError;
+use tracing::Instrument;
 
 use super::flight::Flights;
 use crate::{ApiError, AppState, EngineError, EngineInfo, Event, Finish, Token};
@@ -40,7 +43,7 @@ impl Head {
 /// How one of OpenAI's APIs writes what engines report.
 pub(super) trait Format: Send + 'static {
     /// An event of a stream.
-    type Chunk: Serialize;
+    type Chunk: Serialize + Send;
     /// The answer at once.
     type Whole: Serialize;
 
@@ -86,15 +89,28 @@ pub(super) async fn collect<F: Format>(
     Ok(format.whole(answers, flights.usage()))
 }
 
-/// Sends the answers as they are made. Silence longer than `keep_alive` is filled with comments.
-pub(super) fn stream<F: Format>(format: F, flights: Flights, keep_alive: Duration) -> Response {
-    let writer = Writer::new(format, flights);
-    let events = stream::unfold(writer, |mut writer| async move {
-        writer.next().await.map(|event| (event, writer))
+/// Events that a client may be behind before its stream waits for it.
+const BEHIND: usize = 256;
+
+/// Sends the answers as they are made. Silence longer than the keep-alive pause is filled with comments.
+///
+/// A task of its own takes them from the engine, so that a client that does not read is noticed: after the read timeout its
+/// answers end and their places are free. When the client goes away, so does the task.
+pub(super) fn stream<F: Format>(state: &AppState, format: F, flights: Flights) -> Response {
+    let (events, written) = mpsc::channel(BEHIND);
+    let writer = Writer {
+        format,
+        flights,
+        routes: HashMap::new(),
+        events,
+        patience: state.inner.limits.read_timeout,
+    };
+    tokio::spawn(writer.run().in_current_span());
+    let written = stream::unfold(written, |mut written| async move {
+        written.recv().await.map(|event| (event, written))
     });
-    let mut response = Sse::new(events)
-        .keep_alive(KeepAlive::new().interval(keep_alive))
-        .into_response();
+    let keep_alive = KeepAlive::new().interval(state.inner.keep_alive);
+    let mut response = Sse::new(written).keep_alive(keep_alive).into_response();
     // nginx would hold the chunks back until its buffer is full.
     let buffering = HeaderName::from_static("x-accel-buffering");
     response
@@ -103,69 +119,77 @@ pub(super) fn stream<F: Format>(format: F, flights: Flights, keep_alive: Duratio
     response
 }
 
-/// Turns engine events into stream events, pulled by the client's reading.
+type Written = Result<SseEvent, axum::Error>;
+
+/// Turns engine events into stream events.
 struct Writer<F> {
     format: F,
-    flights: Option<Flights>,
+    flights: Flights,
     /// Of the answers that have not ended.
     routes: HashMap<usize, RouteRecord>,
-    ready: VecDeque<Result<SseEvent, axum::Error>>,
+    events: mpsc::Sender<Written>,
+    /// How long the client may leave events unread.
+    patience: Duration,
 }
 
+/// The client is gone or does not read.
+struct Gone;
+
 impl<F: Format> Writer<F> {
-    fn new(mut format: F, flights: Flights) -> Self {
-        let first = (0..flights.len()).filter_map(|index| format.first(index));
-        let ready = first.map(event).collect();
-        Self {
-            format,
-            flights: Some(flights),
-            routes: HashMap::new(),
-            ready,
-        }
+    async fn run(mut self) {
+        // Dropping the flights is all there is to do about a client that is gone.
+        let _ = self.write().await;
     }
 
-    async fn next(&mut self) -> Option<Result<SseEvent, axum::Error>> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(event);
+    async fn write(&mut self) -> Result<(), Gone> {
+        for index in 0..self.flights.len() {
+            if let Some(chunk) = self.format.first(index) {
+                self.send(event(chunk)).await?;
             }
-            let chunk = match self.flights.as_mut()?.next().await {
-                Some((_, Ok(Event::Started { .. } | Event::Counted(_)))) => None,
-                Some((index, Ok(Event::Route(route)))) => {
+        }
+        while let Some((index, happened)) = self.next().await? {
+            let chunk = match happened {
+                Ok(Event::Started { .. } | Event::Counted(_)) => None,
+                Ok(Event::Route(route)) => {
                     self.routes.insert(index, route.into());
                     None
                 }
-                Some((index, Ok(Event::Token(token)))) => self.format.token(index, token),
-                Some((index, Ok(Event::Finished(finish)))) => {
+                Ok(Event::Token(token)) => self.format.token(index, token),
+                Ok(Event::Finished(finish)) => {
                     let route = self.routes.remove(&index);
                     Some(self.format.last(index, finish, route))
                 }
-                Some((_, Err(error))) => {
-                    self.fail(error);
-                    None
-                }
-                None => {
-                    self.end();
-                    None
-                }
+                // The status is long sent, so the error comes as an event, and no `[DONE]` follows: a client must not
+                // take half an answer for a whole one.
+                Err(error) => return self.send(event(ApiError::from(error).body())).await,
             };
-            self.ready.extend(chunk.map(event));
+            if let Some(chunk) = chunk {
+                self.send(event(chunk)).await?;
+            }
+        }
+        if let Some(chunk) = self.format.usage(self.flights.usage()) {
+            self.send(event(chunk)).await?;
+        }
+        self.send(Ok(SseEvent::default().data("[DONE]"))).await
+    }
+
+    async fn next(&mut self) -> Result<Option<(usize, Result<Event, EngineError>)>, Gone> {
+        tokio::select! {
+            biased;
+            () = self.events.closed() => Err(Gone),
+            next = self.flights.next() => Ok(next),
         }
     }
 
-    fn end(&mut self) {
-        let usage = self.flights.take().map(|flights| flights.usage());
-        let usage = usage.and_then(|usage| self.format.usage(usage));
-        self.ready.extend(usage.map(event));
-        self.ready.push_back(Ok(SseEvent::default().data("[DONE]")));
-    }
-
-    /// The status is long sent, so the error comes as an event, and no `[DONE]` follows: a
-    /// client must not take half an answer for a whole one.
-    fn fail(&mut self, error: EngineError) {
-        self.flights = None;
-        let body = ApiError::from(error).body();
-        self.ready.push_back(event(body));
+    async fn send(&mut self, event: Written) -> Result<(), Gone> {
+        match self.events.send_timeout(event, self.patience).await {
+            Ok(()) => Ok(()),
+            Err(SendTimeoutError::Closed(_)) => Err(Gone),
+            Err(SendTimeoutError::Timeout(_)) => {
+                tracing::warn!("stream cut: the client does not read");
+                Err(Gone)
+            }
+        }
     }
 }
 

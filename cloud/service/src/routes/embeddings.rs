@@ -3,8 +3,11 @@
 //! A model that was made to write is no embedding model: texts of like words come out alike, texts of like meaning less
 //! so than from a model that was trained for it.
 
-use axum::Json;
+use std::sync::Arc;
+use std::time::Instant;
+
 use axum::extract::{Request, State};
+use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sprat_wire::{
@@ -13,6 +16,7 @@ use sprat_wire::{
 
 use super::body;
 use super::text::prompts;
+use crate::keys::Client;
 use crate::{ApiError, AppState, EngineError};
 
 /// Texts of one request.
@@ -20,6 +24,7 @@ const MAX_TEXTS: usize = 256;
 
 pub(super) async fn embeddings(
     State(state): State<AppState>,
+    client: Option<Extension<Arc<Client>>>,
     request: Request,
 ) -> Result<Json<EmbeddingList>, ApiError> {
     let request: EmbeddingsRequest = body::json(request, &state.inner.limits).await?;
@@ -45,7 +50,11 @@ pub(super) async fn embeddings(
             embedded = engine.embed(input) => embedded,
         };
         let embedded = embedded.map_err(at_input)?;
-        tokens = tokens.saturating_add(u32::try_from(embedded.tokens).unwrap_or(u32::MAX));
+        let read = u32::try_from(embedded.tokens).unwrap_or(u32::MAX);
+        if let Some(client) = &client {
+            client.used(read, Instant::now());
+        }
+        tokens = tokens.saturating_add(read);
         data.push(Embedding {
             object: "embedding".to_owned(),
             index: index as u32,

@@ -1,11 +1,13 @@
 //! Answers in the making: their places in the house, their engine's events, their figures.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sprat_wire::Usage;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Permit;
+use crate::keys::Client;
 use crate::metrics::{Decisions, ModelMetrics};
 use crate::{
     ApiError, AppState, Counts, Engine, EngineError, EngineInfo, EngineState, Event, Finish, Job,
@@ -26,10 +28,10 @@ impl Flights {
         info: &EngineInfo,
         jobs: Vec<Job>,
         n: usize,
+        client: Option<&Arc<Client>>,
     ) -> Result<Self, ApiError> {
-        let flights = jobs
-            .into_iter()
-            .map(|job| Flight::start(state, engine, info, job));
+        let start = |job| Flight::start(state, engine, info, job, client.cloned());
+        let flights = jobs.into_iter().map(start);
         let flights = flights.collect::<Result<Vec<_>, _>>();
         let flights = flights.inspect_err(|error| {
             if matches!(
@@ -90,8 +92,11 @@ struct Flight {
     metrics: ModelMetrics,
     decisions: Decisions,
     began: Instant,
+    /// How long it may take.
+    limit: Duration,
     last_token: Option<Instant>,
     phase: Phase,
+    client: Option<Arc<Client>>,
     /// Tokens of the prompt.
     prompt_tokens: u32,
     /// Those of them that needed no computing.
@@ -115,6 +120,7 @@ impl Flight {
         engine: &dyn Engine,
         info: &EngineInfo,
         job: Job,
+        client: Option<Arc<Client>>,
     ) -> Result<Self, ApiError> {
         if state.inner.is_draining() {
             return Err(EngineError::ShuttingDown.into());
@@ -139,8 +145,10 @@ impl Flight {
             metrics,
             decisions: state.inner.metrics.decisions(),
             began: Instant::now(),
+            limit: state.inner.limits.answer_timeout,
             last_token: None,
             phase: Phase::Waiting,
+            client,
             prompt_tokens: 0,
             cached_tokens: 0,
             completion_tokens: 0,
@@ -162,6 +170,9 @@ impl Flight {
         let stamped = tokio::select! {
             biased;
             () = self.cancel.cancelled() => Err(EngineError::ShuttingDown),
+            () = tokio::time::sleep_until((self.began + self.limit).into()) => {
+                Err(EngineError::TookTooLong { limit: self.limit })
+            }
             event = self.handle.next() => event,
         };
         let stamped = stamped.map_err(|error| self.fail(error))?;
@@ -187,6 +198,7 @@ impl Flight {
             self.metrics.running.increment(1.0);
         }
         self.prompt_tokens = u32::try_from(prompt).unwrap_or(u32::MAX);
+        self.charge(self.prompt_tokens);
         self.cached_tokens = u32::try_from(cached).unwrap_or(u32::MAX);
         self.metrics.prompt_tokens.increment(prompt as u64);
         self.metrics.cache_queries.increment(prompt as u64);
@@ -196,6 +208,7 @@ impl Flight {
     fn token(&mut self, at: Instant) {
         self.completion_tokens = self.completion_tokens.saturating_add(1);
         self.metrics.generated_tokens.increment(1);
+        self.charge(1);
         match self.last_token.replace(at) {
             None => self
                 .metrics
@@ -221,8 +234,16 @@ impl Flight {
         self.metrics.cache_hits.increment(cached_more);
         let generated_more = more(completion, self.completion_tokens);
         self.metrics.generated_tokens.increment(generated_more);
+        self.charge(u32::try_from(prompt_more + generated_more).unwrap_or(u32::MAX));
         (self.prompt_tokens, self.cached_tokens) = (prompt, cached);
         self.completion_tokens = completion;
+    }
+
+    /// Counts tokens against the limit of whoever asked.
+    fn charge(&self, tokens: u32) {
+        if let Some(client) = &self.client {
+            client.used(tokens, Instant::now());
+        }
     }
 
     fn finished(&mut self, finish: Finish) {

@@ -7,6 +7,7 @@ mod embeddings;
 mod flight;
 mod health;
 mod models;
+mod openapi;
 mod page;
 mod sampling;
 mod text;
@@ -53,6 +54,7 @@ pub fn app(state: AppState) -> Router {
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::document))
         .method_not_allowed_fallback(wrong_method)
         .merge(v1);
     router = match &state.inner.web {

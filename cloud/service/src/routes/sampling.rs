@@ -10,7 +10,7 @@ use sprat_wire::{ChatRequest, StreamOptions, TextRequest};
 use crate::{ApiError, Job, Prompt, Sampling};
 
 const MAX_STOPS: usize = 16;
-const MAX_STOP_BYTES: usize = 256;
+const MAX_STOP_CHARACTERS: usize = 256;
 const MAX_TOP_LOGPROBS: i64 = 20;
 const MAX_BIASES: usize = 1024;
 /// Answers to one text.
@@ -147,12 +147,13 @@ impl Common<'_> {
     }
 
     /// What the engine shall do: `n` answers to each prompt, one prompt after the other. `cap` bounds each answer
-    /// whatever the request says; `seed` is used where the request has none, and counts up from answer to answer.
+    /// whatever the request says; `seed` is used where the request has none, and counts up from answer to answer. `whose` is the number of the API key.
     pub(super) fn jobs(
         &self,
         prompts: Vec<Prompt>,
         cap: Option<usize>,
         seed: u64,
+        whose: u64,
     ) -> Result<Vec<Job>, ApiError> {
         let n = self.n();
         if n * prompts.len() > MAX_ANSWERS {
@@ -180,7 +181,8 @@ impl Common<'_> {
             stop: self.stop.to_vec(),
             logprobs: self.logprobs,
             top_logprobs: self.top_logprobs.1.map_or(0, count),
-            client: self.client(),
+            client: self.client(whose),
+            scope: whose,
         };
         let mut jobs = Vec::with_capacity(n * prompts.len());
         for prompt in prompts {
@@ -196,11 +198,11 @@ impl Common<'_> {
         Ok(jobs)
     }
 
-    /// Whose turn it is: everybody who says the same.
-    fn client(&self) -> u64 {
-        let Some(user) = self.user else { return 0 };
+    /// Whose turn it is: that of a key's user, or of all who have none.
+    fn client(&self, whose: u64) -> u64 {
+        let Some(user) = self.user else { return whose };
         let mut hasher = DefaultHasher::new();
-        user.hash(&mut hasher);
+        (whose, user).hash(&mut hasher);
         hasher.finish()
     }
 }
@@ -236,9 +238,9 @@ fn stops(stops: &[String]) -> Result<(), ApiError> {
     }
     if stops
         .iter()
-        .any(|stop| stop.is_empty() || stop.len() > MAX_STOP_BYTES)
+        .any(|stop| stop.is_empty() || stop.chars().count() > MAX_STOP_CHARACTERS)
     {
-        let problem = format!("every text must have 1 to {MAX_STOP_BYTES} bytes");
+        let problem = format!("every text must have 1 to {MAX_STOP_CHARACTERS} characters");
         return Err(ApiError::invalid("stop", problem));
     }
     Ok(())
@@ -325,7 +327,7 @@ mod tests {
     fn limits_and_seeds() {
         let mut request = ChatRequest::new("m", vec![]);
         let job = |request: &ChatRequest, cap| {
-            let jobs = Common::from(request).jobs(vec![Prompt::default()], cap, 7);
+            let jobs = Common::from(request).jobs(vec![Prompt::default()], cap, 7, 0);
             jobs.unwrap().remove(0)
         };
         assert_eq!(job(&request, None).max_tokens, None);
@@ -343,11 +345,11 @@ mod tests {
         );
         request.n = Some(3);
         let jobs = Common::from(&request)
-            .jobs(vec![Prompt::default(); 2], None, 7)
+            .jobs(vec![Prompt::default(); 2], None, 7, 0)
             .unwrap();
         let seeds = jobs.iter().map(|job| job.sampling.seed.unwrap());
         assert_eq!(seeds.collect::<Vec<_>>(), [u64::MAX, 0, 1, u64::MAX, 0, 1]);
-        let many = Common::from(&request).jobs(vec![Prompt::default(); 22], None, 7);
+        let many = Common::from(&request).jobs(vec![Prompt::default(); 22], None, 7, 0);
         assert!(matches!(many, Err(ApiError::Invalid { param, .. }) if param == "n"));
     }
 }

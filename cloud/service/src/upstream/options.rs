@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, Uri};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ServiceError;
 
@@ -27,7 +27,7 @@ impl fmt::Debug for Secret {
 }
 
 /// Another server's model. Times are in seconds.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamOptions {
     /// The model's id in our API.

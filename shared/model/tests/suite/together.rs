@@ -300,6 +300,52 @@ fn answers_do_not_depend_on_the_pool_that_they_share() {
     assert_eq!((pool.free(), pool.positions()), (positions, positions));
 }
 
+/// Alone an answer guesses ahead, also in a pool, and gets memory for it.
+#[test]
+fn an_answer_alone_in_a_pool_guesses_as_by_itself() {
+    let model = tiny();
+    let requests: Vec<(Vec<u32>, Options)> = (0..12)
+        .map(|i| {
+            // What repeats itself is guessed.
+            let piece: Vec<u32> = (0..6 + i).map(|j| 50 + (i * 31 + j * 7) % 400).collect();
+            let options = Options {
+                max_tokens: 60,
+                ..Options::default()
+            };
+            (piece.repeat(5), options)
+        })
+        .collect();
+    let alone = alone(&model, &requests);
+    let pool = model.pool(160);
+    let mut guessed = 0;
+    for ((prompt, options), alone) in requests.iter().zip(&alone) {
+        let session = model.session_in(&pool, 0);
+        let options = options.clone();
+        let mut answer = session.into_generation(&model, prompt, options).unwrap();
+        let mut written = Written::default();
+        loop {
+            answer.make_room().unwrap();
+            match block_on(answer.next()) {
+                Some(token) => {
+                    let token = token.unwrap();
+                    written.0.push((token.id, token.logprob, token.text));
+                }
+                None => break,
+            }
+            if written.0.len() == 20 {
+                answer.set_aside();
+            }
+        }
+        written.1 = answer.finish();
+        guessed += written.0.len() - answer.passes().min(written.0.len());
+        // The pool may hold less than the model's context.
+        let same = written.0.len();
+        assert_eq!(written.0, alone.0[..same]);
+        assert!(same == alone.0.len() || written.1 == Some(Finish::Length));
+    }
+    assert!(guessed > 20, "{guessed}");
+}
+
 /// Convolutions have a state besides their pages; texts go on where there is one.
 #[test]
 fn every_architecture_goes_on_from_what_another_text_has_said() {

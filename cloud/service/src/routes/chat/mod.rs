@@ -2,20 +2,24 @@
 
 mod format;
 
-use axum::Json;
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use sprat_wire::ChatRequest;
 
 use super::answer::{self, Head};
 use super::body;
 use super::flight::Flights;
 use super::sampling::Common;
+use crate::keys::Client;
 use crate::{ApiError, AppState, Prompt};
 use format::Chat;
 
 pub(super) async fn completions(
     State(state): State<AppState>,
+    client: Option<Extension<Arc<Client>>>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let request: ChatRequest = body::json(request, &state.inner.limits).await?;
@@ -24,13 +28,15 @@ pub(super) async fn completions(
     let common = Common::from(&request);
     let prompts = vec![Prompt::Chat(request.messages.clone())];
     let seed = state.inner.fresh_seed();
-    let jobs = common.jobs(prompts, state.inner.limits.max_tokens, seed)?;
+    let client = client.as_deref();
+    let whose = client.map_or(0, |client| client.id);
+    let jobs = common.jobs(prompts, state.inner.limits.max_tokens, seed, whose)?;
     let format = Chat::new(Head::new(&state, &info, "chatcmpl-"), &request);
-    let mut flights = Flights::start(&state, engine.as_ref(), &info, jobs, common.n())?;
+    let mut flights = Flights::start(&state, engine.as_ref(), &info, jobs, common.n(), client)?;
     // A refused prompt must be a status of its own, so nothing is sent before it is accepted.
     flights.accepted().await?;
     if request.stream {
-        Ok(answer::stream(format, flights, state.inner.keep_alive))
+        Ok(answer::stream(&state, format, flights))
     } else {
         Ok(Json(answer::collect(format, flights).await?).into_response())
     }

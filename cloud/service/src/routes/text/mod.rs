@@ -2,20 +2,24 @@
 
 mod format;
 
-use axum::Json;
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use sprat_wire::{TextInput, TextRequest};
 
 use super::answer::{self, Head};
 use super::body;
 use super::flight::Flights;
 use super::sampling::Common;
+use crate::keys::Client;
 use crate::{ApiError, AppState, Prompt};
 use format::Text;
 
 pub(super) async fn completions(
     State(state): State<AppState>,
+    client: Option<Extension<Arc<Client>>>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let request: TextRequest = body::json(request, &state.inner.limits).await?;
@@ -25,17 +29,19 @@ pub(super) async fn completions(
     let prompts = prompts("prompt", &request.prompt)?;
     let echo = echo(&request, &prompts)?;
     let seed = state.inner.fresh_seed();
-    let jobs = common.jobs(prompts, state.inner.limits.max_tokens, seed)?;
+    let client = client.as_deref();
+    let whose = client.map_or(0, |client| client.id);
+    let jobs = common.jobs(prompts, state.inner.limits.max_tokens, seed, whose)?;
     let head = Head::new(&state, &info, "cmpl-");
     let format = Text::new(head, &request, common.n(), echo, jobs.len());
     let at_prompt = |error| ApiError::Prompt {
         error,
         param: "prompt",
     };
-    let mut flights = Flights::start(&state, engine.as_ref(), &info, jobs, common.n())?;
+    let mut flights = Flights::start(&state, engine.as_ref(), &info, jobs, common.n(), client)?;
     flights.accepted().await.map_err(at_prompt)?;
     if request.stream {
-        Ok(answer::stream(format, flights, state.inner.keep_alive))
+        Ok(answer::stream(&state, format, flights))
     } else {
         Ok(Json(answer::collect(format, flights).await?).into_response())
     }
