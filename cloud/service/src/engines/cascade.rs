@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 
 use super::draft::{Draft, sum};
 use super::{Members, wrong};
@@ -96,7 +97,7 @@ impl Engine for Cascade {
         let (sink, handle) = channel();
         let members = Arc::clone(&self.members);
         let policy = Arc::clone(&self.policy);
-        tokio::spawn(async move {
+        let answering = async move {
             let run = Run::new(&policy, &sink);
             let answered = tokio::select! {
                 answered = run.answer(&members.engines, &job) => answered,
@@ -106,7 +107,8 @@ impl Engine for Cascade {
             if let Err(error) = answered {
                 sink.fail(error);
             }
-        });
+        };
+        tokio::spawn(answering.in_current_span());
         Ok(handle)
     }
 }

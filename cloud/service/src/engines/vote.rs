@@ -7,6 +7,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use sprat_wire::Votes;
+use tracing::Instrument;
 
 use super::draft::{Draft, sum};
 use super::{Members, normalize, wrong};
@@ -99,7 +100,7 @@ impl Engine for Vote {
         let (sink, handle) = channel();
         let members = Arc::clone(&self.members);
         let options = Arc::clone(&self.options);
-        tokio::spawn(async move {
+        let answering = async move {
             let answer = async {
                 match job.max_tokens {
                     Some(most) if most <= options.max_tokens => {
@@ -116,7 +117,8 @@ impl Engine for Vote {
             if let Err(error) = answered {
                 sink.fail(error);
             }
-        });
+        };
+        tokio::spawn(answering.in_current_span());
         Ok(handle)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client as Pool;
@@ -24,8 +24,12 @@ use crate::{ServiceError, UpstreamError};
 /// The longest error that is read, in bytes.
 const ERROR_LIMIT: usize = 64 << 10;
 
-/// How long an open connection waits for the next request.
-const IDLE: Duration = Duration::from_secs(30);
+/// How long an open connection waits for the next request: less than the 5 s after which common servers close it, so that
+/// a request seldom meets one that is being closed.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// Some providers turn away who has none.
+const USER_AGENT_NAME: &str = concat!("sprat/", env!("CARGO_PKG_VERSION"));
 
 type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
 
@@ -90,6 +94,7 @@ impl Client {
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_NAME));
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }

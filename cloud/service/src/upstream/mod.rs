@@ -26,6 +26,7 @@ use axum::body::{BodyDataStream, Bytes};
 use futures::StreamExt;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tracing::Instrument;
 
 use crate::{
     Counts, Engine, EngineError, EngineInfo, EngineState, Event, Finish, Job, JobHandle, JobSink,
@@ -120,7 +121,7 @@ impl Engine for Upstream {
         let pass = self.shared.pass()?;
         let shared = Arc::clone(&self.shared);
         let (sink, handle) = channel();
-        tokio::spawn(async move {
+        let answering = async move {
             let _place = place;
             let whole = seconds(shared.options.total_timeout_seconds);
             let answer = timeout(whole, shared.answer(&job, api, body, pass, &sink));
@@ -136,7 +137,9 @@ impl Engine for Upstream {
             if let Err(error) = answered.unwrap_or_else(|_| late()) {
                 sink.fail(error.into());
             }
-        });
+        };
+        // In the request's span, so that logs have its id.
+        tokio::spawn(answering.in_current_span());
         Ok(handle)
     }
 
@@ -181,7 +184,12 @@ impl Shared {
                 Err(failed) => failed,
             };
             self.failures.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(model = self.options.id, tries, %error, "upstream failed");
+            let model = &*self.options.id;
+            if fault {
+                tracing::warn!(model, tries, %error, "upstream failed");
+            } else {
+                tracing::info!(model, tries, %error, "upstream refused");
+            }
             match (fault, &error) {
                 (true, _) => pass.failed(Instant::now()),
                 // Too busy is neither sound nor broken.

@@ -116,6 +116,20 @@ async fn a_server_that_is_not_there() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_not_made_in_time() {
+    // It listens, but never answers a TLS greeting.
+    let fake = Fake::start(vec![answer()]).await;
+    let engine = fake.engine(UpstreamOptions {
+        base_url: format!("https://{}/v1", fake.address),
+        connect_timeout_seconds: 0.05,
+        ..fake.options()
+    });
+    assert_eq!(error_of(&engine).await, UpstreamError::Unreachable);
+    assert_eq!(engine.upstream().unwrap().tries, 3);
+    assert!(fake.requests().is_empty());
+}
+
+#[tokio::test]
 async fn silence_before_and_in_an_answer_ends() {
     let fake = Fake::start(vec![vec![Step::Hang]]).await;
     let options = UpstreamOptions {
