@@ -6,6 +6,7 @@
 )]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sprat_service::*;
 use tokio::sync::{Semaphore, watch};
@@ -60,14 +61,20 @@ impl Scripted {
     }
 
     pub async fn wait_cancelled(&self, times: usize) {
-        let mut cancelled = self.cancelled.subscribe();
-        cancelled.wait_for(|n| *n >= times).await.unwrap();
+        reaches(&self.cancelled, times).await;
     }
 
     pub async fn wait_waiting(&self, times: usize) {
-        let mut waiting = self.waiting.subscribe();
-        waiting.wait_for(|n| *n >= times).await.unwrap();
+        reaches(&self.waiting, times).await;
     }
+}
+
+/// The limit is there only so that a bug fails instead of hanging.
+async fn reaches(count: &watch::Sender<usize>, times: usize) {
+    let mut count = count.subscribe();
+    let reached = count.wait_for(|count| *count >= times);
+    let reached = tokio::time::timeout(Duration::from_secs(60), reached).await;
+    reached.expect("it does not happen").unwrap();
 }
 
 impl Engine for Scripted {
