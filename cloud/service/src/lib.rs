@@ -24,7 +24,7 @@ mod routes;
 mod serve;
 mod state;
 
-pub use config::{Device, Limits, ModelSource, ServeConfig};
+pub use config::{Device, Limits, ModelSource, OnRequest, ServeConfig};
 pub use echo::{Echo, EchoOptions};
 pub use engine::{
     Alternative, Embedded, Engine, EngineError, EngineInfo, EngineLoad, EngineState, Event, Finish,

@@ -170,10 +170,7 @@ impl Metrics {
         status: StatusCode,
         took: Duration,
     ) {
-        let method = match method.as_str() {
-            known @ ("GET" | "HEAD" | "POST" | "OPTIONS" | "PUT" | "DELETE" | "PATCH") => known,
-            _ => "other",
-        };
+        let method = method_name(method);
         let route = Label::new("route", route.to_owned());
         let labels = vec![
             route.clone(),
@@ -206,6 +203,20 @@ impl Metrics {
     /// Folds raw measurements into their buckets; without it they pile up between scrapes.
     pub(crate) fn upkeep(&self) {
         self.handle.run_upkeep();
+    }
+}
+
+/// A method as labels and spans may say it: others can be any text.
+pub(crate) fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "OPTIONS" => "OPTIONS",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "PATCH" => "PATCH",
+        _ => "other",
     }
 }
 
