@@ -47,6 +47,12 @@ class Server:
         options = {"model": self.model, "temperature": 0, "max_tokens": 24, **options}
         return self.client.chat.completions.create(messages=messages, **options)
 
+    def tokens(self, text):
+        body = json.dumps({"model": self.model, "prompt": text}).encode()
+        status, _, reply = self.raw("POST", "/tokenize", body)
+        want(status == 200, reply)
+        return json.loads(reply)["tokens"]
+
     def raw(self, method, path, body=None, content_type="application/json"):
         """Status, headers and body, for what the client would never send."""
         request = urllib.request.Request(self.url + path, data=body, method=method)
@@ -237,6 +243,90 @@ def markup_in_a_message_is_text(server):
     plain = server.chat([{"role": "user", "content": "x"}]).usage.prompt_tokens
     marked = server.chat([{"role": "user", "content": "x<|end|><|assistant|>"}]).usage.prompt_tokens
     want(marked > plain + 2, f"{marked} tokens: the markup in the message became control tokens")
+
+
+@check
+def several_answers(server):
+    reply = server.chat(n=3, temperature=1.2, seed=5)
+    want([choice.index for choice in reply.choices] == [0, 1, 2], reply.choices)
+    alone = [server.chat(temperature=1.2, seed=5 + i).choices[0].message.content for i in range(3)]
+    together = [choice.message.content for choice in reply.choices]
+    want(together == alone, f"{together} together, {alone} alone")
+    texts = {0: "", 1: "", 2: ""}
+    for chunk in server.chat(n=3, temperature=1.2, seed=5, stream=True):
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+    want(list(texts.values()) == together, f"{texts} streamed")
+
+
+@check
+def biases_and_penalties(server):
+    token = server.tokens("kitchen")[-1]
+    reply = server.chat(logit_bias={token: 100}, max_tokens=3, logprobs=True)
+    want(reply.choices[0].logprobs.content[0].token == reply.choices[0].logprobs.content[2].token, reply)
+    first = server.tokens(server.chat(max_tokens=1).choices[0].message.content)[-1]
+    other = server.chat(max_tokens=1, logit_bias={first: -100}).choices[0].message.content
+    want(other != server.chat(max_tokens=1).choices[0].message.content, other)
+    server.chat(frequency_penalty=1.5, presence_penalty=-0.5)
+    refused(openai.BadRequestError, lambda: server.chat(frequency_penalty=3), param="frequency_penalty")
+
+
+@check
+def a_text_is_continued(server):
+    def complete(**options):
+        options = {"model": server.model, "temperature": 0, "max_tokens": 6, **options}
+        return server.client.completions.create(**options)
+
+    whole = complete(prompt="The kitchen light is")
+    want(whole.object == "text_completion" and len(whole.choices) == 1, whole)
+    text = "".join(chunk.choices[0].text for chunk in complete(prompt="The kitchen light is", stream=True))
+    want(text == whole.choices[0].text, f"{text!r} streamed, {whole.choices[0].text!r} at once")
+    tokens = server.tokens("The kitchen light is")
+    want(complete(prompt=tokens).choices[0].text == text, "tokens for a prompt give another text")
+    several = complete(prompt=["The kitchen light is", "Hello"], n=2, echo=True, temperature=0.7, seed=3)
+    want(len(several.choices) == 4, several.choices)
+    want(several.choices[3].text.startswith("Hello"), several.choices[3])
+    logprobs = complete(prompt="The kitchen", logprobs=3).choices[0].logprobs
+    want(len(logprobs.tokens) == len(logprobs.token_logprobs) == len(logprobs.top_logprobs), logprobs)
+    return repr(text)
+
+
+@check
+def embeddings(server):
+    texts = ["Turn on the light.", "Turn on the lights.", "12 plus 30"]
+    reply = server.client.embeddings.create(model=server.model, input=texts)
+    vectors = [item.embedding for item in reply.data]
+    plain = server.client.embeddings.create(model=server.model, input=texts, encoding_format="float")
+    want(all(math.isclose(a, b, abs_tol=1e-6) for a, b in zip(vectors[0], plain.data[0].embedding)), "base64 differs")
+
+    def likeness(a, b):
+        return sum(x * y for x, y in zip(a, b))
+
+    want(math.isclose(likeness(vectors[0], vectors[0]), 1, abs_tol=1e-4), "not of length 1")
+    near, far = likeness(vectors[0], vectors[1]), likeness(vectors[0], vectors[2])
+    want(near > far, f"{near:.3f} for like texts, {far:.3f} for others")
+    return f"{len(vectors[0])} wide; {near:.3f} for like texts, {far:.3f} for others"
+
+
+@check
+def tokens_and_back(server):
+    tokens = server.tokens("Turn on the light.")
+    status, _, body = server.raw("POST", "/detokenize", json.dumps({"model": server.model, "tokens": tokens}).encode())
+    want(status == 200 and json.loads(body)["prompt"].strip() == "Turn on the light.", body)
+    return f"{len(tokens)} tokens"
+
+
+@check
+def unknown_fields(server):
+    return refused(openai.BadRequestError, lambda: server.chat(store=True), param="store")
+
+
+@check
+def the_api_describes_itself(server):
+    status, _, body = server.raw("GET", "/openapi.json")
+    paths = json.loads(body)["paths"]
+    want(status == 200 and "/v1/chat/completions" in paths, paths.keys())
+    return f"{len(paths)} paths"
 
 
 @check

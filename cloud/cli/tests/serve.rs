@@ -83,3 +83,98 @@ fn mistakes_are_located_and_keys_not_repeated() {
     let (_, errors, ok) = print_config(&folder.path().join("none.toml"), &[], &[]);
     assert!(!ok && errors.contains("none.toml"), "{errors}");
 }
+
+/// The body of one HTTP request, which is answered 200.
+#[cfg(unix)]
+fn received(stream: &mut std::net::TcpStream) -> Option<(String, Vec<u8>)> {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let (mut first, mut length) = (String::new(), 0);
+    reader.read_line(&mut first).ok().filter(|read| *read > 0)?;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if line.trim().is_empty() {
+            break;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    stream
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    Some((first, body))
+}
+
+/// Traces say which model answered, how long and how much, and belong to the caller's; nothing of the text is in them.
+#[cfg(unix)]
+#[test]
+fn traces_reach_a_collector_without_what_was_written() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::process::Stdio;
+
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", collector.local_addr().unwrap());
+    let mut server = Command::new(env!("CARGO_BIN_EXE_sprat"))
+        .args([
+            "serve",
+            "--engine",
+            "echo",
+            "--port",
+            "0",
+            "--otlp-endpoint",
+            &endpoint,
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let api = lines.find_map(|line| {
+        line.unwrap()
+            .strip_prefix("api     http://")
+            .map(str::to_owned)
+    });
+    let address = api.unwrap().trim_end_matches("/v1").to_owned();
+    let body = r#"{"model":"echo","messages":[{"role":"user","content":"CANARY one two"}],"user":"CANARY"}"#;
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnection: close\r\n\
+         traceparent: 00-{trace}-b7ad6b7169203331-01\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert!(
+        reply.starts_with("HTTP/1.1 200 ") && reply.contains("CANARY one two"),
+        "{reply}"
+    );
+    // What is still here goes out when the server ends.
+    let kill = format!("kill {}", server.id());
+    let ended = Command::new("sh").args(["-c", &kill]).status().unwrap();
+    assert!(ended.success());
+    let (line, sent) = received(&mut collector.accept().unwrap().0).unwrap();
+    assert!(line.starts_with("POST /v1/traces "), "{line}");
+    assert!(server.wait().unwrap().success());
+    let holds = |what: &[u8]| sent.windows(what.len()).any(|window| window == what);
+    for what in [
+        "request",
+        "answer",
+        "gen_ai.request.model",
+        "echo",
+        "http.route",
+        "first_token_ms",
+    ] {
+        assert!(holds(what.as_bytes()), "{what}");
+    }
+    let id: Vec<u8> = (0..16)
+        .map(|i| u8::from_str_radix(&trace[2 * i..2 * i + 2], 16).unwrap())
+        .collect();
+    assert!(holds(&id), "another trace");
+    assert!(!holds(b"CANARY") && !holds(b"one two"));
+}

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
+
 use crate::{ApiKey, CascadeOptions, EchoOptions, UpstreamOptions, VoteOptions};
 
 /// What models run on.
@@ -96,6 +98,9 @@ impl Default for Limits {
     }
 }
 
+/// What makes a request's span part of somebody else's trace.
+pub type OnRequest = fn(&HeaderMap, &tracing::Span);
+
 /// Everything [`crate::serve`] needs.
 #[derive(Clone)]
 pub struct ServeConfig {
@@ -127,6 +132,8 @@ pub struct ServeConfig {
     pub limits: Limits,
     /// Pause after which a silent stream gets a comment, so that proxies keep it open.
     pub keep_alive: Duration,
+    /// Called with each request's headers and its span, before anything is done.
+    pub on_request: Option<OnRequest>,
     /// How long answers in progress may go on after the server was told to stop.
     pub drain: Duration,
 }
@@ -148,6 +155,7 @@ impl Default for ServeConfig {
             connect_origins: Vec::new(),
             limits: Limits::default(),
             keep_alive: Duration::from_secs(10),
+            on_request: None,
             drain: Duration::from_secs(30),
         }
     }

@@ -27,7 +27,7 @@ mod serve;
 mod state;
 mod upstream;
 
-pub use config::{Device, Limits, ModelSource, ServeConfig};
+pub use config::{Device, Limits, ModelSource, OnRequest, ServeConfig};
 pub use echo::{Echo, EchoOptions};
 pub use engine::{
     Alternative, Counts, Embedded, Engine, EngineError, EngineInfo, EngineLoad, EngineState, Event,

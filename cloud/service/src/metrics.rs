@@ -192,10 +192,7 @@ impl Metrics {
         status: StatusCode,
         took: Duration,
     ) {
-        let method = match method.as_str() {
-            known @ ("GET" | "HEAD" | "POST" | "OPTIONS" | "PUT" | "DELETE" | "PATCH") => known,
-            _ => "other",
-        };
+        let method = method_name(method);
         let route = Label::new("route", route.to_owned());
         let labels = vec![
             route.clone(),
@@ -252,6 +249,20 @@ impl Decisions {
         let target = Label::new("target", route.target.clone());
         let rule = Label::from_static_parts("rule", route.rule.as_str());
         counter(&self.0, DECISIONS, vec![target, rule]).increment(1);
+    }
+}
+
+/// A method as labels and spans may say it: others can be any text.
+pub(crate) fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "OPTIONS" => "OPTIONS",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "PATCH" => "PATCH",
+        _ => "other",
     }
 }
 

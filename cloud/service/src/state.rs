@@ -11,7 +11,7 @@ use axum::http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
-use crate::config::{Limits, ServeConfig};
+use crate::config::{Limits, OnRequest, ServeConfig};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::{ApiError, ApiKey, Engine, EngineInfo, EngineState, ServiceError};
@@ -31,6 +31,8 @@ pub struct AppConfig {
     pub limits: Limits,
     /// Pause after which a silent stream gets a comment.
     pub keep_alive: Duration,
+    /// Called with each request's headers and its span.
+    pub on_request: Option<OnRequest>,
 }
 
 impl Default for AppConfig {
@@ -48,6 +50,7 @@ impl From<&ServeConfig> for AppConfig {
             connect_origins: config.connect_origins.clone(),
             limits: config.limits.clone(),
             keep_alive: config.keep_alive,
+            on_request: config.on_request,
         }
     }
 }
@@ -62,6 +65,7 @@ pub(crate) struct Inner {
     pub(crate) engines: Vec<Arc<dyn Engine>>,
     pub(crate) limits: Limits,
     pub(crate) keep_alive: Duration,
+    pub(crate) on_request: Option<OnRequest>,
     pub(crate) web: Option<PathBuf>,
     pub(crate) keys: Keys,
     pub(crate) cors: Vec<HeaderValue>,
@@ -103,6 +107,7 @@ impl AppState {
                 admission: Admission::new(config.limits.requests),
                 limits: config.limits,
                 keep_alive: config.keep_alive,
+                on_request: config.on_request,
                 web: config.web,
                 keys: Keys::new(config.api_keys)?,
                 cors: config

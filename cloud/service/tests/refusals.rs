@@ -204,7 +204,13 @@ async fn the_key_is_asked_for_where_one_is_set() {
     get(&app, "/v1/models")
         .await
         .is_error(401, BAD, None, Some("invalid_api_key"));
-    for open in ["/healthz", "/readyz", "/metrics"] {
+    for open in [
+        "/health",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+    ] {
         assert_eq!(get(&app, open).await.status, 200, "{open}");
     }
 }

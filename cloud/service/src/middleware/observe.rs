@@ -9,6 +9,7 @@ use axum::response::Response;
 use tracing::{Instrument, Span};
 
 use crate::AppState;
+use crate::metrics::method_name;
 
 /// The header that names a request, in both directions.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -42,8 +43,15 @@ pub(crate) async fn observe(
     let span = tracing::info_span!(
         "request",
         request_id = id.to_str().unwrap_or_default(),
-        key = tracing::field::Empty
+        key = tracing::field::Empty,
+        http.request.method = method_name(request.method()),
+        http.route = route,
+        http.response.status_code = tracing::field::Empty,
+        otel.kind = "server",
     );
+    if let Some(on_request) = state.inner.on_request {
+        on_request(request.headers(), &span);
+    }
     let method = request.method().clone();
     let mut entry = Entry {
         state,
@@ -86,6 +94,7 @@ impl Drop for Entry {
             .response(&self.route, &self.method, status, took);
         let (method, route) = (self.method.as_str(), self.route.as_str());
         let (status, ms) = (status.as_u16(), took.as_millis() as u64);
+        self.span.record("http.response.status_code", status);
         let _inside = self.span.enter();
         if status >= 500 {
             tracing::warn!(method, route, status, ms, "response");

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use sprat_wire::Usage;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::admission::Permit;
 use crate::keys::Client;
@@ -96,6 +98,8 @@ struct Flight {
     limit: Duration,
     last_token: Option<Instant>,
     phase: Phase,
+    /// Part of the request's: what traces say of the answer.
+    span: Span,
     client: Option<Arc<Client>>,
     /// Tokens of the prompt.
     prompt_tokens: u32,
@@ -148,6 +152,15 @@ impl Flight {
             limit: state.inner.limits.answer_timeout,
             last_token: None,
             phase: Phase::Waiting,
+            span: tracing::info_span!(
+                "answer",
+                gen_ai.request.model = info.id,
+                gen_ai.usage.input_tokens = Empty,
+                gen_ai.usage.output_tokens = Empty,
+                cached_tokens = Empty,
+                first_token_ms = Empty,
+                finish = Empty,
+            ),
             client,
             prompt_tokens: 0,
             cached_tokens: 0,
@@ -199,6 +212,8 @@ impl Flight {
         }
         self.prompt_tokens = u32::try_from(prompt).unwrap_or(u32::MAX);
         self.charge(self.prompt_tokens);
+        self.span.record("gen_ai.usage.input_tokens", prompt);
+        self.span.record("cached_tokens", cached);
         self.cached_tokens = u32::try_from(cached).unwrap_or(u32::MAX);
         self.metrics.prompt_tokens.increment(prompt as u64);
         self.metrics.cache_queries.increment(prompt as u64);
@@ -210,10 +225,11 @@ impl Flight {
         self.metrics.generated_tokens.increment(1);
         self.charge(1);
         match self.last_token.replace(at) {
-            None => self
-                .metrics
-                .first_token
-                .record(at.saturating_duration_since(self.began)),
+            None => {
+                let took = at.saturating_duration_since(self.began);
+                self.metrics.first_token.record(took);
+                self.span.record("first_token_ms", took.as_millis() as u64);
+            }
             Some(last) => self
                 .metrics
                 .next_token
@@ -237,6 +253,7 @@ impl Flight {
         self.charge(u32::try_from(prompt_more + generated_more).unwrap_or(u32::MAX));
         (self.prompt_tokens, self.cached_tokens) = (prompt, cached);
         self.completion_tokens = completion;
+        self.span.record("gen_ai.usage.input_tokens", prompt);
     }
 
     /// Counts tokens against the limit of whoever asked.
@@ -253,7 +270,11 @@ impl Flight {
             Finish::ContentFilter => self.metrics.filtered.increment(1),
         }
         self.metrics.whole.record(self.began.elapsed());
-        self.land();
+        self.land(match finish {
+            Finish::Stop => "stop",
+            Finish::Length => "length",
+            Finish::ContentFilter => "content_filter",
+        });
     }
 
     fn fail(&mut self, error: EngineError) -> EngineError {
@@ -264,11 +285,14 @@ impl Flight {
         } else {
             tracing::warn!(%error, tokens, "answer failed");
         }
-        self.land();
+        self.land("error");
         error
     }
 
-    fn land(&mut self) {
+    fn land(&mut self, finish: &'static str) {
+        let tokens = self.completion_tokens;
+        self.span.record("gen_ai.usage.output_tokens", tokens);
+        self.span.record("finish", finish);
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Waiting => self.metrics.waiting.decrement(1.0),
             Phase::Running => self.metrics.running.decrement(1.0),
@@ -285,7 +309,7 @@ impl Drop for Flight {
                 tokens = self.completion_tokens,
                 "answer cancelled: the client is gone"
             );
-            self.land();
+            self.land("cancelled");
         }
     }
 }

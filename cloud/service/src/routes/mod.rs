@@ -53,6 +53,8 @@ pub fn app(state: AppState) -> Router {
     let mut router = Router::new()
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
+        // Where gateways ask by default.
+        .route("/health", get(health::ready))
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(openapi::document))
         .method_not_allowed_fallback(wrong_method)

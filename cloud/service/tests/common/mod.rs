@@ -348,6 +348,15 @@ impl Wire {
         wire.rest().await
     }
 
+    /// Sends bytes to somebody who may hang up in the middle, and reads what comes back.
+    pub async fn hostile(address: SocketAddr, bytes: &[u8]) -> String {
+        let mut wire = Self::open(address).await;
+        let _ = wire.stream.write_all(bytes).await;
+        let _ = wire.stream.shutdown().await;
+        let _ = wire.stream.read_to_end(&mut wire.seen).await;
+        String::from_utf8_lossy(&wire.seen).into_owned()
+    }
+
     pub async fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }

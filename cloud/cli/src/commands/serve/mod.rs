@@ -2,17 +2,17 @@
 
 mod models;
 mod settings;
+mod telemetry;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 use clap::ArgMatches;
 use sprat_service::ServeConfig;
-use tracing_subscriber::EnvFilter;
 
 pub(crate) use settings::Args;
-use settings::{LogFormat, Settings};
+use settings::Settings;
 
 pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<()> {
     let print = args.print_config;
@@ -22,28 +22,30 @@ pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<()> {
         write!(out, "{}", settings.written())?;
         return Ok(());
     }
-    log(settings.log_format);
-    let config = settings.config()?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the server's threads")?;
-    let (names, has_page) = (names(&config), config.web.is_some());
-    runtime.block_on(sprat_service::serve(config, move |address| {
-        // Nobody reading it is no failure.
-        let _ = greet(address, &names, has_page);
-    }))?;
-    Ok(())
+    runtime.block_on(serve(settings))
 }
 
-fn log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    let colors = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colors);
-    let log = log.with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
+async fn serve(settings: Settings) -> Result<()> {
+    let tracer = telemetry::begin(settings.log_format, settings.otlp_endpoint.as_deref())?;
+    let mut config = settings.config()?;
+    if tracer.is_some() {
+        config.on_request = Some(telemetry::adopt);
     }
+    let (names, has_page) = (names(&config), config.web.is_some());
+    let served = sprat_service::serve(config, move |address| {
+        // Nobody reading it is no failure.
+        let _ = greet(address, &names, has_page);
+    });
+    let served = served.await;
+    if let Some(tracer) = tracer {
+        // The last spans; a collector that is gone must not keep the server.
+        let ended = tokio::task::spawn_blocking(move || tracer.shutdown());
+        if let Ok(Err(error)) = ended.await {
+            tracing::warn!(%error, "the last traces were not sent");
+        }
+    }
+    Ok(served?)
 }
 
 fn names(config: &ServeConfig) -> String {

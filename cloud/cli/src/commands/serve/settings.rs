@@ -74,6 +74,9 @@ pub(crate) struct Args {
     /// How logs are written: lines for people, or JSON objects [default: text]
     #[arg(long, env = "SPRAT_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
+    /// A collector of traces, by OTLP over HTTP, such as <http://127.0.0.1:4318>
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
     /// Most tokens any answer may have
     #[arg(long, env = "SPRAT_MAX_TOKENS", value_name = "N")]
     max_tokens: Option<usize>,
@@ -146,6 +149,7 @@ struct File {
     api_keys_file: Option<PathBuf>,
     cors_origins: Option<Vec<String>>,
     log_format: Option<LogFormat>,
+    otlp_endpoint: Option<String>,
     max_requests: Option<usize>,
     max_tokens: Option<usize>,
     max_body_bytes: Option<usize>,
@@ -184,6 +188,7 @@ pub(super) struct Settings {
     api_keys_file: Option<PathBuf>,
     cors_origins: Vec<String>,
     pub(super) log_format: LogFormat,
+    pub(super) otlp_endpoint: Option<String>,
     max_requests: usize,
     max_tokens: Option<usize>,
     max_body_bytes: usize,
@@ -231,6 +236,12 @@ impl Settings {
                 args.log_format,
                 file.log_format,
                 LogFormat::default(),
+            ),
+            otlp_endpoint: from.maybe(
+                "otlp_endpoint",
+                args.otlp_endpoint,
+                file.otlp_endpoint,
+                None,
             ),
             max_requests: from.pick(
                 "max_requests",
