@@ -225,6 +225,11 @@ impl Model {
         self.manifest.context.min(self.config.context())
     }
 
+    /// The tokens that end an answer.
+    pub fn end_ids(&self) -> &[u32] {
+        &self.end_ids
+    }
+
     /// The template that makes a conversation a prompt, if the model has one.
     pub fn template(&self) -> Option<&ChatTemplate> {
         self.template.as_ref()
