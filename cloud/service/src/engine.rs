@@ -6,12 +6,16 @@
 
 use std::fmt;
 use std::future::ready;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::BoxFuture;
-use sprat_wire::Message;
+use serde_json::Value;
+use sprat_wire::{Message, Tool};
 use thiserror::Error;
 use tokio::sync::mpsc;
+
+use crate::CallFormat;
 
 /// One model that can answer.
 pub trait Engine: Send + Sync + 'static {
@@ -50,6 +54,11 @@ pub trait Engine: Send + Sync + 'static {
     fn embed(&self, prompt: Prompt) -> BoxFuture<'static, Result<Embedded, EngineError>> {
         let _ = prompt;
         Box::pin(ready(Err(EngineError::Unsupported { what: "embeddings" })))
+    }
+
+    /// How its model calls tools; none if it cannot, or is not loaded.
+    fn calls(&self) -> Option<CallFormat> {
+        None
     }
 
     /// How full its memory is, for metrics. Must be cheap.
@@ -147,9 +156,35 @@ pub struct Job {
     pub stop: Vec<String>,
     /// How many likeliest tokens to report at each position.
     pub top_logprobs: usize,
+    /// What the answer must be, if not anything. An engine that cannot promise it answers
+    /// [`EngineError::Unsupported`].
+    pub constraint: Option<Constraint>,
+    /// What the model may call, as it is told.
+    pub tools: Arc<[Tool]>,
     /// Whose it is: clients get their turns one by one, and share nothing in the cache. 0 for everybody without a key.
     pub client: u64,
 }
+
+/// What an answer must be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Constraint {
+    /// Any JSON object.
+    JsonObject,
+    /// JSON that this schema describes.
+    JsonSchema(Arc<Value>),
+    /// A call of one of these tools, and nothing else.
+    Calls {
+        /// Those that may be called.
+        tools: Arc<[Tool]>,
+        /// Whether there may be several calls.
+        several: bool,
+    },
+}
+
+/// What [`EngineError::Unsupported`] says of an engine that cannot keep to a [`Constraint`].
+pub(crate) const STRUCTURED: &str = "structured answers";
+/// What it says of one that cannot call tools.
+pub(crate) const TOOLS: &str = "calls of tools";
 
 /// How to choose tokens; `None` leaves the choice to the engine.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -265,6 +300,14 @@ pub enum EngineError {
         /// What was asked for.
         what: &'static str,
     },
+    /// A schema that no answer can be made to keep to.
+    #[error("the schema {problem}")]
+    Schema {
+        /// The field that has it.
+        at: String,
+        /// What is wrong with it, in the server's own words.
+        problem: String,
+    },
     /// The model computed something that is not a number.
     #[error("the model's output is not a number; its weights or its device are damaged")]
     NotANumber,
@@ -285,6 +328,7 @@ impl EngineError {
                 | Self::PromptRefused
                 | Self::UnknownToken { .. }
                 | Self::Unsupported { .. }
+                | Self::Schema { .. }
         )
     }
 }

@@ -12,10 +12,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod admission;
+mod calls;
 mod config;
 mod echo;
 mod engine;
 mod error;
+mod grammar;
 mod local;
 mod metrics;
 mod middleware;
@@ -23,11 +25,12 @@ mod routes;
 mod serve;
 mod state;
 
+pub use calls::CallFormat;
 pub use config::{Device, Limits, ModelSource, ServeConfig};
 pub use echo::{Echo, EchoOptions};
 pub use engine::{
-    Alternative, Embedded, Engine, EngineError, EngineInfo, EngineLoad, EngineState, Event, Finish,
-    Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token, channel,
+    Alternative, Constraint, Embedded, Engine, EngineError, EngineInfo, EngineLoad, EngineState,
+    Event, Finish, Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token, channel,
 };
 pub use error::{ApiError, ServiceError};
 pub use routes::app;

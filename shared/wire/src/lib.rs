@@ -6,7 +6,8 @@
 //! strict in what they write. The one shape of our own is the [`Receipt`], which says who
 //! answered and why.
 //!
-//! This crate knows no transport, no clock and no JSON library: parse with the one you have.
+//! This crate knows no transport, no clock and, but for the feature `server`, no JSON library: parse with the one you
+//! have.
 //!
 //! ```
 //! use sprat_wire::{Event, SseDecoder, StreamLine};
@@ -30,6 +31,8 @@ mod receipt;
 mod sse;
 #[cfg(feature = "server")]
 mod text;
+#[cfg(feature = "server")]
+mod tools;
 
 pub use chat::{ChatRequest, Message, Role, StreamOptions};
 pub use completion::{
@@ -45,4 +48,9 @@ pub use text::{
     DetokenizeRequest, Detokenized, Embedding, EmbeddingList, EmbeddingValues, EmbeddingsRequest,
     EmbeddingsUsage, EncodingFormat, TextChoice, TextCompletion, TextInput, TextLogprobs,
     TextRequest, TokenizeRequest, Tokens,
+};
+#[cfg(feature = "server")]
+pub use tools::{
+    CalledFunction, Function, JsonSchema, NamedFunction, NamedTool, ResponseFormat,
+    ResponseFormatType, Tool, ToolCall, ToolCallDelta, ToolChoice, ToolChoiceMode, ToolType,
 };

@@ -60,6 +60,7 @@ fn a_chunk_is_written_as_openai_writes_it() {
             delta: Delta {
                 role: Some(Role::Assistant),
                 content: Some(String::new()),
+                ..Delta::default()
             },
             ..ChunkChoice::default()
         }],
@@ -255,7 +256,7 @@ prop_compose! {
             id, created, model, object: Chunk::OBJECT.into(), system_fingerprint: None,
             choices: vec![ChunkChoice {
                 index: 0, logprobs, finish_reason,
-                delta: Delta { role: delta.0, content: delta.1 },
+                delta: Delta { role: delta.0, content: delta.1, ..Delta::default() },
             }],
             usage: usage.map(|u| u.map(|(p, c, n)| Usage::new(p, c, n))),
         }
@@ -337,7 +338,13 @@ proptest! {
     fn a_completion_survives(chunk in chunk(), text in ".*") {
         let choices = chunk.choices.into_iter().map(|choice| Choice {
             index: choice.index,
-            message: Answer { role: Role::Assistant, content: Some(text.clone()), refusal: None },
+            message: Answer {
+                role: Role::Assistant,
+                content: Some(text.clone()),
+                refusal: None,
+                #[cfg(feature = "server")]
+                tool_calls: vec![],
+            },
             logprobs: choice.logprobs,
             finish_reason: choice.finish_reason,
         });

@@ -50,8 +50,8 @@ pub(super) trait Format: Send + 'static {
     /// The chunk of one token, or none if there is nothing to say about it.
     fn token(&mut self, index: usize, token: Token) -> Option<Self::Chunk>;
 
-    /// The end of an answer.
-    fn last(&mut self, index: usize, finish: Finish) -> Self::Chunk;
+    /// The end of an answer, and what was held back till then.
+    fn last(&mut self, index: usize, finish: Finish) -> Vec<Self::Chunk>;
 
     /// Token counts, behind all answers, if they were asked for.
     fn usage(&mut self, usage: Usage) -> Option<Self::Chunk>;
@@ -124,20 +124,22 @@ impl<F: Format> Writer<F> {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
-            let chunk = match self.flights.as_mut()?.next().await {
-                Some((_, Ok(Event::Started { .. }))) => None,
-                Some((index, Ok(Event::Token(token)))) => self.format.token(index, token),
-                Some((index, Ok(Event::Finished(finish)))) => Some(self.format.last(index, finish)),
+            let chunks = match self.flights.as_mut()?.next().await {
+                Some((_, Ok(Event::Started { .. }))) => vec![],
+                Some((index, Ok(Event::Token(token)))) => {
+                    self.format.token(index, token).into_iter().collect()
+                }
+                Some((index, Ok(Event::Finished(finish)))) => self.format.last(index, finish),
                 Some((_, Err(error))) => {
                     self.fail(error);
-                    None
+                    vec![]
                 }
                 None => {
                     self.end();
-                    None
+                    vec![]
                 }
             };
-            self.ready.extend(chunk.map(event));
+            self.ready.extend(chunks.into_iter().map(event));
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use sprat_wire::{ChatRequest, StreamOptions, TextRequest};
 
@@ -176,6 +177,8 @@ impl Common<'_> {
             max_tokens: limit.map(count).into_iter().chain(cap).min(),
             stop: self.stop.to_vec(),
             top_logprobs: self.top_logprobs.1.map_or(0, count),
+            constraint: None,
+            tools: Arc::default(),
             client: self.client(),
         };
         let mut jobs = Vec::with_capacity(n * prompts.len());

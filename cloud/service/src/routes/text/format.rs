@@ -114,12 +114,12 @@ impl Format for Text {
         (!silent).then(|| self.completion(vec![choice]))
     }
 
-    fn last(&mut self, index: usize, finish: Finish) -> TextCompletion {
-        self.completion(vec![TextChoice {
+    fn last(&mut self, index: usize, finish: Finish) -> Vec<TextCompletion> {
+        vec![self.completion(vec![TextChoice {
             index: index as u32,
             finish_reason: Some(finish_reason(finish)),
             ..TextChoice::default()
-        }])
+        }])]
     }
 
     fn usage(&mut self, usage: Usage) -> Option<TextCompletion> {
