@@ -1,5 +1,7 @@
 //! The shapes as JSON: what is written, what is read, and that reading never panics.
 #![allow(clippy::unwrap_used)]
+// The feature `server` adds fields.
+#![allow(clippy::needless_update)]
 
 use proptest::option;
 use proptest::prelude::*;
@@ -40,6 +42,36 @@ fn a_request_as_clients_send_it() {
     assert_eq!(request.token_limit(), Some((7, "max_completion_tokens")));
     assert!(from_str::<ChatRequest>(r#"{"model":"m"}"#).is_err());
     assert!(from_str::<ChatRequest>(r#"{"model":"m","messages":[{"role":"tool"}]}"#).is_err());
+}
+
+#[cfg(feature = "server")]
+#[test]
+fn tools_are_read_and_written_as_openai_does() {
+    let request = json!({
+        "model": "m", "stream": false,
+        "messages": [
+            {"role": "assistant", "content": "", "tool_calls": [
+                {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+            {"role": "tool", "content": "5", "tool_call_id": "c1"}
+        ],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"b": 1, "a": 2}}},
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
+        "tool_choice": {"type": "function", "function": {"name": "f"}},
+        "parallel_tool_calls": false
+    });
+    let read: ChatRequest = from_value(request.clone()).unwrap();
+    assert_eq!(to_value(&read).unwrap(), request);
+    assert_eq!(read.messages[1].role, Role::Tool);
+    for choice in ["none", "auto", "required"] {
+        let read: ToolChoice = from_value(json!(choice)).unwrap();
+        assert_eq!(to_value(read).unwrap(), choice);
+    }
+    assert!(from_value::<ToolChoice>(json!("SECRET")).is_err());
+    let secret = CalledFunction {
+        name: "f".into(),
+        arguments: "SECRET".into(),
+    };
+    assert!(!format!("{secret:?}").contains("SECRET"));
 }
 
 #[test]
@@ -221,6 +253,7 @@ prop_compose! {
             repetition_penalty, seed, stop, n, logprobs, top_logprobs,
             messages: messages.into_iter().map(|(role, text)| Message::new(role, text)).collect(),
             stream_options: usage.map(|include_usage| StreamOptions { include_usage }),
+            ..ChatRequest::default()
         }
     }
 }

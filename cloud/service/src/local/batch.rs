@@ -32,7 +32,7 @@ struct Answer<'a> {
 }
 
 enum Waiting<'a> {
-    New(Job, JobSink),
+    New(Box<Job>, JobSink),
     /// It gave its memory to older ones.
     Aside(Box<Answer<'a>>),
 }
@@ -74,7 +74,7 @@ impl<'a> Batch<'a> {
         let model = &self.loaded.model;
         // Nobody waiting for a reply is no failure: the client went away.
         match work {
-            Work::Answer(job, sink) => self.waiting.push_back(Waiting::New(*job, sink)),
+            Work::Answer(job, sink) => self.waiting.push_back(Waiting::New(job, sink)),
             Work::Tokenize(prompt, reply) => {
                 let _ = reply.send(guarded(|| tokens(model, &prompt)));
             }
