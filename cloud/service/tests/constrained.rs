@@ -249,7 +249,7 @@ async fn answers_do_not_depend_on_the_others() {
     let asked = |i: usize| {
         let temperature = if i.is_multiple_of(3) { 0.0 } else { 1.0 };
         let mut more = json!({"max_tokens": 30 + i, "temperature": temperature, "seed": i});
-        if i % 4 > 0 {
+        if !i.is_multiple_of(4) {
             more["response_format"] = schema(described[i % described.len()].clone());
         }
         more
