@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::sleep;
 
+use crate::engine::STRUCTURED;
 use crate::{
     Alternative, Engine, EngineError, EngineInfo, EngineState, Event, Finish, Job, JobHandle,
     JobSink, Prompt, Token, channel,
@@ -102,6 +103,10 @@ async fn answer(
     fails: bool,
     sink: &JobSink,
 ) -> Result<(), EngineError> {
+    if job.constraint.is_some() {
+        let what = STRUCTURED;
+        return Err(EngineError::Unsupported { what });
+    }
     let words = |text: &str| text.split_whitespace().count();
     let (prompt, said) = match &job.prompt {
         Prompt::Chat(messages) => {

@@ -6,14 +6,16 @@
 
 use std::fmt;
 use std::future::ready;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use sprat_wire::Message;
+use serde_json::Value;
+use sprat_wire::{Message, Tool};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::{Route, UpstreamError};
+use crate::{CallFormat, Route, UpstreamError};
 
 /// One model that can answer.
 pub trait Engine: Send + Sync + 'static {
@@ -52,6 +54,11 @@ pub trait Engine: Send + Sync + 'static {
     fn embed(&self, prompt: Prompt) -> BoxFuture<'static, Result<Embedded, EngineError>> {
         let _ = prompt;
         Box::pin(ready(Err(EngineError::Unsupported { what: "embeddings" })))
+    }
+
+    /// How its model calls tools; none if it cannot, or is not loaded.
+    fn calls(&self) -> Option<CallFormat> {
+        None
     }
 
     /// How full its memory is, for metrics. Must be cheap.
@@ -167,12 +174,38 @@ pub struct Job {
     pub logprobs: bool,
     /// How many likeliest tokens to report at each position.
     pub top_logprobs: usize,
+    /// What the answer must be, if not anything. An engine that cannot promise it answers
+    /// [`EngineError::Unsupported`].
+    pub constraint: Option<Constraint>,
+    /// What the model may call, as it is told.
+    pub tools: Arc<[Tool]>,
     /// Whose it is: clients get their turns one by one.
     pub client: u64,
     /// Who may see what was computed for it: jobs of one scope share what they have in common in the cache. 0 for
     /// everybody without a key.
     pub scope: u64,
 }
+
+/// What an answer must be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Constraint {
+    /// Any JSON object.
+    JsonObject,
+    /// JSON that this schema describes.
+    JsonSchema(Arc<Value>),
+    /// A call of one of these tools, and nothing else.
+    Calls {
+        /// Those that may be called.
+        tools: Arc<[Tool]>,
+        /// Whether there may be several calls.
+        several: bool,
+    },
+}
+
+/// What [`EngineError::Unsupported`] says of an engine that cannot keep to a [`Constraint`].
+pub(crate) const STRUCTURED: &str = "structured answers";
+/// What it says of one that cannot call tools.
+pub(crate) const TOOLS: &str = "calls of tools";
 
 /// How to choose tokens; `None` leaves the choice to the engine.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -306,6 +339,14 @@ pub enum EngineError {
         /// What was asked for.
         what: &'static str,
     },
+    /// A schema that no answer can be made to keep to.
+    #[error("the schema {problem}")]
+    Schema {
+        /// The field that has it.
+        at: String,
+        /// What is wrong with it, in the server's own words.
+        problem: String,
+    },
     /// The model computed something that is not a number.
     #[error("the model's output is not a number; its weights or its device are damaged")]
     NotANumber,
@@ -333,7 +374,8 @@ impl EngineError {
             Self::PromptTooLong { .. }
             | Self::PromptRefused
             | Self::UnknownToken { .. }
-            | Self::Unsupported { .. } => true,
+            | Self::Unsupported { .. }
+            | Self::Schema { .. } => true,
             Self::Upstream(error) => error.is_the_requests(),
             _ => false,
         }

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use sprat_wire::{ErrorBody, code, kind};
 use thiserror::Error;
 
+use crate::engine::{STRUCTURED, TOOLS};
 use crate::{Device, EngineError, UpstreamError};
 
 /// Why a request was not answered. The one place where failures become a status and OpenAI's
@@ -127,7 +128,8 @@ impl ApiError {
                 EngineError::PromptTooLong { .. }
                 | EngineError::PromptRefused
                 | EngineError::UnknownToken { .. }
-                | EngineError::Unsupported { .. },
+                | EngineError::Unsupported { .. }
+                | EngineError::Schema { .. },
             ) => StatusCode::BAD_REQUEST,
             Self::Engine(
                 EngineError::Loading | EngineError::Failed { .. } | EngineError::ShuttingDown,
@@ -158,6 +160,9 @@ impl ApiError {
             Self::ModelNotFound => Some("model"),
             Self::Prompt { error, param } if error.is_the_requests() => Some(param),
             Self::Engine(EngineError::UnknownToken { .. }) => Some("logit_bias"),
+            Self::Engine(EngineError::Schema { at, .. }) => Some(at),
+            Self::Engine(EngineError::Unsupported { what: STRUCTURED }) => Some("response_format"),
+            Self::Engine(EngineError::Unsupported { what: TOOLS }) => Some("tools"),
             Self::Engine(error) if error.is_the_requests() => Some("messages"),
             _ => None,
         }

@@ -12,11 +12,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod admission;
+mod calls;
 mod config;
 mod echo;
 mod engine;
 mod engines;
 mod error;
+mod grammar;
 mod keys;
 mod local;
 mod metrics;
@@ -27,11 +29,13 @@ mod serve;
 mod state;
 mod upstream;
 
+pub use calls::CallFormat;
 pub use config::{Device, Limits, ModelSource, OnRequest, ServeConfig};
 pub use echo::{Echo, EchoOptions};
 pub use engine::{
-    Alternative, Counts, Embedded, Engine, EngineError, EngineInfo, EngineLoad, EngineState, Event,
-    Finish, Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token, UpstreamLoad, channel,
+    Alternative, Constraint, Counts, Embedded, Engine, EngineError, EngineInfo, EngineLoad,
+    EngineState, Event, Finish, Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token,
+    UpstreamLoad, channel,
 };
 pub use engines::{Cascade, CascadeOptions, Vote, VoteOptions, normalize};
 pub use error::{ApiError, ServiceError};

@@ -673,3 +673,15 @@ async fn a_server_without_models() {
     assert_eq!(body["error"]["code"], "model_not_found");
     server.stop().await;
 }
+
+/// The golden tokenizer has neither braces nor quotes.
+#[tokio::test]
+async fn a_model_that_cannot_write_json_is_not_asked_for_it() {
+    let pack = pack("llama-gqa-tied", "m", |_| {});
+    let server = Running::start(&[&pack]).await.unwrap();
+    let object = json!({"response_format": {"type": "json_object"}});
+    let (head, body) = server.chat(ask("m", &character(9), object)).await;
+    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+    assert_eq!(body["error"]["param"], "response_format");
+    server.stop().await;
+}

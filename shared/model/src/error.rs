@@ -151,6 +151,9 @@ pub enum Error {
         /// Accepted range.
         range: &'static str,
     },
+    /// What the answer is bound to lets nothing through, or not this.
+    #[error("the answer's constraint failed: {0}")]
+    Constraint(String),
     /// The device failed while computing: lost, out of memory, or a driver error.
     #[error("the device failed: {0}")]
     Device(String),

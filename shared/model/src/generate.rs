@@ -64,7 +64,7 @@ pub struct Token {
     pub text: String,
     /// True for the token that ends the answer; its `text` is only what was held back.
     pub end: bool,
-    /// Natural logarithm of its probability, before temperature and penalties.
+    /// Natural logarithm of its probability, before temperature, penalties and constraints; so are the next three.
     pub logprob: f32,
     /// Probability of the likeliest token minus that of the second.
     pub margin: f32,
@@ -136,8 +136,30 @@ impl<'a> Generation<'a> {
             passes: 0,
             options,
             finish: None,
+            #[cfg(not(target_arch = "wasm32"))]
+            constraint: None,
+            complete: false,
             session,
         })
+    }
+
+    /// Binds the answer, before its first token, to what `constraint` lets through. Probabilities are reported as the model
+    /// has them, as if it were free.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn constrain(&mut self, constraint: Box<dyn crate::Constraint>) {
+        // Guesses that do not come true could not be taken back.
+        self.paces = None;
+        self.constraint = Some(constraint);
+    }
+
+    /// Whether a device can pick the tokens by itself.
+    #[cfg(feature = "gpu")]
+    fn is_ahead_possible(&self) -> bool {
+        #[cfg(not(target_arch = "wasm32"))]
+        if self.constraint.is_some() {
+            return false;
+        }
+        self.options.is_ahead_possible(&self.model.device)
     }
 
     /// The session, where the answer owns it.
@@ -164,6 +186,10 @@ pub struct Generation<'a> {
     stop: StopText,
     options: Options,
     finish: Option<Finish>,
+    #[cfg(not(target_arch = "wasm32"))]
+    constraint: Option<Box<dyn crate::Constraint>>,
+    /// The constraint lets nothing more through.
+    complete: bool,
     /// Where tokens may be guessed: how many from the text, and how many by the draft model.
     paces: Option<[Pace; 2]>,
     /// Tokens that are sure to come, and what is reported with each.
@@ -306,10 +332,7 @@ impl Generation<'_> {
 
     async fn step(&mut self) -> Result<Token, Error> {
         #[cfg(feature = "gpu")]
-        if self.ahead.is_none()
-            && self.certain.is_empty()
-            && self.options.is_ahead_possible(&self.model.device)
-        {
+        if self.ahead.is_none() && self.certain.is_empty() && self.is_ahead_possible() {
             // It has been together with others, and is alone again.
             self.ahead = Some(crate::gpu::Ahead::default());
         }
@@ -406,9 +429,21 @@ impl Generation<'_> {
             let position = self.seen.len() - 1 + guessed;
             return Err(Error::LogitsNotFinite { position });
         }
-        let id = self.sampler.next(logits, &self.seen, self.prompt);
+        let id = self.sample(logits)?;
         let (normalizer, stats) = confidence(logits, id);
         Ok((id, stats, self.top(logits, normalizer)))
+    }
+
+    fn sample(&mut self, logits: &[f32]) -> Result<u32, Error> {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(constraint) = &mut self.constraint {
+            let mut allowed = logits.to_vec();
+            constraint.forbid(&mut allowed)?;
+            let id = self.sampler.next(&allowed, &self.seen, self.prompt);
+            self.complete = constraint.accept(id)?;
+            return Ok(id);
+        }
+        Ok(self.sampler.next(logits, &self.seen, self.prompt))
     }
 
     /// Tokens that may follow, when `known` of the tokens so far are in the cache: which pace they keep, and
@@ -445,8 +480,9 @@ impl Generation<'_> {
             self.generated_tokens() >= self.options.max_tokens || self.seen.len() >= self.context;
         if stopped {
             self.finish = Some(Finish::Stop);
-        } else if end || full {
-            self.finish = Some(if end { Finish::Stop } else { Finish::Length });
+        } else if end || full || self.complete {
+            let done = end || self.complete;
+            self.finish = Some(if done { Finish::Stop } else { Finish::Length });
             if !end {
                 let rest = self.detokenizer.finish(tokenizer)?;
                 let (more, stopped) = self.stop.push(&rest);

@@ -21,6 +21,7 @@
 //! | `cpu`, `matrix` | the CPU's own passes; products with quantized matrices |
 //! | `loss`, `fused` | cross entropy; training operations in one pass each, for the CPU |
 //! | `sampler`, `generate` | logits to tokens, with the model's confidence in each |
+//! | `constraint` | what an answer may be; not in the browser |
 //!
 //! A [`Device`] carries its backend, so nothing here is generic over one. Tensors stay on the
 //! thread that made them; futures are not `Send`.
@@ -31,6 +32,8 @@ mod cache;
 #[cfg(not(target_arch = "wasm32"))]
 mod checkpoint;
 mod config;
+#[cfg(not(target_arch = "wasm32"))]
+mod constraint;
 #[cfg(feature = "flex")]
 mod cpu;
 mod decoder;
@@ -82,6 +85,8 @@ pub use config::{
     LatentConfig, LayerConfig, MixerConfig, MlpConfig, ModelConfig, QkNorm, RouterConfig, Scoring,
     ShortConvConfig,
 };
+#[cfg(not(target_arch = "wasm32"))]
+pub use constraint::Constraint;
 pub use decoder::{Decoder, Part};
 pub use error::Error;
 pub use generate::{Finish, Generation, Options, Token};

@@ -12,6 +12,8 @@ use crate::session::Session;
 use crate::template::{ChatTemplate, Message};
 use crate::tokenizer::Tokenizer;
 use crate::{Decoder, Error, ModelConfig, Storage, TensorMap};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::{Extras, TemplateValue};
 
 /// A model ready to answer.
 pub struct Model {
@@ -225,6 +227,11 @@ impl Model {
         self.manifest.context.min(self.config.context())
     }
 
+    /// The tokens that end an answer.
+    pub fn end_ids(&self) -> &[u32] {
+        &self.end_ids
+    }
+
     /// The template that makes a conversation a prompt, if the model has one.
     pub fn template(&self) -> Option<&ChatTemplate> {
         self.template.as_ref()
@@ -250,6 +257,51 @@ impl Model {
                 let texts: Vec<&str> = defused.iter().map(|m| m.content.as_str()).collect();
                 self.tokenizer.encode_plain(&texts.join("\n"))
             }
+        }
+    }
+
+    /// As [`Model::prompt`], for messages that may have more than a role and a text, and with tools that the model may call,
+    /// as transformers' `apply_chat_template` takes them. A model without a template reads the texts only.
+    ///
+    /// # Errors
+    /// As [`Model::prompt`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn prompt_with_tools(
+        &self,
+        messages: &[serde_json::Value],
+        tools: &[serde_json::Value],
+    ) -> Result<Vec<u32>, Error> {
+        let values = |all: &[serde_json::Value]| {
+            let all = all.iter().map(|value| self.defuse_all(value));
+            all.map(TemplateValue::from_serialize).collect::<Vec<_>>()
+        };
+        let Some(template) = &self.template else {
+            let texts = messages.iter().filter_map(|m| m["content"].as_str());
+            let texts: Vec<String> = texts.map(|text| self.defuse(text)).collect();
+            return self.tokenizer.encode_plain(&texts.join("\n"));
+        };
+        let extras = Extras {
+            tools: (!tools.is_empty()).then(|| values(tools)),
+            documents: None,
+        };
+        let text = template.render_with(&values(messages), &extras, true)?;
+        self.tokenizer.encode(&text)
+    }
+
+    /// [`Model::defuse`] for all texts inside of a value.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn defuse_all(&self, value: &serde_json::Value) -> serde_json::Value {
+        use serde_json::Value;
+        match value {
+            Value::String(text) => Value::String(self.defuse(text)),
+            Value::Array(all) => all.iter().map(|value| self.defuse_all(value)).collect(),
+            Value::Object(fields) => {
+                let fields = fields.iter();
+                let defused =
+                    fields.map(|(name, value)| (self.defuse(name), self.defuse_all(value)));
+                Value::Object(defused.collect())
+            }
+            other => other.clone(),
         }
     }
 

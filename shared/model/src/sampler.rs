@@ -146,8 +146,8 @@ impl Sampler {
         Ok(Self { sampling, rng })
     }
 
-    /// The next token after `seen`, of which the first `prompt` are the question, given its `logits` (finite, one per
-    /// token).
+    /// The next token after `seen`, of which the first `prompt` are the question, given its `logits`, one per token: finite
+    /// ones, and minus infinity for tokens that may not come.
     pub(crate) fn next(&mut self, logits: &[f32], seen: &[u32], prompt: usize) -> u32 {
         let changed;
         let logits = if self.sampling.changes_logits() {
@@ -321,7 +321,12 @@ pub(crate) fn argmax(logits: &[f32]) -> u32 {
 fn softmax(logits: &[f32], temperature: f32) -> Vec<f64> {
     let top = max(logits);
     let by = 1.0 / temperature;
-    let powers: Vec<f32> = logits.iter().map(|l| exp((l - top) * by)).collect();
+    // The fast exponential of minus infinity is not quite zero.
+    let power = |l: &f32| match *l == f32::NEG_INFINITY {
+        true => 0.0,
+        false => exp((l - top) * by),
+    };
+    let powers: Vec<f32> = logits.iter().map(power).collect();
     let sum: f64 = powers.iter().map(|p| f64::from(*p)).sum();
     powers.into_iter().map(|p| f64::from(p) / sum).collect()
 }
@@ -514,6 +519,40 @@ mod tests {
         assert!((c.logprob - 0.2f32.ln()).abs() < 1e-6);
         assert!((c.margin - 0.5).abs() < 1e-6);
         assert!((c.entropy - entropy).abs() < 1e-6);
+    }
+
+    #[test]
+    fn forbidden_tokens_are_never_drawn() {
+        let logits = [
+            f32::NEG_INFINITY,
+            0.0,
+            f32::NEG_INFINITY,
+            -90.0,
+            f32::NEG_INFINITY,
+        ];
+        for (temperature, top_k, repetition_penalty) in
+            [(0.0, 0, 1.0), (5.0, 0, 1.5), (1.0, 4, 0.5)]
+        {
+            let sampling = Sampling {
+                temperature,
+                top_k,
+                repetition_penalty,
+                frequency_penalty: -2.0,
+                bias: vec![(0, 100.0), (2, -100.0)],
+                ..Sampling::default()
+            };
+            let mut sampler = Sampler::new(sampling).unwrap();
+            let drawn = (0..500).map(|_| sampler.next(&logits, &[4, 0, 2], 1));
+            assert!(drawn.into_iter().all(|id| id == 1 || id == 3));
+        }
+        let certain = distribution(
+            &logits,
+            &Sampling {
+                temperature: 100.0,
+                ..Sampling::default()
+            },
+        );
+        assert_eq!([certain[0], certain[2], certain[4]], [0.0; 3]);
     }
 
     proptest! {

@@ -75,6 +75,13 @@ impl ChatTemplate {
         })
     }
 
+    /// The template as it was given.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn source(&self) -> String {
+        let template = self.environment.get_template("chat");
+        template.map_or(String::new(), |template| template.source().to_owned())
+    }
+
     /// Renders a conversation; with `add_generation_prompt` up to where the assistant's next answer
     /// begins.
     ///

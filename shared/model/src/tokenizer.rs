@@ -73,6 +73,26 @@ impl Tokenizer {
             .collect()
     }
 
+    /// The tokens that stand in `added_tokens`: id, text, and whether they are special, so that no text of theirs is ever
+    /// given out.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn added_tokens(&self) -> Vec<(u32, String, bool)> {
+        let added = self.inner.get_added_tokens_decoder().into_iter();
+        added
+            .map(|(id, token)| (id, token.content, token.special))
+            .collect()
+    }
+
+    /// How `tokenizer.json` makes text of tokens: its part `decoder`, null if it has none.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if that cannot be written as JSON.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn decoder(&self) -> Result<Value, Error> {
+        let decoder = serde_json::to_value(self.inner.get_decoder());
+        decoder.map_err(|error| Error::Tokenizer(error.to_string()))
+    }
+
     /// Id of a token written as it stands in the vocabulary, such as `<|end|>`.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)

@@ -18,6 +18,9 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
+    /// What the model called.
+    #[cfg(feature = "server")]
+    Tool,
 }
 
 impl Role {
@@ -27,15 +30,19 @@ impl Role {
             Role::System => "system",
             Role::User => "user",
             Role::Assistant => "assistant",
+            #[cfg(feature = "server")]
+            Role::Tool => "tool",
         }
     }
 
-    /// The role of that name, or `None` for one that this API does not serve (`tool`).
+    /// The role of that name, or `None` for one that is not known here; `tool` is with the feature `server`.
     pub fn from_name(name: &str) -> Option<Role> {
         match name {
             "system" | "developer" => Some(Role::System),
             "user" => Some(Role::User),
             "assistant" => Some(Role::Assistant),
+            #[cfg(feature = "server")]
+            "tool" => Some(Role::Tool),
             _ => None,
         }
     }
@@ -61,6 +68,22 @@ pub struct Message {
     #[serde(deserialize_with = "lenient::content")]
     #[cfg_attr(feature = "server", schemars(with = "crate::schema::Content"))]
     pub content: String,
+    /// What the model calls in this message.
+    #[cfg(feature = "server")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "lenient::null_as_default"
+    )]
+    pub tool_calls: Vec<crate::ToolCall>,
+    /// Which call this is the result of.
+    #[cfg(feature = "server")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+    /// Read and forgotten: clients send answers back as they got them.
+    #[cfg(feature = "server")]
+    #[serde(default, skip_serializing)]
+    pub refusal: Option<String>,
 }
 
 impl Message {
@@ -69,6 +92,12 @@ impl Message {
         Self {
             role,
             content: content.into(),
+            #[cfg(feature = "server")]
+            tool_calls: Vec::new(),
+            #[cfg(feature = "server")]
+            tool_call_id: None,
+            #[cfg(feature = "server")]
+            refusal: None,
         }
     }
 }
@@ -184,6 +213,26 @@ pub struct ChatRequest {
     #[cfg(feature = "server")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// What the answer must be.
+    #[cfg(feature = "server")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_format: Option<crate::ResponseFormat>,
+    /// What the model may call.
+    #[cfg(feature = "server")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "lenient::null_as_default"
+    )]
+    pub tools: Vec<crate::Tool>,
+    /// Whether it may, or must.
+    #[cfg(feature = "server")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<crate::ToolChoice>,
+    /// Whether it may call several at once.
+    #[cfg(feature = "server")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel_tool_calls: Option<bool>,
 }
 
 impl ChatRequest {

@@ -13,7 +13,7 @@ pub enum FinishReason {
     Stop,
     /// The token limit or the end of the context was reached.
     Length,
-    /// The model calls a tool; other servers only.
+    /// The model calls a tool.
     ToolCalls,
     /// A filter cut the answer; other servers only.
     ContentFilter,
@@ -125,12 +125,16 @@ pub struct TopLogprob {
 pub struct Answer {
     /// Always the assistant.
     pub role: Role,
-    /// The text; `null` only from other servers, beside a refusal or a tool call.
+    /// The text; `null` beside a refusal or a tool call.
     #[serde(default)]
     pub content: Option<String>,
     /// Why the model refused: always `null` here.
     #[serde(default)]
     pub refusal: Option<String>,
+    /// What the model calls.
+    #[cfg(feature = "server")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<crate::ToolCall>,
 }
 
 /// One answer of a completion.
@@ -200,6 +204,10 @@ pub struct Delta {
     /// More text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
+    /// What the model calls.
+    #[cfg(feature = "server")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<crate::ToolCallDelta>,
 }
 
 /// One answer's part of a chunk.

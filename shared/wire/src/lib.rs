@@ -6,7 +6,8 @@
 //! strict in what they write. The one shape of our own is the [`Receipt`], which says who
 //! answered and why.
 //!
-//! This crate knows no transport, no clock and no JSON library: parse with the one you have.
+//! This crate knows no transport, no clock and, but for the feature `server`, no JSON library: parse with the one you
+//! have.
 //!
 //! ```
 //! use sprat_wire::{Event, SseDecoder, StreamLine};
@@ -34,6 +35,8 @@ mod schema;
 mod sse;
 #[cfg(feature = "server")]
 mod text;
+#[cfg(feature = "server")]
+mod tools;
 
 pub use chat::{ChatRequest, Message, Role, StreamOptions};
 pub use completion::{
@@ -51,4 +54,9 @@ pub use text::{
     DetokenizeRequest, Detokenized, Embedding, EmbeddingList, EmbeddingValues, EmbeddingsRequest,
     EmbeddingsUsage, EncodingFormat, TextChoice, TextCompletion, TextInput, TextLogprobs,
     TextRequest, TokenizeRequest, Tokens,
+};
+#[cfg(feature = "server")]
+pub use tools::{
+    CalledFunction, Function, JsonSchema, NamedFunction, NamedTool, ResponseFormat,
+    ResponseFormatType, Tool, ToolCall, ToolCallDelta, ToolChoice, ToolChoiceMode, ToolType,
 };

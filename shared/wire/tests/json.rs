@@ -1,5 +1,7 @@
 //! The shapes as JSON: what is written, what is read, and that reading never panics.
 #![allow(clippy::unwrap_used)]
+// The feature `server` adds fields.
+#![allow(clippy::needless_update)]
 
 use proptest::option;
 use proptest::prelude::*;
@@ -42,6 +44,36 @@ fn a_request_as_clients_send_it() {
     assert!(from_str::<ChatRequest>(r#"{"model":"m","messages":[{"role":"tool"}]}"#).is_err());
 }
 
+#[cfg(feature = "server")]
+#[test]
+fn tools_are_read_and_written_as_openai_does() {
+    let request = json!({
+        "model": "m", "stream": false,
+        "messages": [
+            {"role": "assistant", "content": "", "tool_calls": [
+                {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+            {"role": "tool", "content": "5", "tool_call_id": "c1"}
+        ],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"b": 1, "a": 2}}},
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
+        "tool_choice": {"type": "function", "function": {"name": "f"}},
+        "parallel_tool_calls": false
+    });
+    let read: ChatRequest = from_value(request.clone()).unwrap();
+    assert_eq!(to_value(&read).unwrap(), request);
+    assert_eq!(read.messages[1].role, Role::Tool);
+    for choice in ["none", "auto", "required"] {
+        let read: ToolChoice = from_value(json!(choice)).unwrap();
+        assert_eq!(to_value(read).unwrap(), choice);
+    }
+    assert!(from_value::<ToolChoice>(json!("SECRET")).is_err());
+    let secret = CalledFunction {
+        name: "f".into(),
+        arguments: "SECRET".into(),
+    };
+    assert!(!format!("{secret:?}").contains("SECRET"));
+}
+
 #[test]
 fn debug_output_hides_what_was_written() {
     let request = ChatRequest::new("m", vec![Message::new(Role::User, "SECRET")]);
@@ -60,6 +92,7 @@ fn a_chunk_is_written_as_openai_writes_it() {
             delta: Delta {
                 role: Some(Role::Assistant),
                 content: Some(String::new()),
+                ..Delta::default()
             },
             ..ChunkChoice::default()
         }],
@@ -222,6 +255,7 @@ prop_compose! {
             repetition_penalty, seed, stop, n, logprobs, top_logprobs,
             messages: messages.into_iter().map(|(role, text)| Message::new(role, text)).collect(),
             stream_options: usage.map(|include_usage| StreamOptions { include_usage }),
+            ..ChatRequest::default()
         }
     }
 }
@@ -257,7 +291,7 @@ prop_compose! {
             id, created, model, object: Chunk::OBJECT.into(), system_fingerprint: None,
             choices: vec![ChunkChoice {
                 index: 0, logprobs, finish_reason,
-                delta: Delta { role: delta.0, content: delta.1 },
+                delta: Delta { role: delta.0, content: delta.1, ..Delta::default() },
             }],
             usage: usage.map(|u| u.map(|(p, c, n)| Usage::new(p, c, n))),
             #[cfg(feature = "server")]
@@ -341,7 +375,13 @@ proptest! {
     fn a_completion_survives(chunk in chunk(), text in ".*") {
         let choices = chunk.choices.into_iter().map(|choice| Choice {
             index: choice.index,
-            message: Answer { role: Role::Assistant, content: Some(text.clone()), refusal: None },
+            message: Answer {
+                role: Role::Assistant,
+                content: Some(text.clone()),
+                refusal: None,
+                #[cfg(feature = "server")]
+                tool_calls: vec![],
+            },
             logprobs: choice.logprobs,
             finish_reason: choice.finish_reason,
         });

@@ -135,8 +135,8 @@ impl<'a> Batch<'a> {
         if let EngineState::Failed(reason) = self.loaded.state() {
             return sink.fail(EngineError::Failed { reason });
         }
-        let (model, pool) = (&self.loaded.model, &self.pool);
-        match guarded(|| generation(model, pool, job)) {
+        let (loaded, pool) = (self.loaded, &self.pool);
+        match guarded(|| generation(loaded, pool, job)) {
             Ok(generation) => {
                 sink.send(Event::Started {
                     prompt_tokens: generation.prompt_tokens(),

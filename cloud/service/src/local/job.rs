@@ -1,32 +1,77 @@
 //! From the API's words to the model crate's and back.
 
+use serde_json::{Value, json};
 use sprat_model::{Error, Generation, KvPool, Model, Options};
+use sprat_wire::{Message, Role, Tool};
 
+use super::worker::Loaded;
 use crate::{Embedded, EngineError, Job, Prompt, Sampling};
 
 /// The first state of an answer.
 pub(super) fn generation<'a>(
-    model: &'a Model,
+    loaded: &'a Loaded,
     pool: &KvPool,
     job: &Job,
 ) -> Result<Generation<'a>, EngineError> {
-    let prompt = tokens(model, &job.prompt)?;
+    let model = &loaded.model;
+    let prompt = match &job.prompt {
+        Prompt::Chat(messages) => chat(model, messages, &job.tools)?,
+        other => tokens(model, other)?,
+    };
+    let bound = job
+        .constraint
+        .as_ref()
+        .map(|constraint| loaded.bind(constraint));
+    let bound = bound.transpose()?;
     known(model, job.sampling.bias.iter().map(|(id, _)| *id))?;
     let session = model.session_in(pool, job.scope);
     let generation = session.into_generation(model, &prompt, options(job));
-    generation.map_err(|error| explain(&error))
+    let mut generation = generation.map_err(|error| explain(&error))?;
+    if let Some(bound) = bound {
+        generation.constrain(bound);
+    }
+    Ok(generation)
+}
+
+/// The tokens of a conversation, in which tools may be called.
+fn chat(model: &Model, messages: &[Message], tools: &[Tool]) -> Result<Vec<u32>, EngineError> {
+    let called = |m: &Message| !m.tool_calls.is_empty() || m.role == Role::Tool;
+    let tokens = if tools.is_empty() && !messages.iter().any(called) {
+        let messages = messages.iter().map(|message| sprat_model::Message {
+            role: message.role.as_str().to_owned(),
+            content: message.content.clone(),
+        });
+        model.prompt(&messages.collect::<Vec<_>>())
+    } else {
+        let messages: Vec<Value> = messages.iter().map(for_template).collect();
+        let tools: Vec<Value> = tools.iter().map(|tool| json!(tool)).collect();
+        model.prompt_with_tools(&messages, &tools)
+    };
+    tokens.map_err(|error| explain(&error))
+}
+
+/// A message as templates read it: arguments are no text but what they say.
+fn for_template(message: &Message) -> Value {
+    let mut fields = json!({"role": message.role.as_str(), "content": message.content});
+    if let Some(id) = &message.tool_call_id {
+        fields["tool_call_id"] = json!(id);
+    }
+    if !message.tool_calls.is_empty() {
+        let calls = message.tool_calls.iter().map(|call| {
+            let (name, arguments) = (&call.function.name, &call.function.arguments);
+            let arguments = serde_json::from_str(arguments).unwrap_or_else(|_| json!(arguments));
+            json!({"id": call.id, "type": "function",
+                "function": {"name": name, "arguments": arguments}})
+        });
+        fields["tool_calls"] = calls.collect();
+    }
+    fields
 }
 
 /// A prompt's tokens.
 pub(super) fn tokens(model: &Model, prompt: &Prompt) -> Result<Vec<u32>, EngineError> {
     let tokens = match prompt {
-        Prompt::Chat(messages) => {
-            let messages = messages.iter().map(|message| sprat_model::Message {
-                role: message.role.as_str().to_owned(),
-                content: message.content.clone(),
-            });
-            model.prompt(&messages.collect::<Vec<_>>())
-        }
+        Prompt::Chat(messages) => return chat(model, messages, &[]),
         Prompt::Text(text) => model.tokenizer().encode_plain(text),
         Prompt::Tokens(tokens) => {
             known(model, tokens.iter().copied())?;

@@ -12,7 +12,7 @@ mod worker;
 
 use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::UNIX_EPOCH;
 
@@ -22,8 +22,8 @@ use sprat_model::{MANIFEST, Manifest, open_checkpoint};
 use tokio::sync::oneshot;
 
 use crate::{
-    Device, Embedded, Engine, EngineError, EngineInfo, EngineLoad, EngineState, Job, JobHandle,
-    JobSink, ModelSource, Prompt, ServiceError, channel,
+    CallFormat, Device, Embedded, Engine, EngineError, EngineInfo, EngineLoad, EngineState, Job,
+    JobHandle, JobSink, ModelSource, Prompt, ServiceError, channel,
 };
 use load::Load;
 use worker::Worker;
@@ -40,11 +40,15 @@ struct LocalEngine {
     index: usize,
     info: SharedInfo,
     load: Arc<Load>,
+    calls: SharedCalls,
     queue: SyncSender<Command>,
 }
 
 /// What requests see of a model, written by its thread.
 type SharedInfo = Arc<RwLock<EngineInfo>>;
+
+/// How a model calls tools, from when it is loaded.
+type SharedCalls = Arc<OnceLock<Option<CallFormat>>>;
 
 /// Work for the model of that index.
 struct Command {
@@ -67,6 +71,7 @@ struct Pack {
     path: PathBuf,
     info: SharedInfo,
     load: Arc<Load>,
+    calls: SharedCalls,
 }
 
 impl Local {
@@ -90,6 +95,7 @@ impl Local {
                 index,
                 info: Arc::clone(&pack.info),
                 load: Arc::clone(&pack.load),
+                calls: Arc::clone(&pack.calls),
                 queue: sender.clone(),
             }) as Arc<dyn Engine>
         });
@@ -156,6 +162,10 @@ impl Engine for LocalEngine {
 
     fn embed(&self, prompt: Prompt) -> BoxFuture<'static, Result<Embedded, EngineError>> {
         self.ask(|reply| Work::Embed(prompt, reply))
+    }
+
+    fn calls(&self) -> Option<CallFormat> {
+        self.calls.get().copied().flatten()
     }
 
     fn load(&self) -> EngineLoad {
@@ -228,6 +238,7 @@ impl Pack {
             path: source.path.clone(),
             info: Arc::new(RwLock::new(info)),
             load: Arc::default(),
+            calls: Arc::default(),
         })
     }
 

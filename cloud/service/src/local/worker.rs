@@ -1,5 +1,6 @@
 //! The thread that computes.
 
+use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
@@ -12,7 +13,8 @@ use tokio::sync::oneshot;
 use super::batch::Batch;
 use super::load::Load;
 use super::{Command, Pack, device};
-use crate::{Device, EngineError, EngineState, ServiceError};
+use crate::grammar::Grammar;
+use crate::{CallFormat, Constraint, Device, EngineError, EngineState, ServiceError};
 
 /// The thread's name.
 pub(super) const THREAD: &str = "sprat-model";
@@ -27,6 +29,8 @@ pub(super) struct Loaded {
     pack: Pack,
     pub(super) model: Model,
     pub(super) load: Arc<Load>,
+    /// Made when the first answer needs it.
+    grammar: OnceCell<Result<Grammar, EngineError>>,
 }
 
 /// Texts of full length at once that there is memory for at most.
@@ -121,7 +125,32 @@ impl Loaded {
             "model loaded"
         );
         let load = Arc::clone(&pack.load);
-        Ok(Self { pack, model, load })
+        let template = model.template();
+        let calls = template.and_then(|template| CallFormat::of_template(&template.source()));
+        // It is set once.
+        let _ = pack.calls.set(calls);
+        Ok(Self {
+            pack,
+            model,
+            load,
+            grammar: OnceCell::new(),
+        })
+    }
+
+    /// What binds one answer to `constraint`.
+    ///
+    /// # Errors
+    /// [`EngineError::Schema`], [`EngineError::Unsupported`].
+    pub(super) fn bind(
+        &self,
+        constraint: &Constraint,
+    ) -> Result<Box<dyn sprat_model::Constraint>, EngineError> {
+        let grammar = self.grammar.get_or_init(|| Grammar::new(&self.model));
+        let format = self.pack.calls.get().copied().flatten();
+        grammar
+            .as_ref()
+            .map_err(Clone::clone)?
+            .bind(constraint, format)
     }
 
     /// Positions that the cache has room for. A model of short texts does not need all the memory that there is.

@@ -53,8 +53,13 @@ pub(super) trait Format: Send + 'static {
     /// The chunk of one token, or none if there is nothing to say about it.
     fn token(&mut self, index: usize, token: Token) -> Option<Self::Chunk>;
 
-    /// The end of an answer, and who gave it.
-    fn last(&mut self, index: usize, finish: Finish, route: Option<RouteRecord>) -> Self::Chunk;
+    /// The end of an answer, what was held back till then, and who gave it.
+    fn last(
+        &mut self,
+        index: usize,
+        finish: Finish,
+        route: Option<RouteRecord>,
+    ) -> Vec<Self::Chunk>;
 
     /// Token counts, behind all answers, if they were asked for.
     fn usage(&mut self, usage: Usage) -> Option<Self::Chunk>;
@@ -148,22 +153,22 @@ impl<F: Format> Writer<F> {
             }
         }
         while let Some((index, happened)) = self.next().await? {
-            let chunk = match happened {
-                Ok(Event::Started { .. } | Event::Counted(_)) => None,
+            let chunks = match happened {
+                Ok(Event::Started { .. } | Event::Counted(_)) => vec![],
                 Ok(Event::Route(route)) => {
                     self.routes.insert(index, route.into());
-                    None
+                    vec![]
                 }
-                Ok(Event::Token(token)) => self.format.token(index, token),
+                Ok(Event::Token(token)) => self.format.token(index, token).into_iter().collect(),
                 Ok(Event::Finished(finish)) => {
                     let route = self.routes.remove(&index);
-                    Some(self.format.last(index, finish, route))
+                    self.format.last(index, finish, route)
                 }
                 // The status is long sent, so the error comes as an event, and no `[DONE]` follows: a client must not
                 // take half an answer for a whole one.
                 Err(error) => return self.send(event(ApiError::from(error).body())).await,
             };
-            if let Some(chunk) = chunk {
+            for chunk in chunks {
                 self.send(event(chunk)).await?;
             }
         }

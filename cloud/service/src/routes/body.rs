@@ -177,7 +177,14 @@ fn plain(expected: &str) -> &str {
         "struct DetokenizeRequest" => "an object with model and tokens",
         "u32" => "a whole number that is not negative",
         "struct Message" => "an object with role and content",
-        "struct StreamOptions" => "an object",
+        "struct StreamOptions" | "struct ResponseFormat" => "an object",
+        "struct JsonSchema" => "an object with name and schema",
+        "struct Tool" | "struct NamedTool" | "struct ToolCall" => {
+            "an object with type and function"
+        }
+        "struct Function" | "struct NamedFunction" | "struct CalledFunction" => {
+            "an object with a name"
+        }
         "a boolean" => "true or false",
         "a sequence" => "a list",
         _ => expected,
@@ -264,8 +271,8 @@ mod tests {
             problem(&whole(r#""stop":5"#)),
             "stop: must be a string or a list of strings"
         );
-        let role = r#"{"model":"m","messages":[{"role":"user","content":"a"},{"role":"tool"}]}"#;
-        let one_of = "one of `developer`, `system`, `user`, `assistant`";
+        let role = r#"{"model":"m","messages":[{"role":"user","content":"a"},{"role":"nobody"}]}"#;
+        let one_of = "one of `developer`, `system`, `user`, `assistant`, `tool`";
         assert_eq!(problem(role), format!("messages[1].role: must be {one_of}"));
         let part = r#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#;
         assert!(problem(part).starts_with("messages[0].content[0]: must be a text part"));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use sprat_wire::{ChatRequest, StreamOptions, TextRequest};
 
@@ -181,6 +182,8 @@ impl Common<'_> {
             stop: self.stop.to_vec(),
             logprobs: self.logprobs,
             top_logprobs: self.top_logprobs.1.map_or(0, count),
+            constraint: None,
+            tools: Arc::default(),
             client: self.client(whose),
             scope: whose,
         };

@@ -39,6 +39,8 @@ pub struct Parrot {
     pub made: Arc<AtomicUsize>,
     /// Jobs that have ended, in whatever way.
     pub ended: watch::Sender<usize>,
+    /// How its model calls tools.
+    pub calls: Option<CallFormat>,
     /// The last job.
     pub job: Mutex<Option<Job>>,
 }
@@ -55,6 +57,7 @@ impl Default for Parrot {
             busy: false,
             made: Arc::default(),
             ended: watch::Sender::new(0),
+            calls: None,
             job: Mutex::new(None),
         }
     }
@@ -85,6 +88,10 @@ impl Engine for Parrot {
             fingerprint: Some("fp_parrot".into()),
             state: self.state.lock().unwrap().clone(),
         }
+    }
+
+    fn calls(&self) -> Option<CallFormat> {
+        self.calls
     }
 
     fn start(&self, job: Job) -> Result<JobHandle, EngineError> {

@@ -3,6 +3,7 @@
 
 mod agreement;
 mod common;
+mod constraint;
 mod folder;
 mod gguf;
 mod golden;

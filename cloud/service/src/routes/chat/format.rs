@@ -1,10 +1,11 @@
 //! The engine's events as OpenAI's chat completions.
 
 use sprat_wire::{
-    Answer, ChatRequest, Choice, Chunk, ChunkChoice, Completion, Delta, Logprobs, Role,
-    RouteRecord, TokenLogprob, TopLogprob, Usage,
+    Answer, ChatRequest, Choice, Chunk, ChunkChoice, Completion, Delta, FinishReason, Logprobs,
+    Role, RouteRecord, TokenLogprob, TopLogprob, Usage,
 };
 
+use super::calls::{self, Calls, Written};
 use crate::routes::answer::{Collected, Format, Head, finish_reason, is_reported};
 use crate::{Finish, Token};
 
@@ -13,12 +14,15 @@ pub(super) struct Chat {
     head: Head,
     include_usage: bool,
     logprobs: bool,
+    /// Where the model may call tools.
+    calls: Option<Calls>,
 }
 
 impl Chat {
-    pub(super) fn new(head: Head, request: &ChatRequest) -> Self {
+    pub(super) fn new(head: Head, request: &ChatRequest, calls: Option<Calls>) -> Self {
         Self {
             head,
+            calls,
             include_usage: request.include_usage(),
             logprobs: request.logprobs == Some(true),
         }
@@ -44,6 +48,50 @@ impl Chat {
         }
     }
 
+    /// What comes of more of an answer's text.
+    fn written(&mut self, index: usize, text: String) -> Written {
+        match &mut self.calls {
+            Some(calls) => calls.more(index, &text),
+            None => Written {
+                text,
+                calls: vec![],
+            },
+        }
+    }
+
+    /// Why an answer ended.
+    fn reason(&self, index: usize, finish: Finish) -> FinishReason {
+        let has_called = |calls: &Calls| calls.has_called(index);
+        match finish {
+            Finish::Stop if self.calls.as_ref().is_some_and(has_called) => FinishReason::ToolCalls,
+            finish => finish_reason(finish),
+        }
+    }
+
+    /// A whole answer.
+    fn choice(&mut self, index: usize, answer: Collected) -> Choice {
+        let logprobs = self.logprobs(&answer.tokens);
+        let text = answer.tokens.into_iter().map(|token| token.text).collect();
+        let mut written = self.written(index, text);
+        if let Some(calls) = &mut self.calls {
+            let rest = calls.rest(index);
+            written.text += &rest.text;
+            written.calls.extend(rest.calls);
+        }
+        let silent = written.text.is_empty() && !written.calls.is_empty();
+        Choice {
+            index: index as u32,
+            logprobs,
+            message: Answer {
+                role: Role::Assistant,
+                content: (!silent).then_some(written.text),
+                refusal: None,
+                tool_calls: written.calls.into_iter().map(calls::whole).collect(),
+            },
+            finish_reason: answer.finish.map(|finish| self.reason(index, finish)),
+        }
+    }
+
     fn logprobs(&self, tokens: &[Token]) -> Option<Logprobs> {
         let reported = tokens.iter().filter(|token| is_reported(token));
         self.logprobs.then(|| Logprobs {
@@ -61,6 +109,7 @@ impl Format for Chat {
         let delta = Delta {
             role: Some(Role::Assistant),
             content: Some(String::new()),
+            ..Delta::default()
         };
         Some(self.chunk(Some(ChunkChoice {
             index: index as u32,
@@ -72,13 +121,14 @@ impl Format for Chat {
     fn token(&mut self, index: usize, token: Token) -> Option<Chunk> {
         let logprobs = self.logprobs(std::slice::from_ref(&token));
         let logprobs = logprobs.filter(|logprobs| !logprobs.content.is_empty());
-        if token.text.is_empty() && logprobs.is_none() {
+        let written = self.written(index, token.text);
+        if written.text.is_empty() && written.calls.is_empty() && logprobs.is_none() {
             return None;
         }
-        let delta = Delta {
-            role: None,
-            content: Some(token.text),
-        };
+        let mut delta = delta(written);
+        if delta.tool_calls.is_empty() {
+            delta.content.get_or_insert_default();
+        }
         Some(self.chunk(Some(ChunkChoice {
             index: index as u32,
             delta,
@@ -87,14 +137,23 @@ impl Format for Chat {
         })))
     }
 
-    fn last(&mut self, index: usize, finish: Finish, route: Option<RouteRecord>) -> Chunk {
-        let mut chunk = self.chunk(Some(ChunkChoice {
+    fn last(&mut self, index: usize, finish: Finish, route: Option<RouteRecord>) -> Vec<Chunk> {
+        let rest = self.calls.as_mut().map(|calls| calls.rest(index));
+        let rest = rest.filter(|rest| !rest.text.is_empty() || !rest.calls.is_empty());
+        let rest = rest.map(|rest| ChunkChoice {
             index: index as u32,
-            finish_reason: Some(finish_reason(finish)),
+            delta: delta(rest),
             ..ChunkChoice::default()
-        }));
-        chunk.x_route = route;
-        chunk
+        });
+        let end = ChunkChoice {
+            index: index as u32,
+            finish_reason: Some(self.reason(index, finish)),
+            ..ChunkChoice::default()
+        };
+        let mut end = self.chunk(Some(end));
+        end.x_route = route;
+        let rest = rest.map(|rest| self.chunk(Some(rest)));
+        rest.into_iter().chain([end]).collect()
     }
 
     fn usage(&mut self, usage: Usage) -> Option<Chunk> {
@@ -103,21 +162,12 @@ impl Format for Chat {
         self.include_usage.then_some(chunk)
     }
 
-    fn whole(self, mut answers: Vec<Collected>, usage: Usage) -> Completion {
+    fn whole(mut self, mut answers: Vec<Collected>, usage: Usage) -> Completion {
         let x_route = answers.first_mut().and_then(|answer| answer.route.take());
         let choices = answers
             .into_iter()
             .enumerate()
-            .map(|(index, answer)| Choice {
-                index: index as u32,
-                logprobs: self.logprobs(&answer.tokens),
-                message: Answer {
-                    role: Role::Assistant,
-                    content: Some(answer.tokens.into_iter().map(|token| token.text).collect()),
-                    refusal: None,
-                },
-                finish_reason: answer.finish.map(finish_reason),
-            });
+            .map(|(index, answer)| self.choice(index, answer));
         let choices = choices.collect();
         Completion {
             id: self.head.id,
@@ -129,6 +179,14 @@ impl Format for Chat {
             usage: Some(usage),
             x_route,
         }
+    }
+}
+
+fn delta(written: Written) -> Delta {
+    Delta {
+        role: None,
+        content: (!written.text.is_empty()).then_some(written.text),
+        tool_calls: calls::in_stream(written.calls),
     }
 }
 

@@ -1,6 +1,8 @@
 //! `POST /v1/chat/completions`.
 
+mod calls;
 mod format;
+mod shape;
 
 use std::sync::Arc;
 
@@ -14,8 +16,10 @@ use super::body;
 use super::flight::Flights;
 use super::sampling::Common;
 use crate::keys::Client;
-use crate::{ApiError, AppState, Prompt};
+use crate::{ApiError, AppState, CallFormat, EngineState, Prompt};
+use calls::Calls;
 use format::Chat;
+use shape::Shape;
 
 pub(super) async fn completions(
     State(state): State<AppState>,
@@ -30,8 +34,21 @@ pub(super) async fn completions(
     let seed = state.inner.fresh_seed();
     let client = client.as_deref();
     let whose = client.map_or(0, |client| client.id);
-    let jobs = common.jobs(prompts, state.inner.limits.max_tokens, seed, whose)?;
-    let format = Chat::new(Head::new(&state, &info, "chatcmpl-"), &request);
+    let mut jobs = common.jobs(prompts, state.inner.limits.max_tokens, seed, whose)?;
+    let call_format = engine.calls();
+    // Nobody knows yet what a model can do that is still loading, and it is not asked.
+    let unknown = info.state != EngineState::Ready;
+    let shape = Shape::of(
+        &request,
+        call_format.or(unknown.then_some(CallFormat::Tagged)),
+    )?;
+    jobs.iter_mut().for_each(|job| shape.put_into(job));
+    let called = call_format.filter(|_| !shape.tools.is_empty());
+    let calls = called.map(|format| {
+        let names = shape.tools.iter().map(|tool| tool.function.name.clone());
+        Calls::new(state.clone(), format, names.collect())
+    });
+    let format = Chat::new(Head::new(&state, &info, "chatcmpl-"), &request, calls);
     let mut flights = Flights::start(&state, engine.as_ref(), &info, jobs, common.n(), client)?;
     // A refused prompt must be a status of its own, so nothing is sent before it is accepted.
     flights.accepted().await?;

@@ -115,14 +115,19 @@ impl Format for Text {
         (!silent).then(|| self.completion(vec![choice]))
     }
 
-    fn last(&mut self, index: usize, finish: Finish, route: Option<RouteRecord>) -> TextCompletion {
+    fn last(
+        &mut self,
+        index: usize,
+        finish: Finish,
+        route: Option<RouteRecord>,
+    ) -> Vec<TextCompletion> {
         let mut completion = self.completion(vec![TextChoice {
             index: index as u32,
             finish_reason: Some(finish_reason(finish)),
             ..TextChoice::default()
         }]);
         completion.x_route = route;
-        completion
+        vec![completion]
     }
 
     fn usage(&mut self, usage: Usage) -> Option<TextCompletion> {
