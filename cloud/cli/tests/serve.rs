@@ -61,6 +61,52 @@ fn options_win_over_the_environment_and_that_over_the_file() {
     assert_eq!(values(&second), values(&printed));
 }
 
+/// Engines of other servers and of several are in the file only, and are printed without their keys.
+#[test]
+fn engines_of_several_are_settings_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sprat.toml");
+    let settings = r#"
+        engine = "echo"
+        [[upstreams]]
+        id = "large"
+        base_url = "https://api.example.org/v1"
+        model = "their-model"
+        key_env = "THEIR_KEY"
+        budget_usd = 2.5
+        [[cascades]]
+        id = "both"
+        engines = ["echo", "large"]
+        min_logprob = -0.25
+        [[votes]]
+        id = "vote"
+        engines = ["echo"]
+        samples = 3
+    "#;
+    std::fs::write(&file, settings).unwrap();
+    let (printed, errors, ok) = print_config(&file, &[("THEIR_KEY", "SECRET")], &[]);
+    assert!(ok, "{errors}");
+    for part in [
+        "upstreams = [{",
+        "their-model",
+        "min_logprob = -0.25",
+        "samples = 3",
+    ] {
+        assert!(printed.contains(part), "{part}: {printed}");
+    }
+    assert!(!printed.contains("SECRET"), "{printed}");
+    let again = folder.path().join("again.toml");
+    std::fs::write(&again, &printed).unwrap();
+    assert!(print_config(&again, &[], &[]).2);
+
+    std::fs::write(&file, settings.replace("budget_usd", "budget_eur")).unwrap();
+    let (_, errors, ok) = print_config(&file, &[], &[]);
+    assert!(
+        !ok && errors.contains("unknown field `budget_eur`"),
+        "{errors}"
+    );
+}
+
 #[test]
 fn mistakes_are_located_and_keys_not_repeated() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,9 @@ use anyhow::{Context, Result, bail};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use serde::{Deserialize, Serialize};
-use sprat_service::{ApiKey, Device, EchoOptions, ServeConfig};
+use sprat_service::{
+    ApiKey, CascadeOptions, Device, EchoOptions, ServeConfig, UpstreamOptions, VoteOptions,
+};
 
 use super::models;
 use crate::device::DeviceName;
@@ -161,6 +163,12 @@ struct File {
     echo_tokens: Option<usize>,
     echo_fail_every: Option<usize>,
     echo_fail_after: Option<usize>,
+    #[serde(default)]
+    upstreams: Vec<UpstreamOptions>,
+    #[serde(default)]
+    cascades: Vec<CascadeOptions>,
+    #[serde(default)]
+    votes: Vec<VoteOptions>,
 }
 
 impl File {
@@ -196,6 +204,9 @@ pub(super) struct Settings {
     drain_seconds: u64,
     cache_mb: u64,
     echo: EchoOptions,
+    upstreams: Vec<UpstreamOptions>,
+    cascades: Vec<CascadeOptions>,
+    votes: Vec<VoteOptions>,
     lines: Lines,
 }
 
@@ -307,6 +318,9 @@ impl Settings {
                 ),
                 ..none
             },
+            upstreams: from.list("upstreams", file.upstreams),
+            cascades: from.list("cascades", file.cascades),
+            votes: from.list("votes", file.votes),
             lines: from,
         };
         Ok(settings)
@@ -334,7 +348,10 @@ impl Settings {
                 DeviceName::Wgpu => Device::Wgpu,
                 DeviceName::Cuda => Device::Cuda,
             },
-            models: models::find(&self.models, echo.is_some())?,
+            models: models::find(&self.models, echo.is_some() || !self.upstreams.is_empty())?,
+            upstreams: self.upstreams,
+            cascades: self.cascades,
+            votes: self.votes,
             cache_bytes: self.cache_mb << 20,
             echo,
             web: self.web,
@@ -377,6 +394,13 @@ impl Lines {
         value
     }
 
+    /// What only a file can hold.
+    fn list<T: Serialize>(&mut self, name: &str, file: Vec<T>) -> Vec<T> {
+        let source = self.source(name, false, !file.is_empty());
+        self.line(name, Some(&file), source);
+        file
+    }
+
     /// A setting that there may be none of.
     fn maybe<T: Serialize>(
         &mut self,
@@ -392,7 +416,9 @@ impl Lines {
     }
 
     fn source(&self, name: &str, by_arg: bool, by_file: bool) -> String {
-        match self.matches.value_source(name) {
+        // Asking for an option that there is none of is a panic.
+        let known = self.matches.try_get_raw(name).is_ok();
+        match known.then(|| self.matches.value_source(name)).flatten() {
             Some(ValueSource::EnvVariable) if by_arg => "environment".to_owned(),
             _ if by_arg => "option".to_owned(),
             _ if by_file => match &self.file {
