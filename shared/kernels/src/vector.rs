@@ -197,28 +197,30 @@ fn score(
     positions: usize,
     scores: &mut [f32],
 ) {
-    let mut keys = keys;
-    let mut position = 0;
     #[cfg(target_arch = "x86_64")]
     let dots = crate::x86::dots();
     #[cfg(target_arch = "x86_64")]
-    while let (Some(dots), Some((four, after))) = (dots, keys.split_at_checked(4 * width)) {
-        for (head, query) in queries.chunks_exact(width).enumerate() {
-            let found = (dots.four)(query, four).map(|sum| scale * sum);
-            scores[head * positions + position..][..4].copy_from_slice(&found);
+    let done = dots.map_or(0, |dots| {
+        let fours = keys.chunks_exact(4 * width).enumerate();
+        for (i, four) in fours {
+            for (head, query) in queries.chunks_exact(width).enumerate() {
+                let found = (dots.four)(query, four).map(|sum| scale * sum);
+                scores[head * positions + 4 * i..][..4].copy_from_slice(&found);
+            }
         }
-        (keys, position) = (after, position + 4);
-    }
+        keys.len() / (4 * width) * 4
+    });
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
     // A key is read once for all heads.
-    for key in keys.chunks_exact(width) {
+    for (i, key) in keys.chunks_exact(width).enumerate().skip(done) {
         for (head, query) in queries.chunks_exact(width).enumerate() {
             #[cfg(target_arch = "x86_64")]
             let sum = dots.map_or_else(|| dot(query, key), |dots| (dots.one)(query, key));
             #[cfg(not(target_arch = "x86_64"))]
             let sum = dot(query, key);
-            scores[head * positions + position] = scale * sum;
+            scores[head * positions + i] = scale * sum;
         }
-        position += 1;
     }
 }
 
