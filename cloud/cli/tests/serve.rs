@@ -1,8 +1,14 @@
 //! `sprat serve`: what is set, and by what.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(unix)]
+use std::io::{BufRead, BufReader, Read, Write};
+#[cfg(unix)]
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+#[cfg(unix)]
+use std::process::Stdio;
 
 /// Output, errors and whether it went well.
 fn print_config(file: &Path, envs: &[(&str, &str)], options: &[&str]) -> (String, String, bool) {
@@ -130,10 +136,112 @@ fn mistakes_are_located_and_keys_not_repeated() {
     assert!(!ok && errors.contains("none.toml"), "{errors}");
 }
 
+/// A server with an echo, on a port of its own choice.
+#[cfg(unix)]
+struct Server {
+    process: std::process::Child,
+    address: String,
+}
+
+#[cfg(unix)]
+impl Server {
+    fn start(options: &[&str], envs: &[(&str, &str)], errors: Stdio) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_sprat"))
+            .args(["serve", "--engine", "echo", "--port", "0"])
+            .args(options)
+            .envs(envs.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let api = lines.find_map(|line| {
+            let line = line.unwrap();
+            line.strip_prefix("api     http://").map(str::to_owned)
+        });
+        let address = api.unwrap().trim_end_matches("/v1").to_owned();
+        Self { process, address }
+    }
+
+    /// The whole response to a request with these headers, each with its line's end, and this body.
+    fn chat(&self, headers: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let head = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
+             Connection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        reply
+    }
+
+    fn terminate(&self) {
+        let kill = format!("kill {}", self.process.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    fn ended(mut self) -> bool {
+        self.process.wait().unwrap().success()
+    }
+}
+
+/// A log that cannot be written to, because its disk is full, costs nothing but the log.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_for_logs_stops_nothing() {
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    for format in ["text", "json"] {
+        let options = ["--log-format", format];
+        let errors = Stdio::from(full.try_clone().unwrap());
+        let server = Server::start(&options, &[("RUST_LOG", "trace")], errors);
+        for _ in 0..3 {
+            let body = r#"{"model":"echo","messages":[{"role":"user","content":"still here"}]}"#;
+            let reply = server.chat("", body);
+            assert!(
+                reply.starts_with("HTTP/1.1 200 ") && reply.contains("still here"),
+                "{reply}"
+            );
+        }
+        server.terminate();
+        assert!(server.ended());
+    }
+}
+
+/// Told to stop in mid-answer, the server finishes it and ends.
+#[cfg(unix)]
+#[test]
+fn an_answer_in_progress_is_finished_before_the_end() {
+    let server = Server::start(
+        &["--echo-pause", "20", "--echo-tokens", "30"],
+        &[],
+        Stdio::inherit(),
+    );
+    let body = r#"{"model":"echo","stream":true,"messages":[{"role":"user","content":"word"}]}"#;
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut begun = [0; 400];
+    stream.read_exact(&mut begun).unwrap();
+    server.terminate();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("[DONE]"), "{rest}");
+    assert!(server.ended());
+}
+
 /// The body of one HTTP request, which is answered 200.
 #[cfg(unix)]
-fn received(stream: &mut std::net::TcpStream) -> Option<(String, Vec<u8>)> {
-    use std::io::{BufRead, BufReader, Read, Write};
+fn received(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let (mut first, mut length) = (String::new(), 0);
     reader.read_line(&mut first).ok().filter(|read| *read > 0)?;
@@ -159,54 +267,22 @@ fn received(stream: &mut std::net::TcpStream) -> Option<(String, Vec<u8>)> {
 #[cfg(unix)]
 #[test]
 fn traces_reach_a_collector_without_what_was_written() {
-    use std::io::{BufRead, BufReader, Read, Write};
-    use std::net::{TcpListener, TcpStream};
-    use std::process::Stdio;
-
     let collector = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", collector.local_addr().unwrap());
-    let mut server = Command::new(env!("CARGO_BIN_EXE_sprat"))
-        .args([
-            "serve",
-            "--engine",
-            "echo",
-            "--port",
-            "0",
-            "--otlp-endpoint",
-            &endpoint,
-        ])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-    let api = lines.find_map(|line| {
-        line.unwrap()
-            .strip_prefix("api     http://")
-            .map(str::to_owned)
-    });
-    let address = api.unwrap().trim_end_matches("/v1").to_owned();
+    let server = Server::start(&["--otlp-endpoint", &endpoint], &[], Stdio::inherit());
     let body = r#"{"model":"echo","messages":[{"role":"user","content":"CANARY one two"}],"user":"CANARY"}"#;
     let trace = "0af7651916cd43dd8448eb211c80319c";
-    let mut stream = TcpStream::connect(address).unwrap();
-    let head = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnection: close\r\n\
-         traceparent: 00-{trace}-b7ad6b7169203331-01\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).unwrap();
+    let more = format!("traceparent: 00-{trace}-b7ad6b7169203331-01\r\n");
+    let reply = server.chat(&more, body);
     assert!(
         reply.starts_with("HTTP/1.1 200 ") && reply.contains("CANARY one two"),
         "{reply}"
     );
     // What is still here goes out when the server ends.
-    let kill = format!("kill {}", server.id());
-    let ended = Command::new("sh").args(["-c", &kill]).status().unwrap();
-    assert!(ended.success());
+    server.terminate();
     let (line, sent) = received(&mut collector.accept().unwrap().0).unwrap();
     assert!(line.starts_with("POST /v1/traces "), "{line}");
-    assert!(server.wait().unwrap().success());
+    assert!(server.ended());
     let holds = |what: &[u8]| sent.windows(what.len()).any(|window| window == what);
     for what in [
         "request",

@@ -4,6 +4,7 @@ use burn::tensor::Device;
 #[cfg(not(target_arch = "wasm32"))]
 use burn::tensor::{Tensor, TensorData};
 
+#[cfg(not(target_arch = "wasm32"))]
 use crate::cache::KvPool;
 use crate::draft::Draft;
 use crate::generate::Options;
@@ -327,12 +328,14 @@ impl Model {
     }
 
     /// Memory for the keys and values of many conversations, `positions` in all.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn pool(&self, positions: usize) -> KvPool {
         KvPool::new(self.config(), positions, &self.device)
     }
 
     /// A conversation without memory, whose memory is going to be in `pool`, which was made by this model. It begins with
     /// what an earlier one of the same `scope` has in common with it.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn session_in(&self, pool: &KvPool, scope: u64) -> Session {
         Session::in_pool(self, pool, scope)
     }

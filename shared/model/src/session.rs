@@ -2,7 +2,9 @@
 
 use std::ops::{Deref, DerefMut};
 
-use crate::cache::{KvCache, KvPool};
+use crate::cache::KvCache;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::cache::KvPool;
 use crate::draft::DraftSession;
 use crate::{Error, Generation, Model, Options};
 
@@ -50,6 +52,7 @@ impl Session {
     }
 
     /// A conversation's memory in a pool; see [`KvCache::in_pool`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn in_pool(model: &Model, pool: &KvPool, scope: u64) -> Self {
         let cache = KvCache::in_pool(pool, scope, model.config(), &model.device);
         Self::with(model, cache)

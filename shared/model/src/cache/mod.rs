@@ -201,8 +201,10 @@ impl KvCache {
     /// Takes over the pages of an earlier text that begins with the same tokens, if this one is empty; returns how many
     /// positions it holds now.
     pub fn adopt(&mut self, tokens: &[u32]) -> usize {
-        if let (Some(kin), true) = (self.kin(), self.len == 0) {
-            let adopted = self.pool.adopt(&kin, tokens, !self.states.is_empty());
+        if self.len == 0
+            && let Some(kin) = self.kin()
+            && let Some(adopted) = self.pool.adopt(&kin, tokens, !self.states.is_empty())
+        {
             let unused = self.table.split_off(0);
             self.pool.leave(&unused);
             self.len = adopted.pages.len() * PAGE;
@@ -226,7 +228,10 @@ impl KvCache {
         let Some(kin) = self.kin() else { return };
         let mut before = match self.serials.last() {
             Some(serial) => *serial,
-            None => self.pool.beginning(&kin),
+            None => match self.pool.beginning(&kin) {
+                Some(beginning) => beginning,
+                None => return,
+            },
         };
         let pages = self.table.pages().iter().zip(tokens.chunks_exact(PAGE));
         for (i, (&page, tokens)) in pages.enumerate().take(full).skip(self.serials.len()) {
@@ -242,13 +247,16 @@ impl KvCache {
 
     /// Whose pages are like this text's; nobody's where keys depend on the text's exact length.
     fn kin(&self) -> Option<Kin> {
+        if !self.pool.is_shared() {
+            return None;
+        }
         let beyond = self.beyond.iter().map(|beyond| match beyond.rule {
             BeyondRule::Fixed(_) => Some(self.expected > beyond.positions),
             BeyondRule::Growing { .. } => None,
         });
         let beyond = beyond.collect::<Option<_>>()?;
         let scope = self.scope;
-        self.pool.is_shared().then_some(Kin { scope, beyond })
+        Some(Kin { scope, beyond })
     }
 
     /// Angles of each rope for as many positions as there is room for, in a text of `length`.

@@ -62,6 +62,7 @@ pub(crate) struct Adopted {
 
 impl Pages {
     /// Adds pages that nobody holds.
+    #[cfg(any(test, not(target_arch = "wasm32")))]
     pub(crate) fn add(&mut self, count: usize) {
         let first = self.pages.len() as u32;
         self.free
@@ -70,7 +71,8 @@ impl Pages {
             .extend(std::iter::repeat_with(Page::default).take(count));
     }
 
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.pages.len()
     }
 

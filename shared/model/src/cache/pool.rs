@@ -1,5 +1,6 @@
 //! Memory for keys and values that texts have pages of.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Device, Tensor};
@@ -25,9 +26,12 @@ pub struct KvPool {
 struct Inner {
     /// Of each hop; none where a layer has no rows.
     layers: Vec<Option<Mutex<Rows>>>,
-    pages: Mutex<Pages>,
-    /// Positions of the longest text; none for a text that has the pool for itself, which grows with it.
-    longest: Option<usize>,
+    /// Who holds which pages; none in a pool that one text has for itself, which grows with it and holds all of them.
+    shared: Option<Mutex<Pages>>,
+    /// How many pages there are.
+    count: AtomicUsize,
+    /// Positions of the longest text.
+    longest: usize,
     /// Of each rope, for all positions that a text can have: what a GPU turns heads by.
     #[cfg(feature = "gpu")]
     angles: Mutex<Vec<Angles>>,
@@ -35,24 +39,29 @@ struct Inner {
 
 impl KvPool {
     /// A pool for `positions`, in whole pages, of texts of a model of this shape. Never grows.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new(config: &ModelConfig, positions: usize, device: &Device) -> Self {
+        let count = positions.div_ceil(PAGE);
+        let mut pages = Pages::default();
+        pages.add(count);
         let longest = positions.min(config.context()).next_multiple_of(PAGE);
-        Self::with_pages(config, positions.div_ceil(PAGE), Some(longest), device)
+        Self::with_pages(config, count, Some(pages), longest, device)
     }
 
     /// A pool for one text.
     pub(super) fn for_one(config: &ModelConfig, pages: usize, device: &Device) -> Self {
-        Self::with_pages(config, pages, None, device)
+        Self::with_pages(config, pages, None, usize::MAX, device)
     }
 
     fn with_pages(
         config: &ModelConfig,
-        pages: usize,
-        longest: Option<usize>,
+        count: usize,
+        shared: Option<Pages>,
+        longest: usize,
         device: &Device,
     ) -> Self {
         let rows = |heads, keys, values| {
-            let rows = Rows::new(heads, pages * PAGE, [keys, values], device);
+            let rows = Rows::new(heads, count * PAGE, [keys, values], device);
             Some(Mutex::new(rows))
         };
         let mixer = |hop: &Hop| match config.layers[hop.layer].mixer {
@@ -60,12 +69,11 @@ impl KvPool {
             MixerConfig::Latent(l) => rows(1, l.kv_rank, l.rope_dim),
             MixerConfig::ShortConv(_) => None,
         };
-        let mut free = Pages::default();
-        free.add(pages);
         Self {
             inner: Arc::new(Inner {
                 layers: config.hops.iter().map(mixer).collect(),
-                pages: Mutex::new(free),
+                shared: shared.map(Mutex::new),
+                count: AtomicUsize::new(count),
                 longest,
                 #[cfg(feature = "gpu")]
                 angles: Mutex::default(),
@@ -73,18 +81,23 @@ impl KvPool {
         }
     }
 
-    fn pages(&self) -> MutexGuard<'_, Pages> {
-        locked(&self.inner.pages)
+    /// Who holds which pages, if more than one text can. In a page there is only ever one; saying so here leaves the rest
+    /// out of its module.
+    fn shared(&self) -> Option<MutexGuard<'_, Pages>> {
+        match cfg!(target_arch = "wasm32") {
+            true => None,
+            false => self.inner.shared.as_ref().map(locked),
+        }
     }
 
     /// Positions that it has room for, of all texts together.
     pub fn positions(&self) -> usize {
-        self.pages().len() * PAGE
+        self.inner.count.load(Ordering::Relaxed) * PAGE
     }
 
     /// Those of them in pages that no text holds now. What is in them may still be taken over by a text that begins alike.
     pub fn free(&self) -> usize {
-        self.pages().free() * PAGE
+        self.shared().map_or(0, |pages| pages.free() * PAGE)
     }
 
     /// Bytes that one position takes in all layers.
@@ -97,17 +110,19 @@ impl KvPool {
 
     /// Lets no new text take over what is held now: something went wrong, and nobody knows where it is.
     pub fn forget(&self) {
-        self.pages().forget();
+        if let Some(mut pages) = self.shared() {
+            pages.forget();
+        }
     }
 
     /// Positions of the longest text.
     pub(super) fn longest(&self) -> usize {
-        self.inner.longest.unwrap_or(usize::MAX)
+        self.inner.longest
     }
 
     /// Whether more than one text has pages of it.
     pub(super) fn is_shared(&self) -> bool {
-        self.inner.longest.is_some()
+        self.shared().is_some()
     }
 
     pub(super) fn layer(&self, hop: usize) -> Option<&Mutex<Rows>> {
@@ -119,17 +134,18 @@ impl KvPool {
     /// # Errors
     /// [`Error::CacheFull`] if there are not as many pages that nobody holds.
     pub(super) fn reserve(&self, table: &mut Table, positions: usize) -> Result<(), Error> {
+        let Some(mut pages) = self.shared() else {
+            let (held, all) = (table.pages().len(), self.positions() / PAGE);
+            let rest: Vec<u32> = (held as u32..all as u32).collect();
+            table.extend(&rest);
+            return Ok(());
+        };
         let missing = positions.saturating_sub(table.positions()).div_ceil(PAGE);
-        let mut pages = self.pages();
         let full = Error::CacheFull {
             positions,
             free: pages.free() * PAGE,
         };
-        if self
-            .inner
-            .longest
-            .is_some_and(|longest| positions > longest)
-        {
+        if positions > self.inner.longest {
             return Err(full);
         }
         table.extend(&pages.take(missing).ok_or(full)?);
@@ -138,16 +154,17 @@ impl KvPool {
 
     /// Makes room for `positions` in all, of which the first `held` are in use, in a pool that one text has for itself.
     pub(super) fn grow(&self, held: usize, positions: usize) {
-        let mut pages = self.pages();
-        let missing = positions.div_ceil(PAGE) - pages.len();
-        pages.add(missing);
+        let count = positions.div_ceil(PAGE);
         for rows in self.inner.layers.iter().flatten() {
-            locked(rows).grow(held, pages.len() * PAGE);
+            locked(rows).grow(held, count * PAGE);
         }
+        self.inner.count.store(count, Ordering::Relaxed);
     }
 
     pub(super) fn leave(&self, pages: &[u32]) {
-        self.pages().leave(pages);
+        if let Some(mut shared) = self.shared() {
+            shared.leave(pages);
+        }
     }
 
     pub(super) fn publish(
@@ -157,17 +174,17 @@ impl KvPool {
         tokens: &[u32],
         states: Option<Vec<Tensor<3>>>,
     ) -> Option<Serial> {
-        self.pages().publish(page, before, tokens, states)
+        self.shared()?.publish(page, before, tokens, states)
     }
 
-    pub(super) fn beginning(&self, kin: &Kin) -> Serial {
-        self.pages().beginning(kin)
+    pub(super) fn beginning(&self, kin: &Kin) -> Option<Serial> {
+        Some(self.shared()?.beginning(kin))
     }
 
-    pub(super) fn adopt(&self, kin: &Kin, tokens: &[u32], stateful: bool) -> Adopted {
-        let mut pages = self.pages();
+    pub(super) fn adopt(&self, kin: &Kin, tokens: &[u32], stateful: bool) -> Option<Adopted> {
+        let mut pages = self.shared()?;
         let beginning = pages.beginning(kin);
-        pages.adopt(beginning, tokens, stateful)
+        Some(pages.adopt(beginning, tokens, stateful))
     }
 
     /// Angles of each rope for as many positions as a text can have, in a text of `length`.
@@ -178,7 +195,7 @@ impl KvPool {
         length: usize,
         device: &Device,
     ) -> Vec<Angles> {
-        let room = self.inner.longest.unwrap_or_else(|| self.positions());
+        let room = self.inner.longest.min(self.positions());
         let mut known = locked(&self.inner.angles);
         let fit = |(angles, rope): (&Angles, _)| angles.fit(rope, room, length);
         if known.len() != ropes.len() || !known.iter().zip(ropes).all(fit) {
