@@ -5,49 +5,19 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-
-use std::io;
-use std::sync::{Arc, Mutex};
+#[path = "common/log.rs"]
+mod log;
 
 use common::*;
+use log::Log;
 use serde_json::json;
 use sprat_service::AppConfig;
-use tracing_subscriber::fmt::MakeWriter;
-
-/// Keeps everything that is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 /// Whatever happens to a request, its text is in no log, no metric and no error.
 #[tokio::test]
 async fn what_is_written_is_not_logged() {
     const CANARY: &str = "CANARY-7f3a";
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::begin();
 
     let good = Parrot::default().share();
     let bad = Parrot {
@@ -95,7 +65,7 @@ async fn what_is_written_is_not_logged() {
     drop(_guard);
 
     assert!(!errors.contains(CANARY), "{errors}");
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert!(
         log.contains("status=200") && log.contains("answer failed"),
         "{log}"

@@ -4,51 +4,23 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/log.rs"]
+mod log;
 #[path = "common/upstream.rs"]
 mod upstream;
 
-use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use common::{ask, chat, get};
+use log::Log;
 use serde_json::json;
 use sprat_service::*;
-use tracing_subscriber::fmt::MakeWriter;
 use upstream::*;
-
-/// Keeps everything that is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 #[tokio::test]
 async fn what_is_written_is_not_logged() {
     const CANARY: &str = "CANARY-7f3a";
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::begin();
 
     let says = |status| {
         let body =
@@ -100,7 +72,7 @@ async fn what_is_written_is_not_logged() {
         sent.iter().all(|got| got.body.to_string().contains(CANARY)),
         "it was sent"
     );
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert!(log.contains("upstream failed"), "{log}");
     for secret in [CANARY, KEY, "SECRET"] {
         assert!(!errors.contains(secret), "{errors}");
