@@ -60,15 +60,15 @@ impl Admission {
             .await;
     }
 
-    /// About the time until one place is free, in whole seconds from 1 to 60. Answers are
-    /// computed one after the other, so that is what one answer takes.
+    /// About the time until one place is free, in whole seconds from 1 to 60: that in which one answer has been
+    /// leaving lately.
     fn retry_after(&self) -> Duration {
         let typical = *self.typical.lock().unwrap_or_else(PoisonError::into_inner);
         Duration::from_secs(typical.ceil().clamp(1.0, 60.0) as u64)
     }
 
     fn leave(&self, stayed: Duration) {
-        // While n wait, each stays n times as long as one answer takes.
+        // While n are inside, one leaves n times in the time that each stays.
         let seconds = stayed.as_secs_f64() / (*self.inside.borrow()).max(1) as f64;
         let mut typical = self.typical.lock().unwrap_or_else(PoisonError::into_inner);
         *typical += 0.2 * (seconds - *typical);

@@ -15,7 +15,7 @@ use metrics_exporter_prometheus::{
 
 use crate::{Engine, EngineLoad, Route, UpstreamLoad};
 
-/// Bucket bounds in seconds, vLLM's own.
+/// Bucket bounds in seconds.
 const FIRST_TOKEN: [f64; 17] = [
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
     20.0,
