@@ -425,7 +425,8 @@ impl Generation<'_> {
 
     /// A token by the logits behind the text and `guessed` more tokens, and what is reported with it.
     fn draw(&mut self, logits: &[f32], guessed: usize) -> Result<(u32, Confidence, Top), Error> {
-        if logits.iter().any(|l| !l.is_finite()) {
+        // All of them are looked at, which is faster than to stop at the first.
+        if !logits.iter().fold(true, |all, l| all & l.is_finite()) {
             let position = self.seen.len() - 1 + guessed;
             return Err(Error::LogitsNotFinite { position });
         }

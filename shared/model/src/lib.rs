@@ -74,7 +74,7 @@ mod write;
 pub use burn::tensor::Device;
 #[cfg(feature = "wgpu")]
 pub use burn::tensor::DeviceKind;
-pub use cache::{KvCache, KvPool, PAGE};
+pub use cache::{KvCache, KvPool, KvType, PAGE};
 #[cfg(not(target_arch = "wasm32"))]
 pub use checkpoint::{
     ChatSettings, Checkpoint, GgufModel, ModelFolder, RandomModel, chat_settings, folder_tokenizer,

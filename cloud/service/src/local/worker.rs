@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Once};
 use std::time::Instant;
 
-use sprat_model::{Error, KvCache, LoadStage, Model, PASS_TOKENS, Storage};
+use sprat_model::{Error, LoadStage, Model, PASS_TOKENS, Storage};
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
@@ -156,7 +156,7 @@ impl Loaded {
     /// Positions that the cache has room for. A model of short texts does not need all the memory that there is.
     fn positions(&self, cache_bytes: u64) -> usize {
         let model = &self.model;
-        let one = KvCache::new(model.config(), model.device()).bytes_per_token();
+        let one = model.cache_bytes_per_token();
         let most = usize::try_from(cache_bytes).unwrap_or(usize::MAX) / one.max(1);
         most.clamp(PASS_TOKENS, TEXTS * model.context())
     }
