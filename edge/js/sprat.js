@@ -13,6 +13,8 @@
  * @module sprat
  */
 
+import { Taint } from "./taint.js";
+
 /** @typedef {import("./types.js").LoadOptions} LoadOptions */
 /** @typedef {import("./types.js").ChatOptions} ChatOptions */
 /** @typedef {import("./types.js").ChatEvent} ChatEvent */
@@ -57,6 +59,8 @@ export class Sprat {
   /** @type {ModelInfo | null} */ #model = null;
   /** @type {Promise<void>} */ #ready;
   #restarts = 0;
+  /** What was private, for as long as this lives; a worker that crashes forgets it. */
+  #taint = new Taint();
   /** Whether a worker has used a GPU, or tried to: after a crash there is no other try. */
   #gpu = false;
 
@@ -184,6 +188,9 @@ export class Sprat {
   async *chat(messages, options = {}) {
     const { signal, ...rest } = options;
     let text = "";
+    if (rest.private !== true && this.#taint.touches(messages)) rest.private = true;
+    const asked = rest.private === true && Array.isArray(messages) ? [...messages] : null;
+    if (asked) this.#taint.remember(asked);
     /** @type {Queue<ChatEvent>} */
     const events = new Queue();
     if (!this.#port) throw this.#gone();
@@ -203,6 +210,7 @@ export class Sprat {
       if (error instanceof SpratError && !error.partial) error.partial = text;
       throw error;
     } finally {
+      if (asked) this.#taint.remember([...asked, { role: "assistant", content: text }]);
       call.stop();
     }
   }

@@ -15,6 +15,7 @@ const BUDGETS: [(&str, &[&str], u64); 3] = [
             "sprat.js",
             "worker.js",
             "retell.js",
+            "taint.js",
             "mix.js",
             "cpu/sprat_edge.js",
             "cpu/sprat_edge_bg.wasm",

@@ -232,3 +232,32 @@ test("stored and forget use a worker of their own and end it", async () => {
   workers[1].says({ id: workers[1].asked("forget").id, value: true });
   assert.equal(await gone, true);
 });
+
+const asked = (worker) => JSON.parse(worker.asked("chat").ask).options.private ?? false;
+
+test("what was private stays private when the worker that knew it is gone", async () => {
+  const { sprat, worker } = await ready();
+  const secret = [{ role: "user", content: "my diary, page one" }];
+  const first = read(sprat.chat(secret, { private: true }));
+  await turn();
+  worker.event(worker.asked("chat"), { type: "delta", source: "device", text: "dear diary, how are you" });
+  await turn();
+  worker.onerror({ message: "boom" });
+  await first;
+
+  const ask = async (messages, options) => {
+    const call = sprat.chat(messages, options);
+    void call.next().catch(() => {});
+    await turn();
+    return asked(workers.at(-1));
+  };
+  const more = { role: "user", content: "and now?" };
+  assert.equal(await ask([{ role: "user", content: "good morning to you all" }]), false);
+  assert.equal(await ask([...secret, { role: "assistant", content: "I see" }, more]), true, "the thread goes on");
+  assert.equal(await ask([{ role: "user", content: " dear diary, how are you " }]), true, "its answer, quoted");
+  assert.equal(await ask([more], { private: true }), true);
+  assert.equal(await ask([{ role: "system", content: "my diary, page one" }, { role: "user", content: "hi" }]), false);
+  // What is no conversation is the worker's to refuse.
+  for (const messages of [null, "hi", [null], [{ role: "user", content: 7 }]]) assert.equal(await ask(messages), false);
+  sprat.dispose();
+});
