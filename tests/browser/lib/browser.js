@@ -36,10 +36,11 @@ function findChromium() {
   throw new Error("there is no Chromium: install it (`apt install chromium`), or say where it is in CHROMIUM");
 }
 
-function options(recorder, webgpu) {
+function options(recorder, webgpu, netLog) {
+  const log = netLog ? [`--log-net-log=${netLog}`, "--net-log-capture-mode=IncludeSensitive"] : [];
   return {
     executablePath: findChromium(),
-    args: webgpu ? [...PLAIN, ...SOFTWARE_WEBGPU] : PLAIN,
+    args: [...PLAIN, ...(webgpu ? SOFTWARE_WEBGPU : []), ...log],
     // Chromium leaves loopback out of proxies unless told not to.
     proxy: { server: recorder.address, bypass: "<-loopback>" },
   };
@@ -50,9 +51,9 @@ export function launch(recorder, { webgpu = true } = {}) {
   return chromium.launch(options(recorder, webgpu));
 }
 
-/** The same with a profile on disk, which outlives the browser. */
-export function launchProfile(recorder, folder, { webgpu = true } = {}) {
-  return chromium.launchPersistentContext(folder, options(recorder, webgpu));
+/** The same with a profile on disk, which outlives the browser; and its log of the network in the file `netLog`. */
+export function launchProfile(recorder, folder, { webgpu = true, netLog = "" } = {}) {
+  return chromium.launchPersistentContext(folder, options(recorder, webgpu, netLog));
 }
 
 /** Hosts that the page, not the browser for itself, wanted to reach besides its own. */

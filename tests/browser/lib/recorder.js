@@ -2,6 +2,7 @@
 // what comes back, and can hold an answer in its middle.
 
 import http from "node:http";
+import { Frames, accept } from "./websocket.js";
 
 /**
  * @typedef {{ method: string, url: URL, path: string, headers: http.IncomingHttpHeaders, body: Buffer, aborted: boolean }} Seen
@@ -36,18 +37,28 @@ class Hold {
 export class Recorder {
   /** @type {Seen[]} */
   requests = [];
-  /** Hosts other than the page's that the browser wanted to reach; they are never reached. */
+  /** Hosts other than the page's that the browser wanted to reach, or to tunnel to; they are never reached. */
   foreign = [];
+  /** Requests to other hosts. @type {Seen[]} */
+  strange = [];
+  /** What the server has named its files' versions; a browser gives these names back. @type {Set<string>} */
+  versions = new Set();
+  /** Contents of WebSocket frames. @type {{ path: string, bytes: Buffer }[]} */
+  frames = [];
   /** @type {Edit[]} */
   #edits = [];
   /** @type {RegExp | null} */
   #lost = null;
+  /** @type {RegExp | null} */
+  #stalled = null;
   /** @type {Map<string, { type: string, body: Buffer | string }>} */
   #offered = new Map();
   /** @type {Hold | null} */
   #hold = null;
   /** @type {Buffer[]} */
   #sent = [];
+  /** @type {Set<import("node:net").Socket>} */
+  #sockets = new Set();
   #server = http.createServer((request, reply) => this.#serve(request, reply));
 
   /** @param {string} origin the one origin that is reachable, as http://127.0.0.1:8787 */
@@ -57,13 +68,15 @@ export class Recorder {
 
   async start() {
     this.#server.on("connection", (socket) => {
+      // What is in a tunnel comes here a second time.
+      if (this.#sockets.has(socket)) return;
+      this.#sockets.add(socket);
+      socket.on("close", () => this.#sockets.delete(socket));
       socket.on("data", (bytes) => this.#sent.push(Buffer.from(bytes)));
       socket.on("error", () => {});
     });
-    this.#server.on("connect", (request, socket) => {
-      this.foreign.push(request.url);
-      socket.end("HTTP/1.1 502 Not reachable in tests\r\n\r\n");
-    });
+    this.#server.on("connect", (request, socket, head) => this.#tunnel(request, socket, head));
+    this.#server.on("upgrade", (request, socket, head) => this.#listen(request, socket, head));
     await new Promise((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
     return this;
   }
@@ -74,13 +87,19 @@ export class Recorder {
   }
 
   async stop() {
-    this.#server.closeAllConnections();
+    // Tunnels and WebSockets are no connections of the server's any more.
+    for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  /** Every byte that the browser has sent, as it came. */
+  get bytes() {
+    return Buffer.concat(this.#sent);
   }
 
   /** Whether these characters are in any byte that the browser has sent, in any header, address or body. */
   saw(text) {
-    return Buffer.concat(this.#sent).includes(text);
+    return this.bytes.includes(text);
   }
 
   /** The requests since `from`, an earlier `requests.length`, whose path matches. */
@@ -103,10 +122,16 @@ export class Recorder {
     this.#lost = match;
   }
 
-  /** From here on nothing is altered or lost. */
+  /** Leaves requests whose paths match without any answer. */
+  stall(match) {
+    this.#stalled = match;
+  }
+
+  /** From here on nothing is altered, lost or left waiting. */
   honest() {
     this.#edits = [];
     this.#lost = null;
+    this.#stalled = null;
   }
 
   /** Serves a file of the test's own at the page's origin. */
@@ -118,6 +143,31 @@ export class Recorder {
   holdAnswer(events) {
     this.#hold = new Hold(events);
     return this.#hold;
+  }
+
+  /** A browser tunnels WebSockets, and all of TLS. What is not encrypted is read as if it came without a tunnel. */
+  #tunnel(request, socket, head) {
+    this.foreign.push(request.url);
+    if (request.url !== this.origin.host) {
+      socket.end("HTTP/1.1 502 Not reachable in tests\r\n\r\n");
+      return;
+    }
+    socket.write("HTTP/1.1 200 Connected to the recorder\r\n\r\n");
+    if (head.length > 0) socket.unshift(head);
+    this.#server.emit("connection", socket);
+  }
+
+  /** A WebSocket ends here: the page has none, and whatever has one is to be heard out. */
+  #listen(request, socket, head) {
+    const url = new URL(request.url, this.origin);
+    const { method, headers } = request;
+    this.requests.push({ method, url, path: url.pathname, headers, body: Buffer.alloc(0), aborted: false });
+    accept(request, socket);
+    const frames = new Frames();
+    const hear = (bytes) => this.frames.push(...frames.push(bytes).map((content) => ({ path: url.pathname, bytes: content })));
+    hear(head);
+    socket.on("data", hear);
+    socket.resume();
   }
 
   async #serve(request, reply) {
@@ -138,6 +188,7 @@ export class Recorder {
     };
     if (url.origin !== this.origin.origin) {
       this.foreign.push(url.host);
+      this.strange.push(seen);
       reply.writeHead(502).end();
       return;
     }
@@ -147,6 +198,7 @@ export class Recorder {
       reply.writeHead(200, { "content-type": offered.type, "cache-control": "no-store" }).end(offered.body);
       return;
     }
+    if (this.#stalled?.test(seen.path)) return;
     if (this.#lost?.test(seen.path)) {
       reply.writeHead(404).end();
       return;
@@ -154,7 +206,7 @@ export class Recorder {
     const edits = this.#edits.filter(({ match }) => match.test(seen.path));
     const headers = Object.fromEntries(Object.entries(request.headers).filter(([name]) => !HOP.has(name)));
     // An altered body has to be whole and plain here.
-    if (edits.length > 0) for (const name of ["range", "if-range", "if-none-match", "accept-encoding"]) delete headers[name];
+    if (edits.length > 0) for (const name of ["range", "if-range", "if-none-match", "if-modified-since", "accept-encoding"]) delete headers[name];
 
     const upstream = http.request(url, { method: request.method, headers, agent: false });
     reply.on("close", () => {
@@ -164,6 +216,7 @@ export class Recorder {
     upstream.on("error", () => (reply.headersSent ? reply.destroy() : reply.writeHead(502).end()));
     upstream.on("response", (answer) => {
       answer.on("error", () => reply.destroy());
+      for (const name of ["etag", "last-modified"]) if (answer.headers[name]) this.versions.add(answer.headers[name]);
       if (edits.length > 0) void this.#sendAltered(answer, reply, edits, seen);
       else if (this.#hold !== null && /event-stream/.test(answer.headers["content-type"] ?? "")) void this.#sendHeld(answer, reply);
       else {

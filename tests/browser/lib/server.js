@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const BINARY = process.env.SPRAT_BIN ?? path.join(ROOT, "target/debug/sprat");
-const WEB = process.env.SPRAT_WEB ?? path.join(ROOT, "web/dist");
+export const WEB = process.env.SPRAT_WEB ?? path.join(ROOT, "web/dist");
 
 async function freePort() {
   const probe = net.createServer().listen(0, "127.0.0.1");
@@ -24,15 +24,16 @@ export class Server {
   #child = null;
   #log = "";
 
-  /** A running server on a port of its own. */
-  static async start() {
+  /** A running server on a port of its own, with the page that is in the folder `web`, and more of an environment. */
+  static async start({ web = WEB, env = {} } = {}) {
     for (const [what, file, how] of [
       ["the server", BINARY, "build it with `cargo build -p sprat`, or say where it is in SPRAT_BIN"],
-      ["the page", path.join(WEB, "index.html"), "build it with `cargo xtask build`, or say where it is in SPRAT_WEB"],
+      ["the page", path.join(web, "index.html"), "build it with `cargo xtask build`, or say where it is in SPRAT_WEB"],
     ]) {
       if (!existsSync(file)) throw new Error(`${what} is not at ${file}: ${how}`);
     }
     const server = new Server();
+    Object.assign(server, { web, env });
     server.port = await freePort();
     await server.run();
     return server;
@@ -44,17 +45,18 @@ export class Server {
 
   /** Starts it (again), on the same port, and waits until it can answer. */
   async run() {
-    const args = ["serve", "--host", "127.0.0.1", "--port", String(this.port), "--device", "cpu", "--web", WEB];
-    const child = spawn(BINARY, args, { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
+    const args = ["serve", "--host", "127.0.0.1", "--port", String(this.port), "--device", "cpu", "--web", this.web];
+    const env = { ...process.env, ...this.env };
+    const child = spawn(BINARY, args, { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) {
-      stream.on("data", (text) => (this.#log = (this.#log + text).slice(-20_000)));
+      stream.on("data", (text) => (this.#log += text));
     }
     let ended = false;
     child.on("error", (error) => ((ended = true), (this.#log += error.message)));
     child.on("exit", () => (ended = true));
     for (;;) {
-      if (ended) throw new Error(`sprat serve ended before it was ready:\n${this.#log}`);
+      if (ended) throw new Error(`sprat serve ended before it was ready:\n${this.#log.slice(-20_000)}`);
       const ready = await fetch(`${this.origin}/readyz`).catch(() => null);
       if (ready?.ok) return;
       // Polling is how anyone waits for a server's readiness.

@@ -1,0 +1,115 @@
+// Nothing of a private conversation leaves the browser or is written down: random conversations, each with something
+// going wrong, in a browser that is watched from every side; and builds that leak on purpose, which the same check
+// catches. LEAK_CONVERSATIONS, LEAK_SEED and LEAK_ONE_BY_ONE make
+// longer, other and stricter runs.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { conversation } from "./lib/canary.js";
+import { FAULTS } from "./lib/faults.js";
+import { LEAKS, LeakingBuild } from "./lib/leaks.js";
+import { Random } from "./lib/random.js";
+import { converse, learnOrdinary } from "./lib/run.js";
+import { Server } from "./lib/server.js";
+import { Tab, Talk } from "./lib/talk.js";
+import { Watch, complaints } from "./lib/watch.js";
+
+const CONVERSATIONS = Number(process.env.LEAK_CONVERSATIONS ?? 60);
+const SEED = Number(process.env.LEAK_SEED ?? 1);
+/** A leaking build for each leak, rather than one with all of them. */
+const ONE_BY_ONE = Boolean(process.env.LEAK_ONE_BY_ONE);
+/** All that it has to say, so that there is a log to search. */
+const ENV = { RUST_LOG: "debug" };
+
+/** A watched browser for the time of a test. */
+async function watched(options, work) {
+  const watch = await Watch.start(options);
+  try {
+    return await work(watch);
+  } finally {
+    await watch.stop();
+  }
+}
+
+describe("private conversations", () => {
+  /** @type {Server} */
+  let server;
+  before(async () => (server = await Server.start({ env: ENV })));
+  after(() => server?.kill());
+
+  test(`${CONVERSATIONS} of them, whatever goes wrong: not a byte`, async (t) => {
+    assert.ok(CONVERSATIONS >= Object.keys(FAULTS).length, "each fault is to happen once");
+    await watched({ server }, async (watch) => {
+      const tally = await converse(watch, { seed: SEED, count: CONVERSATIONS, tell: (line) => t.diagnostic(line) });
+      const report = await watch.report();
+      const { hits, odd, needles, bytes } = report;
+      t.diagnostic(JSON.stringify({ ...tally, wrong: tally.wrong.length, needles, bytes, hits: hits.length, odd: odd.length }));
+      assert.deepEqual(tally.wrong, []);
+      assert.deepEqual(complaints(report), []);
+      assert.ok(tally.open > 0 && Object.values(tally.faults).every((count) => count > 0));
+      assert.ok(server.log.length > 0, "a log without a line proves nothing");
+    });
+  });
+});
+
+describe("builds that leak on purpose", () => {
+  /** @type {LeakingBuild} */
+  let build;
+  /** @type {Server} */
+  let server;
+  /** @type {import("./lib/ordinary.js").Ordinary} */
+  let ordinary;
+  before(async () => {
+    build = new LeakingBuild();
+    server = await Server.start({ web: build.folder, env: ENV });
+  });
+  after(async () => {
+    await server?.kill();
+    build?.remove();
+  });
+
+  /** The check, on one private conversation that ends in an answer and one that ends in an error. */
+  const check = (seed) =>
+    watched({ server }, async (watch) => {
+      if (ordinary === undefined) {
+        await learnOrdinary(watch);
+        ordinary = watch.ordinary;
+      }
+      watch.ordinary = ordinary;
+      const random = new Random(seed);
+      const tab = await new Tab(watch).open();
+      for (const mode of ["device", "cloud"]) {
+        const plan = conversation(random);
+        plan.options = { mode, maxTokens: 4 };
+        await watch.keep(plan);
+        await new Talk(tab, plan, random).askAll();
+      }
+      await watch.settled();
+      await watch.look(tab.chat.page);
+      return watch.report();
+    });
+
+  test("the real build is found in order", async () => assert.deepEqual(complaints(await check(SEED)), []));
+
+  /** Where the check finds something in a build with these leaks. */
+  async function findings(leaks) {
+    for (const leak of leaks) leak.build(build);
+    try {
+      const { hits } = await check(SEED);
+      return [...new Set(hits.map((hit) => hit.where))];
+    } finally {
+      build.restore();
+    }
+  }
+
+  // A browser for each takes minutes, and each leak has a place of its own.
+  const together = Object.values(LEAKS).filter(({ alone }) => !alone && !ONE_BY_ONE);
+  /** @type {Promise<string[]> | undefined} */
+  let found;
+  for (const [name, leak] of Object.entries(LEAKS)) {
+    test(`${name}: caught`, async () => {
+      const places = together.includes(leak) ? await (found ??= findings(together)) : await findings([leak]);
+      assert.ok(places.some((place) => leak.where.test(place)), `found only in ${places.join("; ")}`);
+    });
+  }
+});

