@@ -222,3 +222,15 @@ describe("rude input", () => {
     await chat.context.close();
   });
 });
+
+test("in private, the browser's own spelling, completion and translation are off", async () => {
+  const chat = await bench.page();
+  const helpers = () =>
+    chat.message.evaluate((box) => [box.spellcheck, box.getAttribute("writingsuggestions") ?? "true", box.translate]);
+  assert.deepEqual(await helpers(), [true, "true", true]);
+  await chat.private.click();
+  assert.deepEqual(await helpers(), [false, "false", false]);
+  await chat.private.click();
+  assert.deepEqual(await helpers(), [true, "true", true]);
+  await chat.context.close();
+});

@@ -88,6 +88,10 @@ export class Composer {
     this.#state.hidden = !on;
     this.#words.textContent = words;
     document.body.classList.toggle("is-private", on);
+    // Some browsers check spelling, finish sentences and translate on servers of their own.
+    this.#message.spellcheck = !on;
+    this.#message.setAttribute("writingsuggestions", String(!on));
+    document.documentElement.translate = !on;
   }
 
   focus() {

@@ -28,6 +28,20 @@ async function crashWorker(talk) {
   await worker?.run(`setTimeout(() => { throw new Error("crashed by the test"); })`).catch(() => {});
 }
 
+/** What only a GPU can do. */
+export const GPU_FAULTS = {
+  /** @param {Talk} talk */
+  async "GPU process crashed"(talk) {
+    // Without awaiting: whether the process was there is the browser's business.
+    await during(talk, () => talk.chat.session.send("Browser.crashGpuProcess").catch(() => {}));
+    // The CPU has taken over, with what was private.
+    await talk.askTainted();
+    await talk.askAll();
+    talk.expect(talk.warned.has("webgpu_lost"), "no GPU was lost");
+    await talk.renew();
+  },
+};
+
 export const FAULTS = {
   /** @param {Talk} talk */
   async nothing(talk) {
@@ -65,6 +79,7 @@ export const FAULTS = {
     // The same engine, in a new worker: what was private is private there too.
     await talk.askTainted();
     await talk.askAll();
+    talk.expect(talk.warned.has("internal"), "no worker crashed");
     await talk.renew();
   },
 

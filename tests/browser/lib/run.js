@@ -1,14 +1,17 @@
 // Many private conversations, each with a fault, in one watched browser.
 
 import { canary, conversation } from "./canary.js";
-import { FAULTS } from "./faults.js";
+import { FAULTS, GPU_FAULTS } from "./faults.js";
 import { Random } from "./random.js";
 import { Tab, Talk } from "./talk.js";
+import { WAYS } from "./typed.js";
 
 /** An open question between so many private ones: it must be seen, or the run proves nothing. */
 const OPEN_EVERY = 10;
 /** In so many of a hundred conversations, once each fault has been. */
 const QUIET = 35;
+
+const ALL = { ...FAULTS, ...GPU_FAULTS };
 
 /** The page with nobody asking anything in private: all that it may send. */
 export async function learnOrdinary(watch, { query, device } = {}) {
@@ -28,39 +31,74 @@ export async function learnOrdinary(watch, { query, device } = {}) {
 
 /**
  * @param {import("./watch.js").Watch} watch
- * @param {{ seed: number, count: number, faults?: string[], tell?: (line: string) => void }} plan
+ * @param {{ seed: number, conversations: number, faults?: string[], device?: string, tell?: (line: string) => void }} plan
  */
-export async function converse(watch, { seed, count, faults = Object.keys(FAULTS), tell = () => {} }) {
+export async function converse(watch, { seed, conversations, faults = Object.keys(FAULTS), device = "cpu", tell = () => {} }) {
   const random = new Random(seed);
-  const tab = await learnOrdinary(watch);
-  const tally = { conversations: 0, questions: 0, open: 0, faults: Object.fromEntries(faults.map((name) => [name, 0])), wrong: [] };
-  for (let index = 0; index < count; index += 1) {
+  const tab = await learnOrdinary(watch, { query: `device=${device}`, device });
+  const tally = { conversations: 0, questions: 0, open: 0, faults: {}, ends: {}, wrong: [] };
+  for (let index = 0; index < conversations; index += 1) {
     const name = index < faults.length ? faults[index] : random.chance(QUIET) ? "nothing" : random.pick(faults);
     const plan = conversation(random);
     const talk = new Talk(tab, plan, random);
     await watch.keep(plan);
     try {
-      await FAULTS[name](talk);
+      await ALL[name](talk);
     } catch (error) {
       throw new Error(`conversation ${index} of seed ${seed}, with ${name}: ${error.stack}`);
     }
     tally.wrong.push(...talk.wrong.map((words) => `conversation ${index} of seed ${seed}, with ${name}: ${words}`));
     tally.conversations += 1;
-    tally.questions += talk.asked;
-    tally.faults[name] = (tally.faults[name] ?? 0) + 1;
+    tally.questions += talk.ends.length;
+    count(tally.faults, name);
+    for (const end of talk.ends) count(tally.ends, end);
     if (index % OPEN_EVERY === OPEN_EVERY - 1) {
       await askInTheOpen(watch, talk, random, tally);
       await watch.look(tab.chat.page);
-      tell(`${index + 1} of ${count}`);
+      tell(`${index + 1} of ${conversations}`);
     }
   }
   await watch.look(tab.chat.page);
   return tally;
 }
 
+const count = (counts, name) => (counts[name] = (counts[name] ?? 0) + 1);
+
 async function askInTheOpen(watch, talk, random, tally) {
   const one = canary(random, "word");
   await talk.askOpen(one, { mode: "cloud" });
   talk.expect(watch.saw(one), "the recorder has not seen an open question");
   tally.open += 1;
+}
+
+/**
+ * The same by typing into the page.
+ *
+ * @param {import("./watch.js").Watch} watch
+ * @param {{ seed: number, conversations: number }} plan
+ */
+export async function type(watch, { seed, conversations }) {
+  const random = new Random(seed);
+  const { chat } = await learnOrdinary(watch);
+  const tally = { conversations: 0, questions: 0, faults: {}, wrong: [] };
+  const names = Object.keys(WAYS);
+  for (let index = 0; index < conversations; index += 1) {
+    const name = index < names.length ? names[index] : random.pick(names);
+    const plan = conversation(random);
+    await watch.keep(plan);
+    const ends = await WAYS[name]({ chat, watch, plan, random });
+    if (ends.some(({ source }) => source === "cloud")) tally.wrong.push(`typed conversation ${index} of seed ${seed}, ${name}: answered by the cloud`);
+    tally.conversations += 1;
+    tally.questions += ends.length;
+    count(tally.faults, name);
+    await watch.look(chat.page);
+  }
+  // Nobody is private any more, and the recorder still sees what is sent.
+  await chat.startOver();
+  await chat.mode.selectOption("cloud");
+  const one = canary(random, "word");
+  watch.release(one);
+  await chat.answer(`What is ${one.text} ?`);
+  if (!watch.saw(one)) tally.wrong.push("the recorder has not seen an open question");
+  return tally;
 }

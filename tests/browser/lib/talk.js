@@ -34,8 +34,10 @@ export class Tab {
 export class Talk {
   /** What did not hold. @type {string[]} */
   wrong = [];
-  /** Of questions asked in private. */
-  asked = 0;
+  /** How questions asked in private ended. @type {string[]} */
+  ends = [];
+  /** Codes of what the engine warned of. @type {Set<string>} */
+  warned = new Set();
   #messages = [];
   #next = 0;
   /** What is private by now: questions, and answers. @type {string[]} */
@@ -87,10 +89,10 @@ export class Talk {
     const { questions } = this.conversation;
     const { question } = questions[Math.min(this.#next, questions.length - 1)];
     this.#next += 1;
-    this.asked += 1;
     const messages = [...this.#messages, { role: "user", content: question }];
     this.#secrets.push(question);
     const reply = await this.driver.ask(messages, { ...this.conversation.options, ...options, private: true }, how).catch(gone);
+    this.ends.push(reply === null ? "gone" : (reply.code ?? "answered"));
     if (reply === null) return { code: "gone" };
     this.#stayed(reply, "a private question", how.leaveAfter !== undefined);
     if (reply.text !== "") {
@@ -130,6 +132,7 @@ export class Talk {
   }
 
   #stayed({ text, code, words, receipt, sources, told }, what, left = false) {
+    for (const warning of told) this.warned.add(warning.code);
     this.watch.note("a receipt or an error", { code, words, receipt, told });
     this.expect(!sources.includes("cloud"), `${what} was answered by the cloud`);
     this.expect((receipt?.bytes_sent ?? 0) === 0, `the receipt of ${what} says that ${receipt?.bytes_sent} bytes were sent`);

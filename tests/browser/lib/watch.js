@@ -1,6 +1,7 @@
 // A server, the recorder, and a browser that is watched from every side; and the question that matters at the end:
 // is anything of the private conversations in anything that left it, or that was written down?
 
+import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -35,6 +36,8 @@ const SHOWN = 20;
 export class Watch {
   /** @type {{ where: string, bytes: Buffer }[]} texts that were shown or told */
   #told = [];
+  /** @type {Set<string>} */
+  #seen = new Set();
   #private = new Search();
   #open = new Search();
   ordinary = new Ordinary();
@@ -127,9 +130,13 @@ export class Watch {
     }
   }
 
-  /** What the page has stored, and says about itself. */
+  /** What the page has stored, and says about itself; what was seen before is not kept twice. */
   async look(page) {
-    this.#told.push(...(await storageOf(page)));
+    for (const { where, bytes } of await storageOf(page)) {
+      const print = createHash("sha256").update(`${where} `).update(bytes).digest("hex");
+      if (!this.#seen.has(print)) this.#told.push({ where, bytes });
+      this.#seen.add(print);
+    }
   }
 
   /** Everything that left the browser, in pieces that can be unpacked. */
