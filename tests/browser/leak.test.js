@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { conversation } from "./lib/canary.js";
 import { FAULTS, GPU_FAULTS } from "./lib/faults.js";
-import { LEAKS, LeakingBuild } from "./lib/leaks.js";
+import { CIPHERS, LEAKS, LeakingBuild } from "./lib/leaks.js";
 import { Random } from "./lib/random.js";
 import { converse, learnOrdinary, type } from "./lib/run.js";
 import { Server } from "./lib/server.js";
@@ -23,6 +23,9 @@ const SEED = Number(process.env.LEAK_SEED ?? 1);
 const ONE_BY_ONE = Boolean(process.env.LEAK_ONE_BY_ONE);
 /** All that it has to say, so that there is a log to search. */
 const ENV = { RUST_LOG: "debug" };
+
+/** What the leaking builds use that no private conversation has any use for. */
+const FORBIDDEN = ["sendBeacon", "WebSocket", "RTCPeerConnection", "image", "link", "EventSource", "XMLHttpRequest", "history", "title"];
 
 /** A watched browser for the time of a test. */
 async function watched(options, work) {
@@ -98,7 +101,7 @@ describe("builds that leak on purpose", () => {
       const tab = await new Tab(watch).open();
       for (const mode of ["device", "cloud"]) {
         const plan = conversation(random);
-        plan.options = { mode, maxTokens: 4 };
+        plan.options = { mode, maxTokens: 60, temperature: 2, seed: SEED };
         await watch.keep(plan);
         await new Talk(tab, plan, random).askAll();
       }
@@ -109,25 +112,43 @@ describe("builds that leak on purpose", () => {
 
   test("the real build is found in order", async () => assert.deepEqual(complaints(await check(SEED)), []));
 
-  /** Where the check finds something in a build with these leaks. */
-  async function findings(leaks) {
+  /** What the check says of a build with these leaks. */
+  async function reportOn(leaks) {
     for (const leak of leaks) leak.build(build);
     try {
-      const { hits } = await check(SEED);
-      return [...new Set(hits.map((hit) => hit.where))];
+      return await check(SEED);
     } finally {
       build.restore();
     }
   }
 
   // A browser for each takes minutes, and each leak has a place of its own.
-  const together = Object.values(LEAKS).filter(({ alone }) => !alone && !ONE_BY_ONE);
-  /** @type {Promise<string[]> | undefined} */
-  let found;
+  const together = Object.values(LEAKS).filter(({ alone }) => !alone);
+  /** @type {Promise<import("./lib/watch.js").Report> | undefined} */
+  let all;
+  const reportOnAll = () => (all ??= reportOn(together));
+
   for (const [name, leak] of Object.entries(LEAKS)) {
     test(`${name}: caught`, async () => {
-      const places = together.includes(leak) ? await (found ??= findings(together)) : await findings([leak]);
+      const { hits } = await (leak.alone || ONE_BY_ONE ? reportOn([leak]) : reportOnAll());
+      const places = [...new Set(hits.map(({ where }) => where))];
       assert.ok(places.some((place) => leak.where.test(place)), `found only in ${places.join("; ")}`);
     });
   }
+
+  test("each way out is caught for being tried, whatever it carried", async () => {
+    const { forbidden, odd } = await reportOnAll();
+    for (const api of FORBIDDEN) assert.ok(forbidden.includes(`${api} in page`), `${api} is not among ${forbidden}`);
+    for (const address of [/^POST \/v1\/statistics/, /^GET \/style\.css\?v=/, /^GET \/icon\.svg with x-prefix/]) {
+      assert.ok(odd.some((what) => address.test(what)), `${address} is not among ${odd}`);
+    }
+  });
+
+  test("what no search can read is caught for not being ordinary", async () => {
+    for (const leak of Object.values(CIPHERS)) {
+      const { hits, odd } = await reportOn([leak]);
+      assert.deepEqual(hits, []);
+      assert.ok(odd.some((what) => leak.odd.test(what)), `only ${odd}`);
+    }
+  });
 });

@@ -5,7 +5,7 @@ import { createHash, randomFillSync } from "node:crypto";
 import { test } from "node:test";
 import zlib from "node:zlib";
 import { canary, conversation } from "./lib/canary.js";
-import { hashes, needlesOf } from "./lib/needles.js";
+import { hashes, needlesOf, needlesOfAnswer } from "./lib/needles.js";
 import { Random } from "./lib/random.js";
 import { readings } from "./lib/readings.js";
 import { SHORTEST, Search } from "./lib/search.js";
@@ -130,6 +130,17 @@ test("finds the hash of a whole question", () => {
   for (const needle of hashes(question)) search.add(needle, question);
   const etag = `"${createHash("sha256").update(question).digest("hex")}"`;
   assert.equal(search.in(Buffer.from(`if-none-match: ${etag}`))[0].of, question);
+});
+
+test("finds an answer that is long enough to be somebody's", () => {
+  const search = new Search();
+  const answer = "You live near the harbour, and your account has no money in it.";
+  for (const needle of needlesOfAnswer(answer)) search.add(needle, answer);
+  assert.deepEqual([...needlesOfAnswer("Hello there!")], []);
+  for (const send of [SENT.JSON, SENT.hex, SENT["base64, second alignment"], SENT["a question in a query"], SENT["a short sha256"]]) {
+    assert.ok(gives(search, Buffer.from(send(answer))));
+  }
+  assert.ok(!gives(search, Buffer.from(SENT.JSON("Whoever lives near the harbour has no money in the bank."))));
 });
 
 test("finds nothing in noise, nor in other conversations", () => {

@@ -60,9 +60,12 @@ export class Driver {
   }
 
   /** Downloads that begin again, or go on where they broke off, as the browser words them. */
-  async resume() {
-    const fetchAs = (cache, headers) => this.page.evaluate(([url, init]) => fetch(url, init).then((answer) => answer.ok), [`${MODEL}model.safetensors`, { cache, headers }]);
-    for (const cache of ["no-cache", "reload", "no-store"]) for (const headers of [{}, { Range: "bytes=1000-" }]) await fetchAs(cache, headers);
+  resume() {
+    return this.page.evaluate(async (url) => {
+      for (const cache of ["no-cache", "reload", "no-store"]) {
+        for (const headers of [{}, { Range: "bytes=1000-" }]) await fetch(url, { cache, headers });
+      }
+    }, `${MODEL}model.safetensors`);
   }
 
   /** Removes the stored model. */

@@ -74,7 +74,8 @@ function install(binding) {
   };
   const of = (name) => globalThis[name]?.prototype;
 
-  for (const name of ["fetch", "importScripts", "open", "WebSocket", "EventSource", "WebTransport", "RTCPeerConnection", "Worker", "SharedWorker", "PaymentRequest"]) watch(globalThis, name);
+  for (const name of ["fetch", "importScripts", "open", "Worker", "SharedWorker", "PaymentRequest"]) watch(globalThis, name);
+  for (const name of ["WebSocket", "EventSource", "WebTransport", "RTCPeerConnection"]) watch(globalThis, name);
   for (const name of ["open", "send", "setRequestHeader"]) watch(of("XMLHttpRequest"), name, "XMLHttpRequest");
   watch(of("WebSocket"), "send", "WebSocket");
   watch(of("RTCDataChannel"), "send", "RTCPeerConnection");
@@ -87,7 +88,7 @@ function install(binding) {
   watch(of("HTMLFormElement"), "requestSubmit", "form");
   watch(of("History"), "pushState", "history");
   watch(of("History"), "replaceState", "history");
-  for (const name of ["Image", "IFrame", "Script", "Source", "Audio", "Video", "Media", "Embed", "Track", "Object", "Input"]) {
+  for (const name of ["Image", "IFrame", "Script", "Source", "Media", "Embed", "Track", "Object", "Input"]) {
     const type = of(`HTML${name}Element`);
     for (const property of ["src", "srcset", "data"]) watchSetter(type, property, name.toLowerCase());
   }

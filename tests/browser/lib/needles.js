@@ -99,6 +99,24 @@ export function* needlesOf({ kind, text }, ids = []) {
     yield { as: "backwards", bytes: Buffer.from(reverse(piece)) };
   }
   for (const [as, bytes] of base64s(text)) yield { as, bytes };
-  for (const as of hashes(text)) yield as;
+  yield* hashes(text);
   for (const row of ids) yield* tokenIds(row);
+}
+
+/** Characters of an answer that are looked for: small models have few words, and fewer characters may be anybody's. */
+const OF_ANSWER = 16;
+
+/**
+ * What gives an answer away among what was sent, which is unpacked before.
+ *
+ * @param {string} text
+ * @returns {Generator<Needle>} nothing for one that is too short to be told from others
+ */
+export function* needlesOfAnswer(text) {
+  for (const piece of [text.slice(0, OF_ANSWER), text.slice(-OF_ANSWER)]) {
+    if (piece.length < OF_ANSWER) return;
+    for (const [as, bytes] of spellings(piece)) yield { as, bytes };
+    for (const [as, bytes] of base64s(piece)) yield { as, bytes };
+  }
+  yield* hashes(text);
 }

@@ -24,7 +24,11 @@ export async function learnOrdinary(watch, { query, device } = {}) {
   await tab.driver.resume();
   const random = new Random(0);
   const talk = new Talk(tab, { system: null, questions: [] }, random);
-  for (const mode of ["cloud", "auto"]) await talk.askOpen(canary(random, "word"), { mode });
+  for (const mode of ["auto", "cloud"]) {
+    const one = canary(random, "word");
+    await talk.askOpen(one, { mode });
+    if (mode === "cloud" && !watch.saw(one)) throw new Error("the recorder has not seen an open question");
+  }
   watch.learn();
   return tab;
 }
@@ -35,7 +39,7 @@ export async function learnOrdinary(watch, { query, device } = {}) {
  */
 export async function converse(watch, { seed, conversations, faults = Object.keys(FAULTS), device = "cpu", tell = () => {} }) {
   const random = new Random(seed);
-  const tab = await learnOrdinary(watch, { query: `device=${device}`, device });
+  const tab = await learnOrdinary(watch, { device });
   const tally = { conversations: 0, questions: 0, open: 0, faults: {}, ends: {}, wrong: [] };
   for (let index = 0; index < conversations; index += 1) {
     const name = index < faults.length ? faults[index] : random.chance(QUIET) ? "nothing" : random.pick(faults);

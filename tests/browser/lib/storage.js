@@ -5,7 +5,8 @@ import path from "node:path";
 
 /** Runs in the page: everything that its origin can read back. Bytes are in base64. */
 async function gather() {
-  const found = [["page", JSON.stringify([document.title, location.href, document.cookie, window.name, document.referrer, history.state, history.length])]];
+  const { title, cookie, referrer } = document;
+  const found = [["page", JSON.stringify([title, cookie, referrer, location.href, window.name, history.state, history.length])]];
   const base64 = (buffer) =>
     new Promise((resolve) => {
       const reader = new FileReader();
@@ -13,8 +14,12 @@ async function gather() {
       reader.readAsDataURL(new Blob([buffer]));
     });
   const bytes = async (name, buffer) => found.push([name, await base64(buffer), "base64"]);
-  for (const [name, store] of [["localStorage", localStorage], ["sessionStorage", sessionStorage]]) found.push([name, JSON.stringify({ ...store })]);
-  const done = (request) => new Promise((resolve, reject) => ((request.onsuccess = () => resolve(request.result)), (request.onerror = () => reject(request.error))));
+  found.push(["localStorage", JSON.stringify({ ...localStorage })], ["sessionStorage", JSON.stringify({ ...sessionStorage })]);
+  const done = (request) =>
+    new Promise((resolve, reject) => {
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
   for (const { name } of await indexedDB.databases()) {
     const database = await done(indexedDB.open(name));
     for (const store of database.objectStoreNames) {
@@ -35,7 +40,10 @@ async function gather() {
       found.push(["OPFS", `${at}/${name}`]);
       if (entry.kind === "directory") await walk(entry, `${at}/${name}`);
       // The model's own files may be open in a worker; they are read on the disk.
-      else await entry.getFile().then((file) => file.arrayBuffer()).then((buffer) => bytes(`OPFS ${at}/${name}`, buffer), () => {});
+      else {
+        const reading = entry.getFile().then((file) => file.arrayBuffer());
+        await reading.then((buffer) => bytes(`OPFS ${at}/${name}`, buffer), () => {});
+      }
     }
   };
   await walk(await navigator.storage.getDirectory(), "");

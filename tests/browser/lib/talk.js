@@ -98,6 +98,8 @@ export class Talk {
     if (reply.text !== "") {
       this.#messages = [...messages, { role: "assistant", content: reply.text }];
       this.#secrets.push(reply.text);
+      // A sum's answer is anybody's, and the engine's own words are in every page.
+      if (reply.sources.includes("device")) this.watch.keepAnswer(reply.text);
     }
     return reply;
   }

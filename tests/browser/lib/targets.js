@@ -120,7 +120,8 @@ export class Targets {
       const answer = await session.send(method, params).then((result) => ({ result }), (error) => ({ error }));
       target.hear({ id, ...answer });
     });
-    for (const method of [...TRAFFIC, "Runtime.bindingCalled", "Target.attachedToTarget", "Target.detachedFromTarget", "Target.receivedMessageFromTarget"]) {
+    const targets = ["attachedToTarget", "detachedFromTarget", "receivedMessageFromTarget"].map((event) => `Target.${event}`);
+    for (const method of [...TRAFFIC, ...targets, "Runtime.bindingCalled"]) {
       session.on(method, (params) => target.hear({ method, params }));
     }
     await page.addInitScript(hookSource());

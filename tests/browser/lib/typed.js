@@ -3,7 +3,11 @@
 import { canary } from "./canary.js";
 import { hardQuestion } from "./bench.js";
 
-/** @typedef {{ chat: import("./browser.js").ChatPage & { session: any }, watch: import("./watch.js").Watch, plan: import("./canary.js").Conversation, random: import("./random.js").Random }} Typed */
+/**
+ * @typedef {import("./browser.js").ChatPage} ChatPage
+ * @typedef {import("./canary.js").Conversation} Plan
+ * @typedef {{ chat: ChatPage, watch: import("./watch.js").Watch, plan: Plan, random: import("./random.js").Random }} Typed
+ */
 
 async function goPrivate({ chat }) {
   await chat.startOver();
@@ -26,7 +30,8 @@ async function read({ chat, watch }, answer) {
     await badge.click();
     watch.note("a receipt or an error", await answer.getByRole("region", { name: "Receipt" }).innerText());
   }
-  for (const shown of [answer.locator(".problem"), answer.locator(".meta"), chat.page.locator("#notices"), chat.page.getByRole("banner")]) {
+  const { page } = chat;
+  for (const shown of [answer.locator(".problem"), answer.locator(".meta"), page.locator("#notices"), page.getByRole("banner")]) {
     watch.note("a receipt or an error", await shown.innerText());
   }
   return { state, source };

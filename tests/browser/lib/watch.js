@@ -8,7 +8,7 @@ import path from "node:path";
 import { ChatPage, launchProfile, strangers } from "./browser.js";
 import { COMPLETIONS } from "./bench.js";
 import { isForbidden } from "./hooks.js";
-import { hashes, needlesOf } from "./needles.js";
+import { hashes, needlesOf, needlesOfAnswer } from "./needles.js";
 import { Ordinary } from "./ordinary.js";
 import { readings } from "./readings.js";
 import { Recorder } from "./recorder.js";
@@ -40,6 +40,9 @@ export class Watch {
   #seen = new Set();
   #private = new Search();
   #open = new Search();
+  /** @type {Set<string>} */
+  #answers = new Set();
+  #answered = new Search();
   ordinary = new Ordinary();
   #folder = mkdtempSync(path.join(os.tmpdir(), "sprat-leak-"));
 
@@ -106,6 +109,13 @@ export class Watch {
     }
   }
 
+  /** An answer is derived from what was asked. It may be found in the model's files, but in nothing that was sent. */
+  keepAnswer(text) {
+    if (this.#answers.has(text)) return;
+    this.#answers.add(text);
+    for (const needle of needlesOfAnswer(text)) this.#answered.add(needle, `answer ${text}`);
+  }
+
   /** This may be found, and only where questions to the cloud are. @param {import("./canary.js").Canary} canary */
   release(canary) {
     for (const needle of needlesOf(canary)) this.#open.add(needle, canary.text);
@@ -144,7 +154,9 @@ export class Watch {
     for (const { method, url, headers, body } of [...this.recorder.requests, ...this.recorder.strange]) {
       const where = `${method} ${url.pathname}`;
       yield { where: `${where}, address`, bytes: Buffer.from(url.href) };
-      for (const [name, value] of Object.entries(headers)) yield { where: `${where}, ${name}`, bytes: Buffer.from(`${name}: ${value}`, "latin1") };
+      for (const [name, value] of Object.entries(headers)) {
+        yield { where: `${where}, ${name}`, bytes: Buffer.from(`${name}: ${value}`, "latin1") };
+      }
       if (body.length > 0) yield { where: `${where}, body`, bytes: body, encoding: headers["content-encoding"] };
     }
     for (const { path: at, bytes } of this.recorder.frames) yield { where: `WebSocket ${at}`, bytes };
@@ -181,7 +193,9 @@ export class Watch {
     for (const { where, bytes: piece, encoding } of this.#left()) {
       bytes += piece.length;
       const key = `${encoding} ${piece.latin1Slice()}`;
-      if (!searched.has(key)) searched.set(key, readings(piece, encoding).flatMap((reading) => this.#private.in(reading)));
+      const searches = [this.#private, this.#answered];
+      const all = () => readings(piece, encoding).flatMap((reading) => searches.flatMap((search) => search.in(reading)));
+      if (!searched.has(key)) searched.set(key, all());
       found(where, searched.get(key));
     }
     for await (const { where, bytes: piece } of this.#kept()) {
@@ -189,7 +203,8 @@ export class Watch {
       found(where, this.#private.in(piece));
     }
     const isOpen = ({ path: at, body }) => COMPLETIONS.test(at) && this.#open.in(body).length > 0;
-    const odd = this.recorder.requests.map((request) => this.ordinary.oddity(request, isOpen, this.recorder.versions)).filter((what) => what !== null);
+    const { requests, versions } = this.recorder;
+    const odd = requests.map((request) => this.ordinary.oddity(request, isOpen, versions)).filter((what) => what !== null);
     const forbidden = this.targets.attempts.filter(isForbidden).map(({ api, where }) => `${api} in ${where}`);
     const some = (list) => [...new Set(list)].slice(0, SHOWN);
     return {
@@ -198,7 +213,7 @@ export class Watch {
       forbidden: some(forbidden),
       foreign: some(strangers(this.recorder)),
       bytes,
-      needles: this.#private.size,
+      needles: this.#private.size + this.#answered.size,
     };
   }
 
