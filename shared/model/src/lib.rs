@@ -55,6 +55,8 @@ mod loss;
 mod matrix;
 mod mlp;
 mod model;
+mod options;
+mod options;
 mod pack;
 mod pass;
 mod python_json;
@@ -89,8 +91,9 @@ pub use config::{
 pub use constraint::Constraint;
 pub use decoder::{Decoder, Part};
 pub use error::Error;
-pub use generate::{Finish, Generation, Options, Token};
+pub use generate::Generation;
 pub use loss::cross_entropy;
+pub use options::{Finish, Options, Token};
 pub use session::Session;
 
 /// How many of this crate's GPU kernels this thread has launched: none without a GPU's backend.

@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, TensorData};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::cache::{KvCache, KvPool};
 use crate::draft::Draft;
-use crate::generate::Options;
+use crate::options::Options;
 use crate::pack::{Check, DRAFT, MANIFEST, Manifest, PackFile, PackSource};
 use crate::session::Session;
 use crate::template::{ChatTemplate, Message};
