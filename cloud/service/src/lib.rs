@@ -7,7 +7,7 @@
 //! ```
 //!
 //! An [`Engine`] is one model that answers. [`app`] makes a router of engines, which tests call
-//! without a socket; [`serve`] loads packs onto a device and runs that router until it is told
+//! without a socket; [`serve`] loads packs onto a device (and unloads them, where memory is bounded) and runs that router until it is told
 //! to stop. What people write is never logged, counted or repeated in an error.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -34,8 +34,8 @@ pub use config::{Device, Limits, ModelSource, OnRequest, ServeConfig};
 pub use echo::{Echo, EchoOptions};
 pub use engine::{
     Alternative, Constraint, Counts, Embedded, Engine, EngineError, EngineInfo, EngineLoad,
-    EngineState, Event, Finish, Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token,
-    UpstreamLoad, channel,
+    EngineState, Event, Finish, Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token, Unloads,
+    UpstreamLoad, Weights, channel,
 };
 pub use engines::{Cascade, CascadeOptions, Vote, VoteOptions, normalize};
 pub use error::{ApiError, ServiceError};
