@@ -479,6 +479,37 @@ async fn what_texts_have_in_common_goes_with_the_model() {
     server.stop().await;
 }
 
+/// What is broken stays out of service, until the operator has it loaded again.
+#[tokio::test]
+async fn a_broken_model_is_tried_again_when_told() {
+    // Finite weights, so that it loads, but its logits overflow.
+    let sick = pack(LLAMA, "sick", |folder| {
+        overwrite(folder, "model.norm.weight", 3e38);
+    });
+    let server = Running::start_as(ServeConfig {
+        idle: Some(Duration::ZERO),
+        ..config(&[&sick])
+    });
+    let server = server.await.unwrap();
+    for _ in 0..2 {
+        let (head, _) = server.chat(ask("sick", &character(7), json!({}))).await;
+        assert!(head.starts_with("HTTP/1.1 500 "), "{head}");
+        assert_eq!(status(&server, "sick").await, "failed");
+        for reply in [
+            server.chat(ask("sick", &character(7), json!({}))).await,
+            tell(&server, "sick", "load").await,
+        ] {
+            assert!(reply.0.starts_with("HTTP/1.1 503 "), "{reply:?}");
+        }
+        let ready = Wire::get(server.address, "/readyz").await;
+        assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+        let (head, card) = tell(&server, "sick", "unload").await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head} {card}");
+        assert_eq!(card["status"], "unloaded");
+    }
+    server.stop().await;
+}
+
 /// Tools are known of before the model is: what it can do with them is in its template.
 #[tokio::test]
 async fn a_model_that_is_not_there_is_asked_to_call() {

@@ -73,3 +73,37 @@ async fn open(path: PathBuf, device: Device) -> Result<Model, Error> {
     }
     Model::open(&path, STORAGE, &device, &mut progress).await
 }
+
+#[cfg(test)]
+mod tests {
+    use sprat_model::Manifest;
+
+    use super::*;
+
+    /// Between any two files others get their turn.
+    #[test]
+    fn a_pack_comes_file_by_file() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/models/sprat-tiny");
+        let manifest = Manifest::from_json(&std::fs::read(path.join(MANIFEST)).unwrap()).unwrap();
+        let mut loading = Loading::new(0, &path, &Device::flex());
+        let mut pieces = 0;
+        let model = loop {
+            match loading.proceed() {
+                None => pieces += 1,
+                Some(model) => break model,
+            }
+        };
+        assert_eq!(pieces, 1 + manifest.files.len());
+        let model = model.unwrap();
+        assert_eq!(model.weight_bytes(), manifest.weight_bytes(model.config()));
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error_with_a_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut loading = Loading::new(0, folder.path(), &Device::flex());
+        let outcome = std::iter::from_fn(|| Some(loading.proceed())).find_map(|piece| piece);
+        let error = outcome.unwrap().map(drop).unwrap_err();
+        assert!(error.contains("config.json"), "{error}");
+    }
+}
