@@ -20,6 +20,7 @@ mod engines;
 mod error;
 mod grammar;
 mod keys;
+mod load;
 mod local;
 mod metrics;
 mod middleware;
@@ -33,13 +34,13 @@ pub use calls::CallFormat;
 pub use config::{Device, Limits, ModelSource, OnRequest, ServeConfig};
 pub use echo::{Echo, EchoOptions};
 pub use engine::{
-    Alternative, Constraint, Counts, Embedded, Engine, EngineError, EngineInfo, EngineLoad,
-    EngineState, Event, Finish, Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token, Unloads,
-    UpstreamLoad, Weights, channel,
+    Alternative, Constraint, Counts, Embedded, Engine, EngineError, EngineInfo, EngineState, Event,
+    Finish, Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token, channel,
 };
 pub use engines::{Cascade, CascadeOptions, Vote, VoteOptions, normalize};
 pub use error::{ApiError, ServiceError};
 pub use keys::ApiKey;
+pub use load::{EngineLoad, Unloads, UpstreamLoad, Weights};
 pub use route::{Route, Rule};
 pub use routes::app;
 pub use serve::{serve, serve_until};

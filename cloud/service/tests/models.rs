@@ -220,24 +220,22 @@ async fn a_model_with_answers_in_progress_stays() {
 /// Clients that ask one model all the time don't keep another one out.
 #[tokio::test]
 async fn each_model_has_its_turn() {
-    let (a, b) = (pack(LLAMA, "a", |_| {}), pack(QWEN, "b", |_| {}));
+    let (a, b) = (large("a"), pack(QWEN, "b", |_| {}));
     let mut config = ServeConfig {
-        memory_bytes: Some(bytes_of(&a).await.max(bytes_of(&b).await)),
+        memory_bytes: Some(bytes_of(&a).await),
         ..config(&[&a, &b])
     };
     // Without turns it would be waited for to no end.
     config.limits.answer_timeout = Duration::from_secs(30);
     let server = Running::start_as(config).await.unwrap();
-    let golden = golden(LLAMA);
-    let prompt = text(&golden["prompt"]);
-    // Three at once, so that there is never none in progress.
-    let incessant = (0..3).map(|_| async {
+    // Of different lengths, so that they don't end together: there is always one in progress.
+    let incessant = [61, 83, 107].map(async |tokens| {
         loop {
-            server
-                .chat(ask("a", &prompt, json!({"max_tokens": 50})))
-                .await;
+            let options = json!({"max_tokens": tokens, "temperature": 1});
+            server.chat(ask("a", &character(9), options)).await;
         }
     });
+    let _begun = begin(&server, "a").await;
     tokio::select! {
         _ = join_all(incessant) => {}
         () = answers_well(&server, "b", QWEN) => {}
