@@ -56,7 +56,6 @@ mod matrix;
 mod mlp;
 mod model;
 mod options;
-mod options;
 mod pack;
 mod pass;
 mod python_json;
@@ -115,9 +114,9 @@ pub use pack::{
 };
 pub use rope::{Beyond, BeyondRule, RopeConfig};
 pub use sampler::{Confidence, Sampling};
-#[cfg(not(target_arch = "wasm32"))]
-pub use storage::bytes_per_token;
 pub use storage::{BLOCK, Storage};
+#[cfg(not(target_arch = "wasm32"))]
+pub use storage::{bytes_per_token, weight_bytes};
 pub use template::{ChatTemplate, Extras, Message};
 pub use together::{PASS_TOKENS, step_together};
 pub use tokenizer::{Detokenizer, Tokenizer};

@@ -228,6 +228,14 @@ impl Model {
         self.manifest.context.min(self.config.context())
     }
 
+    /// Bytes that the weights take, the draft model's too, by their shapes.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn weight_bytes(&self) -> u64 {
+        let bytes = |config| crate::weight_bytes(config, self.manifest.storage);
+        let draft = self.draft.as_ref().map_or(0, |draft| bytes(&draft.config));
+        bytes(&self.config) + draft
+    }
+
     /// The tokens that end an answer.
     pub fn end_ids(&self) -> &[u32] {
         &self.end_ids

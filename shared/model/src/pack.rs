@@ -171,6 +171,17 @@ impl Manifest {
         hex::encode(hash.finalize())
     }
 
+    /// Bytes that the weights take in memory, of a model of this shape; of a draft model, about as many, by its files.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn weight_bytes(&self, config: &crate::ModelConfig) -> u64 {
+        let draft: u64 = self.draft_shards().map(|file| file.size).sum();
+        let widened = match self.storage {
+            Storage::F16 => 2,
+            _ => 1,
+        };
+        crate::weight_bytes(config, self.storage) + draft * widened
+    }
+
     /// Bytes of all files.
     pub fn total_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.size).sum()

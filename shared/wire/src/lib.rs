@@ -44,7 +44,7 @@ pub use completion::{
     Logprobs, PromptTokensDetails, StreamLine, TokenLogprob, TopLogprob, Usage,
 };
 pub use error::{ErrorBody, ErrorDetail, code, kind};
-pub use models::{ModelCard, ModelList};
+pub use models::{ModelCard, ModelList, ModelStatus};
 pub use receipt::{Receipt, Source};
 #[cfg(feature = "server")]
 pub use route::{RouteRecord, Votes};

@@ -202,6 +202,22 @@ fn a_receipt_has_the_keys_that_the_page_reads() {
     assert_eq!(to_value(receipt).unwrap(), expected);
 }
 
+/// Other servers write other things where a model's status is; their lists are read all the same.
+#[test]
+fn a_models_status_is_read_where_it_is_known() {
+    for (status, expected) in [
+        (json!("loaded"), Some(ModelStatus::Loaded)),
+        (json!("unloaded"), Some(ModelStatus::Unloaded)),
+        (json!({"value": "loaded", "args": []}), None),
+        (json!("sleeping"), None),
+        (json!(null), None),
+    ] {
+        let list = json!({"data": [{"id": "m", "status": status}]});
+        let list: ModelList = from_str(&list.to_string()).unwrap();
+        assert_eq!(list.data[0].status, expected, "{status}");
+    }
+}
+
 /// Reads `text` as every shape there is.
 fn read_all(text: &str) {
     fn read<T: DeserializeOwned>(text: &str) {
@@ -411,9 +427,16 @@ proptest! {
     }
 
     #[test]
-    fn a_model_list_survives(cards in proptest::collection::vec((".*", any::<(u64, Option<u32>)>()), 0..3)) {
-        let cards = cards.into_iter().map(|(id, (created, max_model_len))| ModelCard {
-            id, created, max_model_len, object: ModelCard::OBJECT.into(), owned_by: "sprat".into(),
+    fn a_model_list_survives(cards in proptest::collection::vec((".*", any::<(u64, Option<u32>, u8)>()), 0..3)) {
+        let status = |n: u8| match n % 5 {
+            0 => Some(ModelStatus::Loaded),
+            1 => Some(ModelStatus::Loading),
+            2 => Some(ModelStatus::Unloaded),
+            3 => Some(ModelStatus::Failed),
+            _ => None,
+        };
+        let cards = cards.into_iter().map(|(id, (created, max_model_len, n))| ModelCard {
+            id, created, max_model_len, object: ModelCard::OBJECT.into(), owned_by: "sprat".into(), status: status(n),
         });
         survives(&ModelList::new(cards.collect()))?;
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sprat_model::{Error, Generation, KvPool, Model, Options};
 use sprat_wire::{Message, Role, Tool};
 
-use super::worker::Loaded;
+use super::loaded::Loaded;
 use crate::{Embedded, EngineError, Job, Prompt, Sampling};
 
 /// The first state of an answer.
