@@ -107,6 +107,9 @@ pub struct EngineInfo {
     pub created: u64,
     /// Names the exact weights; goes out as `system_fingerprint`.
     pub fingerprint: Option<String>,
+    /// Names its tokenizer and chat template, where that is known: another machine's answer can be gone on with if it has
+    /// the same.
+    pub text_id: Option<String>,
     /// Whether it can answer.
     pub state: EngineState,
 }
@@ -159,11 +162,23 @@ impl fmt::Debug for Prompt {
     }
 }
 
+/// The beginning of an answer. Shows its length only, as [`Prompt`] does.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Begun(pub Vec<u32>);
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Begun({} tokens)", self.0.len())
+    }
+}
+
 /// One text or conversation to continue.
 #[derive(Clone, Debug, Default)]
 pub struct Job {
     /// What is to be continued.
     pub prompt: Prompt,
+    /// Tokens that the answer begins with, which are not to be written again.
+    pub begun: Begun,
     /// How to choose tokens.
     pub sampling: Sampling,
     /// The most tokens to generate; none means to the end of the context.

@@ -34,8 +34,8 @@ pub use calls::CallFormat;
 pub use config::{Device, Limits, ModelSource, OnRequest, ServeConfig};
 pub use echo::{Echo, EchoOptions};
 pub use engine::{
-    Alternative, Constraint, Counts, Embedded, Engine, EngineError, EngineInfo, EngineState, Event,
-    Finish, Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token, channel,
+    Alternative, Begun, Constraint, Counts, Embedded, Engine, EngineError, EngineInfo, EngineState,
+    Event, Finish, Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token, channel,
 };
 pub use engines::{Cascade, CascadeOptions, Vote, VoteOptions, normalize};
 pub use error::{ApiError, ServiceError};

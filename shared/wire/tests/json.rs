@@ -98,6 +98,7 @@ fn a_chunk_is_written_as_openai_writes_it() {
         }],
         usage: Some(None),
         #[cfg(feature = "server")]
+        x_continue: None,
         x_route: None,
     };
     let expected = concat!(
@@ -188,6 +189,7 @@ fn a_receipt_has_the_keys_that_the_page_reads() {
         prompt_tokens: 1,
         cached_tokens: 2,
         completion_tokens: 3,
+        continued_tokens: 7,
         first_token_ms: Some(4.0),
         device_ms: 5.0,
         cloud_ms: 0.0,
@@ -197,7 +199,7 @@ fn a_receipt_has_the_keys_that_the_page_reads() {
     };
     let expected = json!({"source": "device", "rule": "sure", "reason": "The model was sure.",
         "confidence": 0.5, "threshold": null, "model": "sprat-tiny", "device": "CPU",
-        "prompt_tokens": 1, "cached_tokens": 2, "completion_tokens": 3, "first_token_ms": 4.0,
+        "prompt_tokens": 1, "cached_tokens": 2, "completion_tokens": 3, "continued_tokens": 7, "first_token_ms": 4.0,
         "device_ms": 5.0, "cloud_ms": 0.0, "total_ms": 6.0, "bytes_sent": 0, "cost_usd": 0.0});
     assert_eq!(to_value(receipt).unwrap(), expected);
 }
@@ -311,6 +313,7 @@ prop_compose! {
             }],
             usage: usage.map(|u| u.map(|(p, c, n)| Usage::new(p, c, n))),
             #[cfg(feature = "server")]
+            x_continue: None,
             x_route: None,
         }
     }
@@ -327,6 +330,7 @@ prop_compose! {
         (bytes_sent, cost_usd) in (any::<u64>(), millis()),
     ) -> Receipt {
         Receipt {
+            continued_tokens: 3,
             source, rule, reason, confidence, threshold, model, device, prompt_tokens,
             cached_tokens, completion_tokens, first_token_ms, device_ms, cloud_ms, total_ms,
             bytes_sent, cost_usd,
@@ -410,6 +414,7 @@ proptest! {
             choices: choices.collect(),
             usage: chunk.usage.flatten(),
             #[cfg(feature = "server")]
+            x_continue: None,
             x_route: None,
         })?;
     }

@@ -47,6 +47,7 @@ struct Outline {
     /// In seconds since 1970.
     created: u64,
     fingerprint: Option<String>,
+    text_id: Option<String>,
     context: usize,
     calls: Option<CallFormat>,
     weight_bytes: u64,
@@ -74,6 +75,7 @@ impl Pack {
             context: Some(outline.context),
             created: outline.created,
             fingerprint: outline.fingerprint.clone(),
+            text_id: outline.text_id.clone(),
             state: EngineState::Loading,
         };
         Ok(Self {
@@ -102,6 +104,7 @@ impl Pack {
             seen.info.context = Some(outline.context);
             seen.info.created = outline.created;
             seen.info.fingerprint = outline.fingerprint;
+            seen.info.text_id = outline.text_id;
             seen.calls = outline.calls;
         });
         Ok(())
@@ -196,6 +199,7 @@ impl Outline {
             weight_bytes: manifest.weight_bytes(&config),
             context: manifest.context.min(config.context()),
             position_bytes: position_bytes(&config, manifest.storage, device),
+            text_id: Some(manifest.text_id()),
             name: manifest.name,
             created,
             fingerprint: Some(fingerprint(&bytes)),
@@ -214,6 +218,7 @@ impl Outline {
             name: opened.name(),
             created,
             fingerprint: None,
+            text_id: None,
             calls: template.and_then(|template| CallFormat::of_template(&template)),
         })
     }
