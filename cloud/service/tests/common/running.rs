@@ -1,4 +1,5 @@
 //! The whole server with golden models, whose answers transformers gave.
+#![allow(dead_code, reason = "each suite uses its own part of this")]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
