@@ -5,8 +5,10 @@ mod constraint;
 mod schema;
 mod vocabulary;
 
+use std::collections::HashMap;
+
 use llguidance::api::{ParserLimits, TopLevelGrammar};
-use llguidance::toktrie::{InferenceCapabilities, TokEnv};
+use llguidance::toktrie::InferenceCapabilities;
 use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
 use sprat_model::Model;
@@ -14,10 +16,13 @@ use sprat_model::Model;
 use crate::engine::{STRUCTURED, TOOLS};
 use crate::{CallFormat, Constraint, EngineError};
 use constraint::Grammatical;
+use vocabulary::Vocabulary;
 
 /// What makes grammars for one model's tokens.
 pub(crate) struct Grammar {
     factory: ParserFactory,
+    /// The special tokens.
+    special: HashMap<String, u32>,
 }
 
 impl Grammar {
@@ -26,15 +31,20 @@ impl Grammar {
     /// # Errors
     /// [`EngineError::Unsupported`] if its tokens are not made of bytes or of plain text.
     pub(crate) fn new(model: &Model) -> Result<Self, EngineError> {
-        Self::over(vocabulary::environment(model))
+        let vocabulary = Vocabulary::of(model);
+        Self::over(vocabulary, model.end_ids())
     }
 
-    fn over(environment: Option<TokEnv>) -> Result<Self, EngineError> {
+    fn over(vocabulary: Option<Vocabulary>, end_ids: &[u32]) -> Result<Self, EngineError> {
+        let unsupported = EngineError::Unsupported { what: STRUCTURED };
+        let vocabulary = vocabulary.filter(Vocabulary::has_json).ok_or(unsupported)?;
+        let special = vocabulary.special();
+        let environment = vocabulary.environment(end_ids);
         // Nothing of its own: tokens that must come are drawn like the others.
         let capabilities = InferenceCapabilities::default();
         let slices = llguidance::earley::SlicedBiasComputer::general_slices();
-        let factory = environment.map(|all| ParserFactory::new(&all, capabilities, &slices));
-        let Some(Ok(mut factory)) = factory else {
+        let factory = ParserFactory::new(&environment, capabilities, &slices);
+        let Ok(mut factory) = factory else {
             return Err(EngineError::Unsupported { what: STRUCTURED });
         };
         // It would write to stderr, and what was said into its errors.
@@ -43,7 +53,7 @@ impl Grammar {
             verbose_errors: false,
             ..ParserLimits::default()
         };
-        Ok(Self { factory })
+        Ok(Self { factory, special })
     }
 
     /// A constraint for one answer.
@@ -68,7 +78,7 @@ impl Grammar {
                     let at = format!("tools[{i}].function.parameters");
                     self.json(&at, &calls::parameters(tool))?;
                 }
-                let grammar = calls::grammar(tools, format, *several);
+                let grammar = calls::grammar(tools, format, *several, &self.special);
                 self.matcher("tools", TopLevelGrammar::from_lark(grammar))
             }
         };
@@ -98,7 +108,6 @@ mod tests {
     use sprat_model::Tokenizer;
     use sprat_wire::{Function, Tool, ToolType};
 
-    use super::vocabulary::Vocabulary;
     use super::*;
 
     const END: u32 = 2;
@@ -108,7 +117,7 @@ mod tests {
         let tokenizer = Tokenizer::from_json(&std::fs::read(path).unwrap()).unwrap();
         let size = tokenizer.vocab_size();
         let vocabulary = Vocabulary::new(&tokenizer, size).unwrap();
-        let grammar = Grammar::over(Some(vocabulary.environment(&[END]))).unwrap();
+        let grammar = Grammar::over(Some(vocabulary), &[END]).unwrap();
         (tokenizer, grammar)
     }
 

@@ -5,6 +5,7 @@
 //! listens to any more.
 
 mod batch;
+mod calls;
 mod device;
 mod job;
 mod load;

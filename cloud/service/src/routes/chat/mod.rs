@@ -46,7 +46,7 @@ pub(super) async fn completions(
     let called = call_format.filter(|_| !shape.tools.is_empty());
     let calls = called.map(|format| {
         let names = shape.tools.iter().map(|tool| tool.function.name.clone());
-        Calls::new(state.clone(), format, names.collect())
+        Calls::new(state.clone(), format, names.collect(), shape.several)
     });
     let format = Chat::new(Head::new(&state, &info, "chatcmpl-"), &request, calls);
     let mut flights = Flights::start(&state, engine.as_ref(), &info, jobs, common.n(), client)?;
