@@ -115,7 +115,9 @@ const DEEP_SEEK_BODY: Body = Body::Parts {
 };
 
 /// Signs of forms that are not in the table, but resemble those at its end.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 8] = [
+    "functools[",
+    "START_ACTION",
     "<function=",
     "<arg_key>",
     "<call",

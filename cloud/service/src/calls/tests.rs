@@ -375,6 +375,8 @@ fn templates_say_how_calls_are_written() {
         ("{% if tools %}<tool_call>\n<function=name>", None),
         ("{% if tools %}<tool_call>name\n<arg_key>", None),
         ("{% if tools %}<|tool_call>call:name{}<tool_call|>", None),
+        (r#"{% if tools %}functools[{"name": "f"}]"#, None),
+        (r#"{{ tools }}<|START_ACTION|>{"name": "parameters"}"#, None),
         ("{{ messages[0].content }}", None),
         ("{{ message.content }}[TOOL_CALLS]", None),
     ] {

@@ -11,12 +11,11 @@ use llguidance::api::{ParserLimits, TopLevelGrammar};
 use llguidance::toktrie::InferenceCapabilities;
 use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
-use sprat_model::Model;
 
 use crate::engine::{STRUCTURED, TOOLS};
 use crate::{CallFormat, Constraint, EngineError};
-use constraint::Grammatical;
-use vocabulary::Vocabulary;
+pub(crate) use constraint::Grammatical;
+pub(crate) use vocabulary::Vocabulary;
 
 /// What makes grammars for one model's tokens.
 pub(crate) struct Grammar {
@@ -26,16 +25,15 @@ pub(crate) struct Grammar {
 }
 
 impl Grammar {
-    /// Reads the model's tokens, which takes a while: one is enough for all answers.
+    /// Sorts a model's tokens, which takes a while: one is enough for all answers.
     ///
     /// # Errors
     /// [`EngineError::Unsupported`] if its tokens are not made of bytes or of plain text.
-    pub(crate) fn new(model: &Model) -> Result<Self, EngineError> {
-        let vocabulary = Vocabulary::of(model);
-        Self::over(vocabulary, model.end_ids())
-    }
-
-    fn over(vocabulary: Option<Vocabulary>, end_ids: &[u32]) -> Result<Self, EngineError> {
+    pub(crate) fn new(
+        vocabulary: Option<Vocabulary>,
+        end_ids: &[u32],
+    ) -> Result<Self, EngineError> {
+        not_where_models_compute();
         let unsupported = EngineError::Unsupported { what: STRUCTURED };
         let vocabulary = vocabulary.filter(Vocabulary::has_json).ok_or(unsupported)?;
         let special = vocabulary.special();
@@ -65,7 +63,8 @@ impl Grammar {
         &self,
         constraint: &Constraint,
         format: Option<CallFormat>,
-    ) -> Result<Box<dyn sprat_model::Constraint>, EngineError> {
+    ) -> Result<Grammatical, EngineError> {
+        not_where_models_compute();
         let matcher = match constraint {
             Constraint::JsonObject => self.json("response_format", &json!({"type": "object"})),
             Constraint::JsonSchema(schema) => {
@@ -82,7 +81,7 @@ impl Grammar {
                 self.matcher("tools", TopLevelGrammar::from_lark(grammar))
             }
         };
-        Ok(Box::new(Grammatical::new(matcher?)))
+        Ok(Grammatical::new(matcher?))
     }
 
     fn json(&self, at: &str, schema: &Value) -> Result<Matcher, EngineError> {
@@ -100,12 +99,17 @@ impl Grammar {
     }
 }
 
+/// Grammars may take long: all answers would stand still.
+fn not_where_models_compute() {
+    debug_assert_ne!(std::thread::current().name(), Some(crate::local::THREAD));
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use proptest::prelude::*;
-    use sprat_model::Tokenizer;
+    use sprat_model::{Constraint as _, Tokenizer};
     use sprat_wire::{Function, Tool, ToolType};
 
     use super::*;
@@ -117,7 +121,7 @@ mod tests {
         let tokenizer = Tokenizer::from_json(&std::fs::read(path).unwrap()).unwrap();
         let size = tokenizer.vocab_size();
         let vocabulary = Vocabulary::new(&tokenizer, size).unwrap();
-        let grammar = Grammar::over(Some(vocabulary), &[END]).unwrap();
+        let grammar = Grammar::new(Some(vocabulary), &[END]).unwrap();
         (tokenizer, grammar)
     }
 

@@ -1,29 +1,23 @@
 //! From the API's words to the model crate's and back.
 
 use serde_json::{Value, json};
-use sprat_model::{Error, Generation, KvPool, Model, Options};
+use sprat_model::{Constraint, Error, Generation, KvPool, Model, Options};
 use sprat_wire::{Message, Role, Tool};
 
 use super::calls::{self, Conversation};
-use super::worker::Loaded;
 use crate::{Embedded, EngineError, Job, Prompt, Sampling};
 
 /// The first state of an answer.
 pub(super) fn generation<'a>(
-    loaded: &'a Loaded,
+    model: &'a Model,
     pool: &KvPool,
     job: &Job,
+    bound: Option<Box<dyn Constraint>>,
 ) -> Result<Generation<'a>, EngineError> {
-    let model = &loaded.model;
     let prompt = match &job.prompt {
         Prompt::Chat(messages) => chat(model, messages, &job.tools)?,
         other => tokens(model, other)?,
     };
-    let bound = job
-        .constraint
-        .as_ref()
-        .map(|constraint| loaded.bind(constraint));
-    let bound = bound.transpose()?;
     known(model, job.sampling.bias.iter().map(|(id, _)| *id))?;
     let session = model.session_in(pool, job.scope);
     let generation = session.into_generation(model, &prompt, options(model, job));

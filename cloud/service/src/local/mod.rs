@@ -5,6 +5,7 @@
 //! listens to any more.
 
 mod batch;
+mod binder;
 mod calls;
 mod device;
 mod job;
@@ -26,7 +27,9 @@ use crate::{
     CallFormat, Device, Embedded, Engine, EngineError, EngineInfo, EngineLoad, EngineState, Job,
     JobHandle, JobSink, ModelSource, Prompt, ServiceError, channel,
 };
+use binder::WayBack;
 use load::Load;
+pub(crate) use worker::THREAD;
 use worker::Worker;
 
 /// The models of one device and the thread they live on.
@@ -42,7 +45,7 @@ struct LocalEngine {
     info: SharedInfo,
     load: Arc<Load>,
     calls: SharedCalls,
-    queue: SyncSender<Command>,
+    queue: Arc<SyncSender<Command>>,
 }
 
 /// What requests see of a model, written by its thread.
@@ -60,6 +63,8 @@ struct Command {
 /// What a model's thread can do, and where the outcome goes.
 enum Work {
     Answer(Box<Job>, JobSink),
+    /// An answer whose grammar is made.
+    Bound(Box<Job>, Box<dyn sprat_model::Constraint>, JobSink),
     Tokenize(Prompt, Reply<Vec<u32>>),
     Detokenize(Vec<u32>, Reply<String>),
     Embed(Prompt, Reply<Embedded>),
@@ -73,6 +78,7 @@ struct Pack {
     info: SharedInfo,
     load: Arc<Load>,
     calls: SharedCalls,
+    way_back: WayBack,
 }
 
 impl Local {
@@ -88,16 +94,20 @@ impl Local {
         cache_bytes: u64,
         queue: usize,
     ) -> Result<Self, ServiceError> {
-        let packs = models.iter().map(|model| Pack::open(model, device));
-        let packs = packs.collect::<Result<Vec<_>, _>>()?;
         let (sender, commands) = sync_channel(queue.max(1));
+        let sender = Arc::new(sender);
+        let packs = models.iter().enumerate().map(|(model, source)| {
+            let queue = Arc::downgrade(&sender);
+            Pack::open(source, device, WayBack { model, queue })
+        });
+        let packs = packs.collect::<Result<Vec<_>, _>>()?;
         let engines = packs.iter().enumerate().map(|(index, pack)| {
             Arc::new(LocalEngine {
                 index,
                 info: Arc::clone(&pack.info),
                 load: Arc::clone(&pack.load),
                 calls: Arc::clone(&pack.calls),
-                queue: sender.clone(),
+                queue: Arc::clone(&sender),
             }) as Arc<dyn Engine>
         });
         let engines = engines.collect();
@@ -206,7 +216,7 @@ impl LocalEngine {
 }
 
 impl Pack {
-    fn open(source: &ModelSource, device: Device) -> Result<Self, ServiceError> {
+    fn open(source: &ModelSource, device: Device, way_back: WayBack) -> Result<Self, ServiceError> {
         let failed = |reason: String| ServiceError::Model {
             path: source.path.clone(),
             reason,
@@ -240,6 +250,7 @@ impl Pack {
             info: Arc::new(RwLock::new(info)),
             load: Arc::default(),
             calls: Arc::default(),
+            way_back,
         })
     }
 

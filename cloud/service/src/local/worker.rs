@@ -1,6 +1,5 @@
 //! The thread that computes.
 
-use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
@@ -11,13 +10,13 @@ use sprat_model::{Error, KvCache, LoadStage, Model, PASS_TOKENS, Storage};
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
+use super::binder::{self, Binder};
 use super::load::Load;
 use super::{Command, Pack, device};
-use crate::grammar::Grammar;
-use crate::{CallFormat, Constraint, Device, EngineError, EngineState, ServiceError};
+use crate::{CallFormat, Device, EngineError, EngineState, ServiceError};
 
 /// The thread's name.
-pub(super) const THREAD: &str = "sprat-model";
+pub(crate) const THREAD: &str = "sprat-model";
 
 /// What the thread owns.
 pub(super) struct Worker {
@@ -29,8 +28,8 @@ pub(super) struct Loaded {
     pack: Pack,
     pub(super) model: Model,
     pub(super) load: Arc<Load>,
-    /// Made when the first answer needs it.
-    grammar: OnceCell<Result<Grammar, EngineError>>,
+    /// Makes the grammars of answers that are bound to one.
+    pub(super) binder: Binder,
 }
 
 /// Texts of full length at once that there is memory for at most.
@@ -129,28 +128,13 @@ impl Loaded {
         let calls = template.and_then(|template| CallFormat::of_template(&template.source()));
         // It is set once.
         let _ = pack.calls.set(calls);
+        let binder = Binder::start(&model, calls, pack.way_back.clone())?;
         Ok(Self {
             pack,
             model,
             load,
-            grammar: OnceCell::new(),
+            binder,
         })
-    }
-
-    /// What binds one answer to `constraint`.
-    ///
-    /// # Errors
-    /// [`EngineError::Schema`], [`EngineError::Unsupported`].
-    pub(super) fn bind(
-        &self,
-        constraint: &Constraint,
-    ) -> Result<Box<dyn sprat_model::Constraint>, EngineError> {
-        let grammar = self.grammar.get_or_init(|| Grammar::new(&self.model));
-        let format = self.pack.calls.get().copied().flatten();
-        grammar
-            .as_ref()
-            .map_err(Clone::clone)?
-            .bind(constraint, format)
     }
 
     /// Positions that the cache has room for. A model of short texts does not need all the memory that there is.
@@ -207,13 +191,14 @@ pub(super) fn gone() -> ServiceError {
 }
 
 /// A panic's message may repeat what was being worked on: slicing a text does. So this thread's
-/// panics are logged by their place only; other threads' are not touched.
+/// panics, and those of threads that make grammars, are logged by their place only; others' are not touched.
 fn keep_payloads_out_of_the_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let others = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if std::thread::current().name() != Some(THREAD) {
+            let thread = std::thread::current();
+            if ![Some(THREAD), Some(binder::THREAD)].contains(&thread.name()) {
                 return others(info);
             }
             let place = info.location().map(ToString::to_string).unwrap_or_default();
