@@ -51,7 +51,7 @@ impl<'a> Generation<'a> {
             .count();
         session.cut_back(shared.min(prompt.len() - 1));
         let cached = session.adopt(&prompt[..prompt.len() - 1]);
-        let mut detokenizer = Detokenizer::default();
+        let mut detokenizer = Detokenizer::showing(&options.show);
         let mut stop = StopText::new(&options.stop);
         let mut finish = None;
         let question = prompt.len().saturating_sub(options.continued);

@@ -11,6 +11,8 @@ pub struct Options {
     pub max_tokens: usize,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
+    /// Special tokens whose text is part of the answer, which that of others never is: tags around calls of tools, say.
+    pub show: Vec<u32>,
     /// How many of the likeliest alternatives to report with each token.
     pub top_logprobs: usize,
     /// Whether tokens may be guessed, from the text so far and by the pack's draft model, and checked
@@ -27,6 +29,7 @@ impl Default for Options {
             sampling: Sampling::default(),
             max_tokens: 256,
             stop: vec![],
+            show: vec![],
             top_logprobs: 0,
             lookup: true,
             continued: 0,

@@ -31,8 +31,12 @@ struct Answer<'a> {
     sink: JobSink,
 }
 
+/// What an answer is bound to, if it is.
+type Bound = Option<Box<dyn sprat_model::Constraint>>;
+
 enum Waiting<'a> {
-    New(Box<Job>, JobSink),
+    /// What it is bound to has its grammar already.
+    New(Box<Job>, Bound, JobSink),
     /// It gave its memory to older ones.
     Aside(Box<Answer<'a>>),
 }
@@ -40,14 +44,14 @@ enum Waiting<'a> {
 impl Waiting<'_> {
     fn sink(&self) -> &JobSink {
         match self {
-            Self::New(_, sink) => sink,
+            Self::New(_, _, sink) => sink,
             Self::Aside(answer) => &answer.sink,
         }
     }
 
     fn client(&self) -> u64 {
         match self {
-            Self::New(job, _) => job.client,
+            Self::New(job, ..) => job.client,
             Self::Aside(answer) => answer.client,
         }
     }
@@ -79,7 +83,13 @@ impl<'a> Batch<'a> {
         let model = &self.loaded.model;
         // Nobody waiting for a reply is no failure: the client went away.
         match work {
-            Work::Answer(job, sink) => self.waiting.push_back(Waiting::New(job, sink)),
+            Work::Answer(job, sink) if job.constraint.is_some() => {
+                self.loaded.binder.bind(job, sink);
+            }
+            Work::Answer(job, sink) => self.waiting.push_back(Waiting::New(job, None, sink)),
+            Work::Bound(job, bound, sink) => {
+                self.waiting.push_back(Waiting::New(job, Some(bound), sink));
+            }
             Work::Tokenize(prompt, reply) => {
                 let _ = reply.send(guarded(|| tokens(model, &prompt)));
             }
@@ -117,7 +127,7 @@ impl<'a> Batch<'a> {
             };
             match self.waiting.remove(next) {
                 Some(Waiting::Aside(answer)) => self.running.push(*answer),
-                Some(Waiting::New(job, sink)) => self.begin(&job, sink),
+                Some(Waiting::New(job, bound, sink)) => self.begin(&job, bound, sink),
                 None => return,
             }
         }
@@ -139,12 +149,12 @@ impl<'a> Batch<'a> {
     }
 
     /// Begins an answer; whatever happens, the job's other end is told.
-    fn begin(&mut self, job: &Job, sink: JobSink) {
+    fn begin(&mut self, job: &Job, bound: Bound, sink: JobSink) {
         if let EngineState::Failed(reason) = self.loaded.shared.info().state {
             return sink.fail(EngineError::Failed { reason });
         }
         let (loaded, pool) = (self.loaded, &self.pool);
-        match guarded(|| generation(loaded, pool, job)) {
+        match guarded(|| generation(&loaded.model, pool, job, bound)) {
             Ok(generation) => {
                 sink.send(Event::Started {
                     prompt_tokens: generation.prompt_tokens(),

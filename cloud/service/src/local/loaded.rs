@@ -1,6 +1,6 @@
 //! A model in memory, with the answers that it writes.
 
-use std::cell::OnceCell;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use sprat_model::Model;
 
 use super::Work;
 use super::batch::Batch;
+use super::binder::{Binder, WayBack};
 use super::pack::{Shared, positions};
-use crate::grammar::Grammar;
-use crate::{Constraint, EngineError};
+use crate::EngineError;
 
 self_cell! {
     /// Answers in progress borrow their model, so the two live and go together.
@@ -29,24 +29,34 @@ pub(super) struct Live(Pair);
 pub(super) struct Loaded {
     pub(super) shared: Arc<Shared>,
     pub(super) model: Model,
-    /// Made when the first answer needs it.
-    grammar: OnceCell<Result<Grammar, EngineError>>,
+    /// Makes the grammars of answers that are bound to one.
+    pub(super) binder: Binder,
 }
 
 impl Live {
     /// Takes memory for the keys and values of texts, at most `cache_bytes`.
-    pub(super) fn new(model: Model, shared: Arc<Shared>, cache_bytes: u64) -> Self {
+    ///
+    /// # Errors
+    /// If there can be no thread for grammars.
+    pub(super) fn new(
+        model: Model,
+        shared: Arc<Shared>,
+        cache_bytes: u64,
+        way_back: WayBack,
+    ) -> io::Result<Self> {
+        let binder = Binder::start(&model, shared.calls(), way_back)?;
         let loaded = Loaded {
             shared,
             model,
-            grammar: OnceCell::new(),
+            binder,
         };
         let positions = positions(
             cache_bytes,
             loaded.bytes_per_position(),
             loaded.model.context(),
         );
-        Self(Pair::new(loaded, |loaded| Batch::new(loaded, positions)))
+        let pair = Pair::new(loaded, |loaded| Batch::new(loaded, positions));
+        Ok(Self(pair))
     }
 
     pub(super) fn model(&self) -> &Model {
@@ -81,21 +91,6 @@ impl Live {
 }
 
 impl Loaded {
-    /// What binds one answer to `constraint`.
-    ///
-    /// # Errors
-    /// [`EngineError::Schema`], [`EngineError::Unsupported`].
-    pub(super) fn bind(
-        &self,
-        constraint: &Constraint,
-    ) -> Result<Box<dyn sprat_model::Constraint>, EngineError> {
-        let grammar = self.grammar.get_or_init(|| Grammar::new(&self.model));
-        grammar
-            .as_ref()
-            .map_err(Clone::clone)?
-            .bind(constraint, self.shared.calls())
-    }
-
     fn bytes_per_position(&self) -> usize {
         self.model.cache_bytes_per_token()
     }

@@ -6,6 +6,8 @@
 //! nobody asks for long, and when the operator says so.
 
 mod batch;
+mod binder;
+mod calls;
 mod device;
 mod figures;
 mod job;
@@ -28,7 +30,9 @@ use crate::{
     CallFormat, Device, Embedded, Engine, EngineError, EngineInfo, EngineLoad, EngineState, Job,
     JobHandle, JobSink, ModelSource, Prompt, ServiceError, Weights, channel,
 };
+use binder::WayBack;
 use pack::{Pack, Shared};
+pub(crate) use worker::THREAD;
 use worker::Worker;
 
 /// The models of one device and the thread they live on.
@@ -56,7 +60,7 @@ pub(crate) struct LocalOptions {
 struct LocalEngine {
     index: usize,
     shared: Arc<Shared>,
-    queue: SyncSender<Command>,
+    queue: Arc<SyncSender<Command>>,
 }
 
 /// What the thread is told about the model of that index.
@@ -68,6 +72,8 @@ enum Command {
 /// What a model can do, and where the outcome goes.
 enum Work {
     Answer(Box<Job>, JobSink),
+    /// An answer whose grammar is made.
+    Bound(Box<Job>, Box<dyn sprat_model::Constraint>, JobSink),
     Tokenize(Prompt, Reply<Vec<u32>>),
     Detokenize(Vec<u32>, Reply<String>),
     Embed(Prompt, Reply<Embedded>),
@@ -81,7 +87,7 @@ impl Work {
     /// Whether nobody waits for the outcome any more.
     fn is_closed(&self) -> bool {
         match self {
-            Self::Answer(_, sink) => sink.is_closed(),
+            Self::Answer(_, sink) | Self::Bound(_, _, sink) => sink.is_closed(),
             Self::Tokenize(_, reply) => reply.is_closed(),
             Self::Detokenize(_, reply) => reply.is_closed(),
             Self::Embed(_, reply) => reply.is_closed(),
@@ -93,7 +99,7 @@ impl Work {
     fn fail(self, error: EngineError) {
         // Nobody waiting is no failure: the client went away.
         match self {
-            Self::Answer(_, sink) => sink.fail(error),
+            Self::Answer(_, sink) | Self::Bound(_, _, sink) => sink.fail(error),
             Self::Tokenize(_, reply) => drop(reply.send(Err(error))),
             Self::Detokenize(_, reply) => drop(reply.send(Err(error))),
             Self::Embed(_, reply) => drop(reply.send(Err(error))),
@@ -118,9 +124,12 @@ impl Local {
             cache_bytes,
             ..
         } = options;
-        let packs = models
-            .iter()
-            .map(|model| Pack::open(model, device, cache_bytes));
+        let (sender, commands) = sync_channel(options.queue.max(1));
+        let sender = Arc::new(sender);
+        let packs = models.iter().enumerate().map(|(model, source)| {
+            let queue = Arc::downgrade(&sender);
+            Pack::open(source, device, cache_bytes, WayBack { model, queue })
+        });
         let packs = packs.collect::<Result<Vec<_>, _>>()?;
         if let Some(budget) = options.memory_bytes
             && let Some(pack) = packs.iter().find(|pack| pack.bytes > budget)
@@ -131,12 +140,11 @@ impl Local {
                 budget,
             });
         }
-        let (sender, commands) = sync_channel(options.queue.max(1));
         let engines = packs.iter().enumerate().map(|(index, pack)| {
             Arc::new(LocalEngine {
                 index,
                 shared: Arc::clone(&pack.shared),
-                queue: sender.clone(),
+                queue: Arc::clone(&sender),
             }) as Arc<dyn Engine>
         });
         let engines = engines.collect();

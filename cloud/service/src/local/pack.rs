@@ -11,6 +11,7 @@ use sprat_model::{
 };
 use sprat_wire::ModelStatus;
 
+use super::binder::WayBack;
 use super::figures::Figures;
 use crate::{CallFormat, Device, EngineInfo, EngineState, ModelSource, ServiceError, Weights};
 
@@ -24,6 +25,7 @@ const TEXTS: usize = 32;
 pub(super) struct Pack {
     pub(super) path: PathBuf,
     device: Device,
+    pub(super) way_back: WayBack,
     /// Bytes that it takes in memory, or is going to.
     pub(super) bytes: u64,
     pub(super) shared: Arc<Shared>,
@@ -63,6 +65,7 @@ impl Pack {
         source: &ModelSource,
         device: Device,
         cache_bytes: u64,
+        way_back: WayBack,
     ) -> Result<Self, ServiceError> {
         let outline =
             Outline::read(&source.path, device).map_err(|reason| ServiceError::Model {
@@ -81,6 +84,7 @@ impl Pack {
         Ok(Self {
             path: source.path.clone(),
             device,
+            way_back,
             bytes: outline.bytes(cache_bytes),
             shared: Arc::new(Shared {
                 seen: RwLock::new(Seen {
@@ -209,12 +213,13 @@ impl Outline {
 
     fn of_checkpoint(path: &Path, created: u64, device: Device) -> Result<Self, Error> {
         let mut opened = open_checkpoint(path)?;
+        let storage = opened.stored_as();
         let template = opened.chat()?.template;
         let config = opened.config();
         Ok(Self {
-            weight_bytes: weight_bytes(config, STORAGE),
+            weight_bytes: weight_bytes(config, storage),
             context: config.context(),
-            position_bytes: position_bytes(config, STORAGE, device),
+            position_bytes: position_bytes(config, storage, device),
             name: opened.name(),
             created,
             fingerprint: None,

@@ -125,8 +125,11 @@ impl Slot {
         took: Duration,
     ) -> Result<(), String> {
         let shared = Arc::clone(&self.pack.shared);
-        let live = catch_unwind(AssertUnwindSafe(|| Live::new(model, shared, cache_bytes)));
+        let way_back = self.pack.way_back.clone();
+        let new = || Live::new(model, shared, cache_bytes, way_back);
+        let live = catch_unwind(AssertUnwindSafe(new));
         let live = live.map_err(|_| "there is no memory for its cache".to_owned())?;
+        let live = live.map_err(|error| format!("it gets no thread for grammars ({error})"))?;
         self.pack.bytes = live.bytes();
         tracing::info!(
             model = live.model().manifest().name,

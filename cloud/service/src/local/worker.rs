@@ -10,6 +10,7 @@ use std::time::Instant;
 use sprat_wire::ModelStatus;
 use tokio::sync::oneshot;
 
+use super::binder;
 use super::device::{self, Opened};
 use super::figures::Reason;
 use super::loading::Loading;
@@ -20,7 +21,7 @@ use super::{Command, LocalOptions};
 use crate::{Device, EngineError, ServiceError};
 
 /// The thread's name.
-pub(super) const THREAD: &str = "sprat-model";
+pub(crate) const THREAD: &str = "sprat-model";
 
 /// What the thread owns.
 pub(super) struct Worker {
@@ -314,13 +315,14 @@ pub(super) fn gone() -> ServiceError {
 }
 
 /// A panic's message may repeat what was being worked on: slicing a text does. So this thread's
-/// panics are logged by their place only; other threads' are not touched.
+/// panics, and those of threads that make grammars, are logged by their place only; others' are not touched.
 fn keep_payloads_out_of_the_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let others = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if std::thread::current().name() != Some(THREAD) {
+            let thread = std::thread::current();
+            if ![Some(THREAD), Some(binder::THREAD)].contains(&thread.name()) {
                 return others(info);
             }
             let place = info.location().map(ToString::to_string).unwrap_or_default();

@@ -47,7 +47,7 @@ pub(super) async fn completions(
     let called = call_format.filter(|_| !shape.tools.is_empty());
     let calls = called.map(|format| {
         let names = shape.tools.iter().map(|tool| tool.function.name.clone());
-        Calls::new(state.clone(), format, names.collect())
+        Calls::new(state.clone(), format, names.collect(), shape.several)
     });
     let continued = continuation::put_into(&mut jobs, &request, &info)?;
     let head = Head::new(&state, &info, "chatcmpl-");
