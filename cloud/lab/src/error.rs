@@ -27,6 +27,16 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// One line of a file is not what its reader expects.
+    #[error("line {line} of {path} is not usable: {problem}")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The recipe's `[data]` section asks for something impossible.
     #[error("the data mixture is not usable: {0}")]
     Mixture(String),
@@ -112,6 +122,9 @@ pub enum Error {
         /// What the route crate said.
         source: sprat_route::Error,
     },
+    /// A figure is not defined on these records.
+    #[error(transparent)]
+    Metric(sprat_route::Error),
     /// The trial run of training did not do what it should.
     #[error("training does not work as it should on this machine: {0}")]
     Smoke(String),

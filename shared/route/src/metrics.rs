@@ -16,7 +16,9 @@ pub use calibration::{
     risk_coverage,
 };
 pub use deferral::{DeferralPoint, Pair, apgr, apgr_binned, cpt, deferral_curve, oracle};
-pub use interval::{Interval, bootstrap, clopper_pearson, clopper_pearson_upper, wilson};
+pub use interval::{
+    Interval, bootstrap, bootstrap_each, clopper_pearson, clopper_pearson_upper, wilson,
+};
 pub use router::{Cost, CostPoint, aiq, auc_df, cost_curve, peak, pgr, self_confidence};
 
 use crate::Error;

@@ -9,6 +9,7 @@ mod ask;
 mod calibrate;
 mod compare;
 pub(crate) mod load;
+pub mod router;
 mod table;
 #[cfg(test)]
 mod tests;

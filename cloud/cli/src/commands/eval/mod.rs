@@ -1,5 +1,7 @@
 //! `sprat eval`
 
+mod router;
+
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -10,7 +12,22 @@ use sprat_route::gate::FitOptions;
 use crate::device::DeviceName;
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    models: Models,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Measure a router: what its calls buy, at which cost, and how good its confidence is
+    Router(router::Args),
+}
+
+#[derive(clap::Args)]
+struct Models {
     /// Packs or training runs to compare
     #[arg(default_value = "web/models/sprat-tiny")]
     models: Vec<PathBuf>,
@@ -47,6 +64,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
+    match args.what {
+        Some(What::Router(args)) => router::run(&args),
+        None => models(args.models),
+    }
+}
+
+fn models(args: Models) -> Result<()> {
     let models = args
         .models
         .iter()
