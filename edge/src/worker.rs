@@ -302,18 +302,24 @@ async fn load(pack: &Pack, engine: &Rc<Engine>, tell: &dyn Fn(Notice)) -> Result
     Ok(Loaded::new(model, gate, engine.clone()))
 }
 
-/// The pack's gate; without one every answer of the device stands.
+/// The pack's gate; without one every answer of the device stands, and with one that cannot be
+/// used, or is another model's, none is sure.
 fn gate(manifest: &Manifest, tell: &dyn Fn(Notice)) -> Option<Gate> {
     let calibration = manifest.calibration.clone()?;
-    match serde_json::from_value(calibration) {
+    let read = serde_json::from_value::<Gate>(calibration).map_err(|error| error.to_string());
+    let own = read.and_then(|gate| {
+        let checked = gate.check_model(&manifest.fingerprint());
+        checked.map(|()| gate).map_err(|error| error.to_string())
+    });
+    match own {
         Ok(gate) => Some(gate),
         Err(error) => {
-            let message = format!("The model's calibration cannot be read: {error}.");
+            let message = format!("The model's calibration cannot be used: {error}.");
             tell(Notice::Warning {
                 code: "gate_unreadable",
                 message,
             });
-            None
+            Some(Gate::careful())
         }
     }
 }

@@ -11,7 +11,7 @@ mod logistic;
 
 use serde::{Deserialize, Serialize};
 
-pub use fit::{CalibrationKind, Example, FitOptions, Split, fit, question_hash, split};
+pub use fit::{CalibrationKind, Example, FitOptions, Split, fit, least_kept, question_hash, split};
 
 use crate::{
     Error,
@@ -78,10 +78,16 @@ enum Calibration {
 }
 
 /// What a gate was fitted on and how well it did; for receipts, model cards and reports.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FittedOn {
     /// The data, in words.
     pub data: String,
+    /// SHA-256 of the questions and answers in normal form; none in gates of before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_sha256: Option<String>,
+    /// Fingerprint of the model that answered; none in gates of before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Answers in all.
     pub n: usize,
     /// Share of them that was right.
@@ -134,6 +140,32 @@ impl Gate {
     /// [`Error::Gate`] where it is not JSON, of another version, or not a usable gate.
     pub fn from_json(bytes: &[u8]) -> Result<Self, Error> {
         serde_json::from_slice(bytes).map_err(|error| Error::Gate(error.to_string()))
+    }
+
+    /// Refuses a gate of another model: what one model's signals mean says nothing of another's.
+    /// `fingerprint` is that of the model at hand; a gate that names no model passes.
+    ///
+    /// # Errors
+    /// [`Error::Gate`] where the gate names another model.
+    pub fn check_model(&self, fingerprint: &str) -> Result<(), Error> {
+        match &self.fitted_on.model {
+            Some(model) if model != fingerprint => {
+                Err(Error::Gate("it was fitted on another model".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A gate that trusts no answer: for a model whose own gate cannot be used.
+    pub fn careful() -> Self {
+        Self {
+            version: VERSION,
+            features: FEATURES.map(String::from).into(),
+            logistic: Logistic::never(FEATURES.len()),
+            calibration: Calibration::Logistic,
+            threshold: KEEP_NOTHING,
+            fitted_on: FittedOn::default(),
+        }
     }
 
     /// The stored form. Reading it back gives the same confidences.
@@ -306,6 +338,31 @@ mod tests {
             }
             assert!(!gate.keeps(f32::NAN));
         }
+    }
+
+    #[test]
+    fn a_gate_of_another_model_is_refused() {
+        let options = FitOptions {
+            model: Some("one".into()),
+            ..FitOptions::default()
+        };
+        let gate = fit(&answers(1, 300), &options).unwrap();
+        let gate = Gate::from_json(gate.to_json().as_bytes()).unwrap();
+        assert!(gate.check_model("one").is_ok());
+        let error = gate.check_model("two").unwrap_err();
+        assert!(matches!(&error, Error::Gate(why) if why.contains("another model")));
+        let nameless = fit(&answers(1, 300), &FitOptions::default()).unwrap();
+        assert!(nameless.check_model("two").is_ok());
+    }
+
+    #[test]
+    fn a_careful_gate_trusts_nothing() {
+        let gate = Gate::careful();
+        assert!(gate.keeps_nothing());
+        for example in answers(2, 20) {
+            assert!(gate.confidence_of(&example.features) < 1e-6);
+        }
+        assert!(!gate.keeps(1.0));
     }
 
     #[test]

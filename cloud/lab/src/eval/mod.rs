@@ -9,6 +9,7 @@ mod ask;
 mod calibrate;
 mod compare;
 pub(crate) mod load;
+mod questions;
 pub mod router;
 mod table;
 #[cfg(test)]
@@ -28,8 +29,9 @@ use crate::{Error, Result, tokenizer};
 
 pub use ask::Answer;
 pub(crate) use ask::{answer, prompt};
-pub use calibrate::calibrate;
+pub use calibrate::{CalibrateOptions, Calibrated, calibrate};
 pub use compare::{Comparison, compare};
+pub use questions::{Question, builtin_questions, read_questions};
 
 /// Rows and tokens per row of a validation batch, and how many batches.
 const VALIDATION: (usize, usize, usize) = (16, 128, 16);

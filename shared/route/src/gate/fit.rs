@@ -46,6 +46,10 @@ pub struct FitOptions {
     pub calibration: CalibrationKind,
     /// The data in words, for the record.
     pub data: String,
+    /// SHA-256 of the questions and answers, for the record.
+    pub data_sha256: Option<String>,
+    /// Fingerprint of the model that answered: the gate is for no other one.
+    pub model: Option<String>,
 }
 
 impl Default for FitOptions {
@@ -56,6 +60,8 @@ impl Default for FitOptions {
             ridge: 1.0,
             calibration: CalibrationKind::default(),
             data: String::new(),
+            data_sha256: None,
+            model: None,
         }
     }
 }
@@ -78,6 +84,13 @@ pub fn split(hash: u64) -> Split {
         part if part < 0.8 => Split::Calibrate,
         _ => Split::Test,
     }
+}
+
+/// The fewest answers that, all kept and all right, show that at most `alpha` of such answers are
+/// wrong, except with probability `delta`.
+pub fn least_kept(alpha: f64, delta: f64) -> usize {
+    // Without an error the Clopper-Pearson bound of n answers is 1 - delta^(1/n).
+    libm::ceil(libm::log(delta) / libm::log1p(-alpha)) as usize
 }
 
 /// FNV-1a hash of a question in lower case with single spaces, so that trivially different
@@ -128,6 +141,8 @@ pub fn fit(examples: &[Example], options: &FitOptions) -> Result<Gate, Error> {
     let right = examples.iter().filter(|example| example.correct).count();
     let fitted_on = FittedOn {
         data: options.data.clone(),
+        data_sha256: options.data_sha256.clone(),
+        model: options.model.clone(),
         n: examples.len(),
         accuracy: right as f64 / examples.len() as f64,
         fit: fitting.len(),
@@ -323,7 +338,7 @@ fn note(chosen: Option<&Chosen>, calibrate: usize, options: &FitOptions) -> Stri
             percent(chosen.bound),
         ),
         None => {
-            let least = libm::ceil(libm::log(options.delta) / libm::log1p(-options.alpha));
+            let least = least_kept(options.alpha, options.delta);
             format!(
                 "Keeps nothing: no threshold could be shown to keep at most {alpha} wrong answers, \
                  except with probability {delta}, on {calibrate} answers (it takes at least \
@@ -359,6 +374,15 @@ mod tests {
         // The published test vectors of FNV-1a, 64 bits.
         assert_eq!(question_hash(""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(question_hash("foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn the_fewest_answers_are_just_enough() {
+        for (alpha, delta) in [(0.05, 0.05), (0.1, 0.05), (0.01, 0.1)] {
+            let least = least_kept(alpha, delta) as u64;
+            assert!(clopper_pearson_upper(0, least, delta).unwrap() <= alpha);
+            assert!(clopper_pearson_upper(0, least - 1, delta).unwrap() > alpha);
+        }
     }
 
     #[test]

@@ -54,6 +54,16 @@ impl Logistic {
         model
     }
 
+    /// Gives every row of this width a probability of nearly 0.
+    pub(super) fn never(width: usize) -> Self {
+        Self {
+            mean: vec![0.0; width],
+            scale: vec![1.0; width],
+            weights: vec![0.0; width],
+            bias: -100.0,
+        }
+    }
+
     /// Probability in `[0, 1]` for one row.
     pub(super) fn probability(&self, row: &[f64]) -> f64 {
         sigmoid(self.score(&self.standardize(row)))

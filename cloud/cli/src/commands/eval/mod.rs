@@ -4,10 +4,9 @@ mod router;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use sprat_lab::eval::{self, EvalOptions};
 use sprat_lab::skills::Skill;
-use sprat_route::gate::FitOptions;
 
 use crate::device::DeviceName;
 
@@ -49,15 +48,6 @@ struct Models {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
-    /// Fit the gate on fresh questions and store it in the (one) pack
-    #[arg(long)]
-    calibrate: bool,
-    /// With --calibrate: largest share of wrong answers among those kept
-    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
-    alpha: f64,
-    /// With --calibrate: largest chance that the bound does not hold
-    #[arg(long, default_value_t = 0.05, value_name = "CHANCE")]
-    delta: f64,
     /// What the models run on
     #[arg(long, value_enum, default_value_t)]
     device: DeviceName,
@@ -88,19 +78,6 @@ fn models(args: Models) -> Result<()> {
             .map(|name| skill(name))
             .collect::<Result<_>>()?;
     }
-    if args.calibrate {
-        let [pack] = options.models.as_slice() else {
-            bail!("--calibrate takes one pack, not {}", options.models.len())
-        };
-        let fit = FitOptions {
-            alpha: args.alpha,
-            delta: args.delta,
-            ..FitOptions::default()
-        };
-        let gate = eval::calibrate(&pack.clone(), &fit, &options)?;
-        println!("{}", serde_json::to_string_pretty(gate.fitted_on())?);
-        return Ok(());
-    }
     let report = eval::run(&options)?;
     match args.json {
         true => println!("{}", serde_json::to_string_pretty(&report)?),
@@ -109,7 +86,7 @@ fn models(args: Models) -> Result<()> {
     Ok(())
 }
 
-fn skill(name: &str) -> Result<Skill> {
+pub(crate) fn skill(name: &str) -> Result<Skill> {
     Skill::from_name(name).ok_or_else(|| {
         let known: Vec<_> = Skill::ALL.iter().map(|skill| skill.name()).collect();
         anyhow::anyhow!(

@@ -17,6 +17,7 @@ use serde::Serialize;
 use sprat_route::metrics::{Cost, DeferralPoint, Interval, Pair, RiskPoint};
 
 pub use figures::report;
+pub(crate) use records::read_lines;
 pub use records::{Record, read_records, write_records};
 pub use routellm::labels;
 
