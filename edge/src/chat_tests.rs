@@ -150,11 +150,7 @@ fn gate() -> Gate {
                     entropy: -probability.ln(),
                 })
                 .collect();
-            Example {
-                features: signals.features(),
-                correct,
-                hash: question_hash(&format!("question {i}")),
-            }
+            Example::new(&signals, correct, question_hash(&format!("question {i}")))
         })
         .collect();
     fit(&examples, &FitOptions::default()).unwrap()

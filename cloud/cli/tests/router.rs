@@ -189,3 +189,177 @@ fn a_pack_is_calibrated_on_anyones_questions() {
     );
     assert!(!dir.path().join("few").exists());
 }
+
+/// A chat server that answers every question about a light with this many words.
+struct Cloud {
+    address: String,
+    asked: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Cloud {
+    /// From request `until` on it answers HTTP 403.
+    fn start(answer: &'static str, until: usize) -> Self {
+        use std::io::{BufRead, BufReader, Read, Write};
+        use std::sync::atomic::Ordering;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let asked = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
+        let count = asked.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let (mut length, mut key) = (0, false);
+                loop {
+                    let mut line = String::new();
+                    reader.read_line(&mut line).unwrap();
+                    let line = line.trim().to_ascii_lowercase();
+                    if line.is_empty() {
+                        break;
+                    }
+                    key |= line == "authorization: bearer test-key";
+                    if let Some(value) = line.strip_prefix("content-length: ") {
+                        length = value.parse().unwrap();
+                    }
+                }
+                let mut body = vec![0; length];
+                reader.read_exact(&mut body).unwrap();
+                let request: Value = serde_json::from_slice(&body).unwrap();
+                assert!(key && request["model"] == "large" && request["temperature"] == 0.0);
+                let (status, body) = match count.fetch_add(1, Ordering::SeqCst) < until {
+                    true => (
+                        "200 OK",
+                        json!({"choices": [{"message": {"role": "assistant", "content": answer},
+                        "finish_reason": "stop"}], "usage": {"prompt_tokens": 1000, "completion_tokens": 500,
+                        "total_tokens": 1500}}),
+                    ),
+                    false => (
+                        "403 Forbidden",
+                        json!({"error": {"message": "enough", "type": "x"}}),
+                    ),
+                };
+                let body = body.to_string();
+                let head = format!(
+                    "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                    body.len()
+                );
+                stream.write_all((head + &body).as_bytes()).unwrap();
+            }
+        });
+        Self { address, asked }
+    }
+
+    fn measure(&self, pack: &Path, file: &Path, records: &Path) -> Output {
+        let mut sprat = Command::new(env!("CARGO_BIN_EXE_sprat"));
+        sprat.args([
+            "eval",
+            "router",
+            "--edge",
+            text(pack),
+            "--cloud",
+            &self.address,
+        ]);
+        sprat.args([
+            "--cloud-model",
+            "large",
+            "--data",
+            text(file),
+            "--write-records",
+            text(records),
+        ]);
+        sprat.args([
+            "--cloud-prompt-price",
+            "1",
+            "--cloud-completion-price",
+            "2",
+            "--edge-cost",
+            "0.001",
+        ]);
+        sprat
+            .args(["--json", "--resamples", "20"])
+            .env("SPRAT_CLOUD_KEY", "test-key");
+        sprat.output().unwrap()
+    }
+}
+
+#[test]
+fn a_pack_and_a_server_are_measured_together() {
+    use std::sync::atomic::Ordering;
+    let dir = tempfile::tempdir().unwrap();
+    let file = questions(dir.path(), 30);
+    let records = dir.path().join("records.jsonl");
+    // The device never says this, the server always: half of the answers are that.
+    let cloud = Cloud::start("Nobody says this.", 20);
+    let stopped = cloud.measure(&tiny(), &file, &records);
+    let errors = String::from_utf8(stopped.stderr).unwrap();
+    assert!(
+        !stopped.status.success() && errors.contains("goes on from there"),
+        "{errors}"
+    );
+    assert!(
+        errors.contains("SPRAT_CLOUD_KEY") && !errors.contains("test-key"),
+        "{errors}"
+    );
+    assert_eq!(
+        std::fs::read_to_string(&records).unwrap().lines().count(),
+        20
+    );
+
+    let cloud = Cloud::start("Nobody says this.", 1000);
+    let report = printed(&cloud.measure(&tiny(), &file, &records));
+    assert_eq!(cloud.asked.load(Ordering::SeqCst), 10);
+    assert_eq!(
+        (report["n"].as_u64(), report["cloud_accuracy"].as_f64()),
+        (Some(30), Some(0.5))
+    );
+    let number = |name: &str| report.pointer(name).and_then(Value::as_f64).unwrap();
+    assert!((number("/cost/always_cloud") - 0.002).abs() < 1e-9);
+    assert!((number("/cost/always_edge") - 0.001).abs() < 1e-9);
+    assert!(number("/seconds/always_edge") > 0.0 && number("/at_threshold/threshold") > 0.0);
+
+    // The same command again asks nobody, and another file's records are not mixed in.
+    let again = printed(&cloud.measure(&tiny(), &file, &records));
+    assert_eq!(again, report);
+    assert_eq!(cloud.asked.load(Ordering::SeqCst), 10);
+    let other = dir.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    let other = questions(&other, 6);
+    let errors = String::from_utf8(cloud.measure(&tiny(), &other, &records).stderr).unwrap();
+    assert!(errors.contains("of another question"), "{errors}");
+}
+
+#[test]
+fn a_gate_is_measured_on_what_it_has_not_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, pack) = (questions(dir.path(), 120), dir.path().join("pack"));
+    let model = tiny();
+    let args = [
+        "calibrate",
+        "--model",
+        text(&model),
+        "--data",
+        text(&file),
+        "--out",
+        text(&pack),
+    ];
+    let fitted = printed(&sprat(
+        &[&args[..], &["--alpha", "0.7", "--delta", "0.3", "--json"]].concat(),
+    ));
+    let cloud = Cloud::start("Nobody says this.", 1000);
+    let report = printed(&cloud.measure(&pack, &file, &dir.path().join("records.jsonl")));
+    assert_eq!(report["n"], fitted["test"]["n"]);
+    assert_eq!(report["auroc"], fitted["test"]["auroc"]);
+    // Without a gate there is no confidence.
+    let mut manifest: Value =
+        serde_json::from_slice(&std::fs::read(pack.join("sprat.json")).unwrap()).unwrap();
+    manifest["calibration"] = Value::Null;
+    std::fs::write(pack.join("sprat.json"), manifest.to_string()).unwrap();
+    let errors = cloud
+        .measure(&pack, &file, &dir.path().join("none.jsonl"))
+        .stderr;
+    assert!(
+        String::from_utf8(errors)
+            .unwrap()
+            .contains("sprat calibrate --model")
+    );
+}

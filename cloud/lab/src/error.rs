@@ -125,6 +125,16 @@ pub enum Error {
     /// A figure is not defined on these records.
     #[error(transparent)]
     Metric(sprat_route::Error),
+    /// A pack's gate cannot be used.
+    #[error(
+        "the gate of {path} cannot be used: {problem}; `sprat calibrate --model {path}` makes one"
+    )]
+    NoGate {
+        /// The pack.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The folder to write is there already, and is no pack that could be replaced.
     #[error("{path} is there already and is no pack; choose another folder")]
     Exists {

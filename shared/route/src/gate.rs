@@ -5,18 +5,22 @@
 //! an isotonic map, plus the threshold and the figures it was fitted on. It is fitted once per
 //! model by [`fit`] and lives, as JSON, in the model's pack.
 
+mod early;
 mod fit;
 mod isotonic;
 mod logistic;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+pub use early::EARLY_TOKENS;
 pub use fit::{CalibrationKind, Example, FitOptions, Split, fit, least_kept, question_hash, split};
 
 use crate::{
     Error,
     signals::{FEATURES, Features, Signals},
 };
+use early::Early;
 use isotonic::Isotonic;
 use logistic::Logistic;
 
@@ -26,7 +30,8 @@ pub const VERSION: u32 = 1;
 /// A threshold that no confidence reaches.
 const KEEP_NOTHING: f32 = 2.0;
 
-/// A calibrated gate. Reading one (by [`Gate::from_json`] or any other serde format) checks it.
+/// A calibrated gate. Reading one by [`Gate::from_json`] checks all of it; by another serde format,
+/// all but the record of what it was fitted on.
 ///
 /// ```
 /// use sprat_route::gate::{Example, FitOptions, Gate, fit};
@@ -37,7 +42,7 @@ const KEEP_NOTHING: f32 = 2.0;
 /// };
 /// let examples: Vec<Example> = (0..1000u64)
 ///     .map(|i| (i, (i * 37 % 100) as f32 / 100.0))
-///     .map(|(i, m)| Example { features: signals(m).features(), correct: m > 0.4, hash: i })
+///     .map(|(i, m)| Example::new(&signals(m), m > 0.4, i))
 ///     .collect();
 /// let gate = fit(&examples, &FitOptions::default())?;
 /// let gate = Gate::from_json(gate.to_json().as_bytes())?;
@@ -53,7 +58,11 @@ pub struct Gate {
     logistic: Logistic,
     calibration: Calibration,
     threshold: f32,
-    fitted_on: FittedOn,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    early: Option<Early>,
+    /// A [`FittedOn`]. A page reads two of its fields; reading all of them would be code that it
+    /// has to fetch.
+    fitted_on: Value,
 }
 
 /// The stored form, before it is checked.
@@ -64,7 +73,9 @@ struct Stored {
     logistic: Logistic,
     calibration: Calibration,
     threshold: f32,
-    fitted_on: FittedOn,
+    #[serde(default)]
+    early: Option<Early>,
+    fitted_on: Value,
 }
 
 /// What is done to the regression's probability.
@@ -77,7 +88,7 @@ enum Calibration {
     Isotonic(Isotonic),
 }
 
-/// What a gate was fitted on and how well it did; for receipts, model cards and reports.
+/// What a gate was fitted on and how well it did; for model cards and reports.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FittedOn {
     /// The data, in words.
@@ -131,6 +142,24 @@ pub struct Figures {
     pub kept: usize,
     /// Wrong ones among them.
     pub errors: usize,
+    /// Of the early decision, if the gate takes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early: Option<EarlyFigures>,
+}
+
+/// What the early decision comes to, on held-out answers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EarlyFigures {
+    /// Tokens after which it is taken.
+    pub tokens: usize,
+    /// Answers that had so many.
+    pub running: usize,
+    /// Those that were given up.
+    pub given_up: usize,
+    /// Right ones among them that would have been kept.
+    pub lost: usize,
+    /// AUROC over all answers with what is known after so many tokens.
+    pub auroc: Option<f64>,
 }
 
 impl Gate {
@@ -139,7 +168,12 @@ impl Gate {
     /// # Errors
     /// [`Error::Gate`] where it is not JSON, of another version, or not a usable gate.
     pub fn from_json(bytes: &[u8]) -> Result<Self, Error> {
-        serde_json::from_slice(bytes).map_err(|error| Error::Gate(error.to_string()))
+        let read = |bytes| -> Result<Self, serde_json::Error> {
+            let gate: Self = serde_json::from_slice(bytes)?;
+            FittedOn::deserialize(&gate.fitted_on)?;
+            Ok(gate)
+        };
+        read(bytes).map_err(|error| Error::Gate(error.to_string()))
     }
 
     /// Refuses a gate of another model: what one model's signals mean says nothing of another's.
@@ -148,7 +182,7 @@ impl Gate {
     /// # Errors
     /// [`Error::Gate`] where the gate names another model.
     pub fn check_model(&self, fingerprint: &str) -> Result<(), Error> {
-        match &self.fitted_on.model {
+        match self.fitted_on["model"].as_str() {
             Some(model) if model != fingerprint => {
                 Err(Error::Gate("it was fitted on another model".into()))
             }
@@ -164,7 +198,8 @@ impl Gate {
             logistic: Logistic::never(FEATURES.len()),
             calibration: Calibration::Logistic,
             threshold: KEEP_NOTHING,
-            fitted_on: FittedOn::default(),
+            early: None,
+            fitted_on: Value::Null,
         }
     }
 
@@ -185,6 +220,16 @@ impl Gate {
         confidence(&self.logistic, &self.calibration, features)
     }
 
+    /// Confidence in a draft, and the least with which it is worth going on; `None` for the policy's
+    /// own measure, where the gate takes no early decision or the draft is too short for it.
+    pub fn draft(&self, signals: &Signals) -> (f32, Option<f32>) {
+        let early = self.early.as_ref();
+        match early.and_then(|early| Some((early.confidence(signals)?, Some(early.threshold)))) {
+            Some(judged) => judged,
+            None => (self.confidence(signals), None),
+        }
+    }
+
     /// The least confidence that is kept. Above 1 if nothing is.
     pub fn threshold(&self) -> f32 {
         self.threshold
@@ -200,9 +245,9 @@ impl Gate {
         self.threshold > 1.0
     }
 
-    /// What it was fitted on, and its figures.
-    pub fn fitted_on(&self) -> &FittedOn {
-        &self.fitted_on
+    /// What it was fitted on, and its figures; empty in a gate that says nothing of it.
+    pub fn fitted_on(&self) -> FittedOn {
+        FittedOn::deserialize(&self.fitted_on).unwrap_or_default()
     }
 }
 
@@ -232,6 +277,7 @@ impl TryFrom<Stored> for Gate {
             logistic,
             calibration,
             threshold,
+            early,
             fitted_on,
         } = stored;
         if version != VERSION {
@@ -244,12 +290,16 @@ impl TryFrom<Stored> for Gate {
         if let Calibration::Isotonic(map) = &calibration {
             map.check()?;
         }
+        if let Some(early) = &early {
+            early.check()?;
+        }
         // A threshold of 0 would keep answers whose signals are broken.
         if !(threshold > 0.0 && threshold.is_finite()) {
             return Err(format!("its threshold is {threshold}"));
         }
-        for (name, value) in [("alpha", fitted_on.alpha), ("delta", fitted_on.delta)] {
-            if !(value > 0.0 && value < 1.0) {
+        for name in ["alpha", "delta"] {
+            let value = &fitted_on[name];
+            if !value.as_f64().is_some_and(|v| v > 0.0 && v < 1.0) {
                 return Err(format!("its {name} is {value}"));
             }
         }
@@ -259,6 +309,7 @@ impl TryFrom<Stored> for Gate {
             logistic,
             calibration,
             threshold,
+            early,
             fitted_on,
         })
     }
@@ -289,11 +340,7 @@ mod tests {
                     })
                     .collect();
                 let correct = random.unit() < 1.0 / (1.0 + libm::exp(-12.0 * (quality - 0.4)));
-                Example {
-                    features: signals.features(),
-                    correct,
-                    hash: random.next(),
-                }
+                Example::new(&signals, correct, random.next())
             })
             .collect()
     }
@@ -356,6 +403,27 @@ mod tests {
     }
 
     #[test]
+    fn a_draft_is_judged_once_by_its_first_tokens() {
+        let gate = &gates()[0];
+        let token = |p: f32| TokenSignal {
+            logprob: p.ln(),
+            margin: p,
+            entropy: 1.0 - p,
+        };
+        let draft = |p: f32, n: usize| -> Signals { vec![token(p); n].into_iter().collect() };
+        // Too short for it: the whole answer's measure.
+        let short = draft(0.3, EARLY_TOKENS - 1);
+        assert_eq!(gate.draft(&short), (gate.confidence(&short), None));
+        let (lost, threshold) = gate.draft(&draft(0.05, EARLY_TOKENS));
+        let (good, same) = gate.draft(&draft(0.95, EARLY_TOKENS));
+        assert!(threshold == same && lost < threshold.unwrap() && good >= threshold.unwrap());
+        // What comes later changes nothing of it.
+        let mut longer = draft(0.05, EARLY_TOKENS);
+        longer.extend(vec![token(0.99); 10]);
+        assert_eq!(gate.draft(&longer).0, lost);
+    }
+
+    #[test]
     fn a_careful_gate_trusts_nothing() {
         let gate = Gate::careful();
         assert!(gate.keeps_nothing());
@@ -380,7 +448,12 @@ mod tests {
             ("/calibration/isotonic/y/0", serde_json::json!(1.5)),
             ("/threshold", serde_json::json!(0.0)),
             ("/threshold", serde_json::json!("high")),
+            ("/early/threshold", serde_json::json!(1.5)),
+            ("/early/tokens", serde_json::json!(0)),
+            ("/early/logistic/weights", serde_json::json!([1.0])),
             ("/fitted_on/alpha", serde_json::json!(-1)),
+            ("/fitted_on/kept", serde_json::json!("many")),
+            ("/fitted_on", serde_json::json!([])),
         ] {
             let mut bad = good.clone();
             *bad.pointer_mut(pointer).unwrap() = value;

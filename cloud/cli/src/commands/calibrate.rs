@@ -1,5 +1,6 @@
 //! `sprat calibrate`
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -28,9 +29,8 @@ pub(crate) struct Args {
     /// The pack that is asked
     #[arg(long, default_value = "web/models/sprat-tiny", value_name = "PACK")]
     model: PathBuf,
-    /// Questions with answers; without, held-out ones of the skills that sprat's own models learn
-    #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    questions: Source,
     /// Where the pack with its gate goes [default: into the model's own folder]
     #[arg(long, value_name = "PACK")]
     out: Option<PathBuf>,
@@ -43,6 +43,23 @@ pub(crate) struct Args {
     /// How the confidence becomes a probability
     #[arg(long, value_enum, default_value_t)]
     calibration: Kind,
+    /// Longest answer in tokens; a longer one counts as wrong
+    #[arg(long, default_value_t = 96, value_name = "N")]
+    max_tokens: usize,
+    /// Print what the gate was fitted on, and its figures, as JSON
+    #[arg(long)]
+    json: bool,
+    /// What the model runs on
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceName,
+}
+
+/// Where questions come from.
+#[derive(clap::Args)]
+pub(crate) struct Source {
+    /// Questions with answers; without, held-out ones of the skills that sprat's own models learn
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
     /// Without --data: questions per skill
     #[arg(long, default_value_t = 500, value_name = "N")]
     questions: usize,
@@ -55,15 +72,61 @@ pub(crate) struct Args {
     /// Without --data: folder of text data, for skills that need it
     #[arg(long, value_name = "DIR")]
     corpora: Option<PathBuf>,
-    /// Longest answer in tokens; a longer one counts as wrong
-    #[arg(long, default_value_t = 96, value_name = "N")]
-    max_tokens: usize,
-    /// Print what the gate was fitted on, and its figures, as JSON
-    #[arg(long)]
-    json: bool,
-    /// What the model runs on
-    #[arg(long, value_enum, default_value_t)]
-    device: DeviceName,
+}
+
+impl Source {
+    /// The questions, and the data in words.
+    pub(crate) fn read(&self) -> Result<(Vec<Question>, String)> {
+        match &self.data {
+            Some(path) => self.of_file(path),
+            None => self.of_skills(),
+        }
+    }
+
+    fn of_file(&self, path: &Path) -> Result<(Vec<Question>, String)> {
+        if path.is_dir() {
+            bail!(
+                "--data {} is a folder; it takes a file of questions (--corpora takes the folder of text data)",
+                path.display()
+            );
+        }
+        let (questions, repeated) = read_questions(path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let data = match repeated {
+            0 => format!("{} questions of {name}", questions.len()),
+            _ => format!(
+                "{} questions of {name} ({repeated} repeated ones left out)",
+                questions.len()
+            ),
+        };
+        Ok((questions, data))
+    }
+
+    fn of_skills(&self) -> Result<(Vec<Question>, String)> {
+        let skills = match self.skills.as_slice() {
+            [] => Skill::ALL.to_vec(),
+            names => {
+                let skills = names.iter().map(|name| super::eval::skill(name));
+                skills.collect::<Result<_>>()?
+            }
+        };
+        // Other questions than `sprat eval` draws by the same seed: its table shall not be of those
+        // that the gate was fitted on.
+        let (n, seed) = (self.questions, self.seed ^ 0x5eed);
+        let questions = builtin_questions(&skills, n, seed, self.corpora.as_deref())?;
+        let asked = |skill: &&Skill| {
+            questions
+                .iter()
+                .any(|q| q.group.as_deref() == Some(skill.name()))
+        };
+        let names: Vec<_> = skills.iter().filter(asked).map(|s| s.name()).collect();
+        let data = format!(
+            "up to {n} held-out questions each of {}; seed {}",
+            names.join(", "),
+            self.seed
+        );
+        Ok((questions, data))
+    }
 }
 
 /// See [`CalibrationKind`].
@@ -77,7 +140,7 @@ enum Kind {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let (questions, data) = questions(args)?;
+    let (questions, data) = args.questions.read()?;
     let options = CalibrateOptions {
         model: args.model.clone(),
         out: args.out.clone().unwrap_or_else(|| args.model.clone()),
@@ -96,71 +159,26 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         show: Show::Auto,
     };
     let calibrated = eval::calibrate(&questions, &options)?;
+    let mut out = std::io::stdout();
     match args.json {
-        true => println!(
-            "{}",
-            serde_json::to_string_pretty(calibrated.gate.fitted_on())?
-        ),
-        false => tell(&calibrated, &options.out),
+        true => {
+            let fitted = serde_json::to_string_pretty(&calibrated.gate.fitted_on())?;
+            writeln!(out, "{fitted}")?;
+        }
+        false => writeln!(out, "{}", words(&calibrated, &options.out))?,
     }
     Ok(())
 }
 
-/// The questions, and the data in words.
-fn questions(args: &Args) -> Result<(Vec<Question>, String)> {
-    if let Some(path) = &args.data {
-        if path.is_dir() {
-            bail!(
-                "--data {} is a folder; it takes a file of questions (--corpora takes the folder of text data)",
-                path.display()
-            );
-        }
-        let (questions, repeated) = read_questions(path)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let data = match repeated {
-            0 => format!("{} questions of {name}", questions.len()),
-            _ => format!(
-                "{} questions of {name} ({repeated} repeated ones left out)",
-                questions.len()
-            ),
-        };
-        return Ok((questions, data));
-    }
-    let skills = match args.skills.as_slice() {
-        [] => Skill::ALL.to_vec(),
-        names => names
-            .iter()
-            .map(|name| super::eval::skill(name))
-            .collect::<Result<_>>()?,
-    };
-    let questions = builtin_questions(&skills, args.questions, args.seed, args.corpora.as_deref())?;
-    let asked = |skill: &&Skill| {
-        questions
-            .iter()
-            .any(|q| q.group.as_deref() == Some(skill.name()))
-    };
-    let names: Vec<_> = skills
-        .iter()
-        .filter(asked)
-        .map(|skill| skill.name())
-        .collect();
-    let data = format!(
-        "{} held-out questions each of {}; seed {}",
-        args.questions,
-        names.join(", "),
-        args.seed
-    );
-    Ok((questions, data))
-}
-
-fn tell(calibrated: &Calibrated, out: &Path) {
+/// What a person wants to know of it.
+fn words(calibrated: &Calibrated, out: &Path) -> String {
     let fitted = calibrated.gate.fitted_on();
     let test = &fitted.test;
     let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
-    println!("{}", fitted.note);
-    println!(
-        "Of {} answers {:.1} % are right. On {} that were used for nothing else: AUROC {}, ECE {}, Brier {}; \
-         {} kept, {} of them wrong.",
+    format!(
+        "{}\nOf {} answers {:.1} % are right. On {} that were used for nothing else: AUROC {}, ECE {}, \
+         Brier {}; {} kept, {} of them wrong.\nThe gate is in {}.",
+        fitted.note,
         fitted.n,
         100.0 * fitted.accuracy,
         test.n,
@@ -169,6 +187,6 @@ fn tell(calibrated: &Calibrated, out: &Path) {
         figure(test.brier),
         test.kept,
         test.errors,
-    );
-    println!("The gate is in {}.", out.display());
+        out.display(),
+    )
 }

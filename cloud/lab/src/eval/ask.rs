@@ -74,7 +74,7 @@ pub(crate) fn ask_each<T: Send>(
 }
 
 /// A bar of questions, shown on a terminal.
-pub(crate) fn bar(show: Show, count: usize) -> ProgressBar {
+pub fn bar(show: Show, count: usize) -> ProgressBar {
     let bar = match show {
         Show::Auto => ProgressBar::new(count as u64),
         Show::Nothing => ProgressBar::hidden(),

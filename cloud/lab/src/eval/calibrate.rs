@@ -67,10 +67,8 @@ pub fn calibrate(questions: &[Question], options: &CalibrateOptions) -> Result<C
     }
     let asked = questions.iter().zip(&replies).zip(&right);
     let examples: Vec<gate::Example> = asked
-        .map(|((question, reply), &correct)| gate::Example {
-            features: reply.signals.features(),
-            correct,
-            hash: question.hash(),
+        .map(|((question, reply), &correct)| {
+            gate::Example::new(&reply.signals, correct, question.hash())
         })
         .collect();
     let fit = FitOptions {

@@ -27,7 +27,7 @@ use crate::skills::{self, Skill};
 use crate::train::{Recipe, Show, Workers};
 use crate::{Error, Result, tokenizer};
 
-pub use ask::Answer;
+pub use ask::{Answer, bar as progress_bar};
 pub(crate) use ask::{answer, prompt};
 pub use calibrate::{CalibrateOptions, Calibrated, calibrate};
 pub use compare::{Comparison, compare};

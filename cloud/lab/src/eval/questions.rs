@@ -47,7 +47,8 @@ impl Question {
     }
 
     /// The messages up to the reply that is wanted.
-    pub(crate) fn messages(&self) -> Vec<Message> {
+    #[must_use]
+    pub fn messages(&self) -> Vec<Message> {
         match &self.example {
             Some(example) => super::ask::messages(example),
             None => vec![Message {

@@ -2,14 +2,14 @@
 //! third. The parts are chosen by a hash of the question, so one question is never in two of them.
 
 use super::{
-    Calibration, Figures, FittedOn, Gate, KEEP_NOTHING, VERSION, confidence, isotonic::Isotonic,
-    logistic::Logistic,
+    Calibration, EARLY_TOKENS, EarlyFigures, Figures, FittedOn, Gate, KEEP_NOTHING, VERSION,
+    confidence, early::Early, isotonic::Isotonic, logistic::Logistic,
 };
 use crate::{
     Error,
     metrics::{self, beta_quantile, clopper_pearson_upper},
     random::SplitMix64,
-    signals::{FEATURES, Features},
+    signals::{FEATURES, Features, Signals},
 };
 
 /// One answer of the model to a question with a known solution.
@@ -17,10 +17,25 @@ use crate::{
 pub struct Example {
     /// What the model showed while answering.
     pub features: Features,
+    /// The same of its first [`EARLY_TOKENS`] tokens, if it has so many.
+    pub early: Option<Features>,
     /// Whether the answer was right.
     pub correct: bool,
     /// A hash of the question, see [`question_hash`]: decides the part it belongs to.
     pub hash: u64,
+}
+
+impl Example {
+    /// Of an answer with these signals.
+    pub fn new(signals: &Signals, correct: bool, hash: u64) -> Self {
+        let running = signals.len() >= EARLY_TOKENS;
+        Self {
+            features: signals.features(),
+            early: running.then(|| signals.prefix(EARLY_TOKENS).features()),
+            correct,
+            hash,
+        }
+    }
 }
 
 /// How confidence is calibrated.
@@ -113,7 +128,7 @@ pub fn question_hash(question: &str) -> u64 {
 /// on the error among kept answers is at most `alpha`, on answers that neither the confidence nor
 /// the run's start depend on (fixed-sequence testing: Angelopoulos et al., "Learn then Test",
 /// arXiv 2110.01052). So the bound holds with probability 1 - `delta` over new questions of the
-/// same kind. Where no threshold meets it, the gate keeps nothing and its note says so.
+/// same kind, with and without the early decision. Where no threshold meets it, the gate keeps nothing and its note says so.
 ///
 /// # Errors
 /// [`Error::Fit`] where an option is out of range or fewer than 10 usable answers are left to fit
@@ -128,16 +143,27 @@ pub fn fit(examples: &[Example], options: &FitOptions) -> Result<Gate, Error> {
     };
     let (fitting, calibrate, test) = (part(Split::Fit), part(Split::Calibrate), part(Split::Test));
     let (logistic, calibration) = fit_confidence(&fitting, options)?;
-    let score = |part: &[&Example]| -> Vec<(f32, bool)> {
-        part.iter()
-            .map(|e| (confidence(&logistic, &calibration, &e.features), e.correct))
-            .collect()
+    let whole = |example: &Example| confidence(&logistic, &calibration, &example.features);
+    let fitted: Vec<(&Example, f32)> = fitting.iter().map(|e| (*e, whole(e))).collect();
+    let kept = likely_threshold(&fitted, options.alpha);
+    let early = Early::fit(&fitted, kept, options.ridge);
+    let score = |part: &[&Example]| -> Vec<Scored> {
+        let scored = part.iter().map(|example| Scored {
+            confidence: whole(example),
+            correct: example.correct,
+            given_up: early.as_ref().is_some_and(|e| e.gives_up(example)),
+        });
+        scored.collect()
     };
     let sequence = Sequence::plan(&score(&fitting), calibrate.len(), options)?;
     let chosen = sequence.walk(&score(&calibrate), options)?;
     let threshold = chosen
         .as_ref()
         .map_or(KEEP_NOTHING, |chosen| chosen.threshold);
+    let mut test_figures = figures(&score(&test), threshold);
+    test_figures.early = early
+        .as_ref()
+        .map(|early| early_figures(&test, &score(&test), early, threshold));
     let right = examples.iter().filter(|example| example.correct).count();
     let fitted_on = FittedOn {
         data: options.data.clone(),
@@ -152,7 +178,7 @@ pub fn fit(examples: &[Example], options: &FitOptions) -> Result<Gate, Error> {
         kept: chosen.as_ref().map_or(0, |chosen| chosen.kept),
         errors: chosen.as_ref().map_or(0, |chosen| chosen.errors),
         bound: chosen.as_ref().map(|chosen| chosen.bound),
-        test: figures(&score(&test), threshold),
+        test: test_figures,
         note: note(chosen.as_ref(), calibrate.len(), options),
     };
     let features = FEATURES.map(String::from).into();
@@ -162,8 +188,58 @@ pub fn fit(examples: &[Example], options: &FitOptions) -> Result<Gate, Error> {
         logistic,
         calibration,
         threshold,
-        fitted_on,
+        early,
+        fitted_on: serde_json::to_value(fitted_on).expect("a record of numbers and texts"),
     })
+}
+
+/// An answer as the gate sees it.
+#[derive(Clone, Copy)]
+struct Scored {
+    confidence: f32,
+    correct: bool,
+    /// Whether the early decision hands it over.
+    given_up: bool,
+}
+
+/// The lowest confidence above which the fitting part's own errors are at most `alpha`.
+fn likely_threshold(fitted: &[(&Example, f32)], alpha: f64) -> Option<f32> {
+    let mut sorted: Vec<(f32, bool)> = fitted.iter().map(|(e, c)| (*c, e.correct)).collect();
+    sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let (mut kept, mut errors, mut lowest) = (0, 0, None);
+    for tied in sorted.chunk_by(|a, b| a.0 == b.0) {
+        kept += tied.len();
+        errors += tied.iter().filter(|answer| !answer.1).count();
+        if errors as f64 <= alpha * kept as f64 {
+            lowest = Some(tied[0].0);
+        }
+    }
+    lowest
+}
+
+fn early_figures(
+    test: &[&Example],
+    scored: &[Scored],
+    early: &Early,
+    threshold: f32,
+) -> EarlyFigures {
+    let known = test
+        .iter()
+        .zip(scored)
+        .map(|(example, scored)| match &example.early {
+            Some(features) => early.judge(features),
+            None => scored.confidence,
+        });
+    let known: Vec<f32> = known.collect();
+    let correct: Vec<bool> = scored.iter().map(|s| s.correct).collect();
+    let lost = |s: &&Scored| s.given_up && s.correct && s.confidence >= threshold;
+    EarlyFigures {
+        tokens: early.tokens,
+        running: test.iter().filter(|e| e.early.is_some()).count(),
+        given_up: scored.iter().filter(|s| s.given_up).count(),
+        lost: scored.iter().filter(lost).count(),
+        auroc: metrics::auroc(&known, &correct).ok(),
+    }
 }
 
 fn check(options: &FitOptions) -> Result<(), Error> {
@@ -245,13 +321,13 @@ struct Chosen {
 impl Sequence {
     /// One threshold for each per cent of the fitting part, from the one that is likeliest to pass
     /// on `size` new answers: a stricter one would be lost for want of answers, not for errors.
-    fn plan(fitting: &[(f32, bool)], size: usize, options: &FitOptions) -> Result<Self, Error> {
+    fn plan(fitting: &[Scored], size: usize, options: &FitOptions) -> Result<Self, Error> {
         const STEPS: usize = 100;
         let mut sorted = fitting.to_vec();
-        sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
+        sorted.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
         let n = sorted.len();
         let mut thresholds: Vec<f32> = (1..=STEPS)
-            .map(|step| sorted[(step * n).div_ceil(STEPS) - 1].0)
+            .map(|step| sorted[(step * n).div_ceil(STEPS) - 1].confidence)
             .collect();
         thresholds.dedup();
         thresholds.retain(|threshold| *threshold > 0.0);
@@ -274,19 +350,16 @@ impl Sequence {
         Ok(Self { thresholds })
     }
 
-    fn walk(
-        &self,
-        calibrate: &[(f32, bool)],
-        options: &FitOptions,
-    ) -> Result<Option<Chosen>, Error> {
+    /// The bound must hold both with the early decision and without it: private questions are never
+    /// handed over early, and both kinds of answers are kept by the same threshold.
+    fn walk(&self, calibrate: &[Scored], options: &FitOptions) -> Result<Option<Chosen>, Error> {
+        let whole: Vec<Scored> = calibrate.iter().filter(|s| !s.given_up).copied().collect();
         let mut chosen = None;
         for &threshold in &self.thresholds {
             let (kept, errors) = count(calibrate, threshold);
-            if kept == 0 {
-                break;
-            }
-            let bound = clopper_pearson_upper(errors as u64, kept as u64, options.delta)?;
-            if bound > options.alpha {
+            let bound = bound(kept, errors, options)?;
+            let (kept_too, errors_too) = count(&whole, threshold);
+            if bound.max(self::bound(kept_too, errors_too, options)?) > options.alpha {
                 break;
             }
             chosen = Some(Chosen {
@@ -300,18 +373,25 @@ impl Sequence {
     }
 }
 
+/// Upper bound on the error; 1 where nothing is kept.
+fn bound(kept: usize, errors: usize, options: &FitOptions) -> Result<f64, Error> {
+    match kept {
+        0 => Ok(1.0),
+        _ => clopper_pearson_upper(errors as u64, kept as u64, options.delta),
+    }
+}
+
 /// How many answers a threshold keeps, and how many of those are wrong.
-fn count(scored: &[(f32, bool)], threshold: f32) -> (usize, usize) {
-    let kept = scored
-        .iter()
-        .filter(|(confidence, _)| *confidence >= threshold);
-    kept.fold((0, 0), |(kept, errors), (_, correct)| {
-        (kept + 1, errors + usize::from(!correct))
+fn count(scored: &[Scored], threshold: f32) -> (usize, usize) {
+    let kept = scored.iter().filter(|s| s.confidence >= threshold);
+    kept.fold((0, 0), |(kept, errors), s| {
+        (kept + 1, errors + usize::from(!s.correct))
     })
 }
 
-fn figures(test: &[(f32, bool)], threshold: f32) -> Figures {
-    let (confidence, correct): (Vec<f32>, Vec<bool>) = test.iter().copied().unzip();
+fn figures(test: &[Scored], threshold: f32) -> Figures {
+    let (confidence, correct): (Vec<f32>, Vec<bool>) =
+        test.iter().map(|s| (s.confidence, s.correct)).unzip();
     let (kept, errors) = count(test, threshold);
     let right = correct.iter().filter(|c| **c).count();
     Figures {
@@ -323,6 +403,7 @@ fn figures(test: &[(f32, bool)], threshold: f32) -> Figures {
         auroc: metrics::auroc(&confidence, &correct).ok(),
         kept,
         errors,
+        early: None,
     }
 }
 
@@ -407,6 +488,54 @@ mod tests {
     }
 
     #[test]
+    fn the_early_decision_costs_few_answers_and_is_left_away_without_evidence() {
+        let options = FitOptions {
+            alpha: 0.1,
+            ..FitOptions::default()
+        };
+        let gate = fit(&answers(5, 5000), &options).unwrap();
+        let early = gate.fitted_on().test.early.clone().unwrap();
+        assert_eq!(early.tokens, EARLY_TOKENS);
+        // Answers have 1 to 12 tokens, so 5 of 12 have 8 or more.
+        assert!((300..550).contains(&early.running), "{early:?}");
+        assert!(early.given_up * 10 > early.running, "{early:?}");
+        // 2 % of those kept, and what chance adds.
+        assert!(early.lost * 20 <= gate.fitted_on().test.kept, "{early:?}");
+        assert!(early.auroc.unwrap() > 0.7, "{early:?}");
+
+        let mut short = answers(5, 2000);
+        short.iter_mut().for_each(|example| example.early = None);
+        let gate = fit(&short, &options).unwrap();
+        assert!(gate.early.is_none() && gate.fitted_on().test.early.is_none());
+        assert_eq!(Gate::from_json(gate.to_json().as_bytes()).unwrap(), gate);
+    }
+
+    #[test]
+    fn the_bound_counts_with_and_without_the_early_decision() {
+        // 100 kept without an error, were it not for the early decision; with it 40.
+        let scored = |i: usize| Scored {
+            confidence: 0.9,
+            correct: true,
+            given_up: i >= 40,
+        };
+        let sequence = Sequence {
+            thresholds: vec![0.5],
+        };
+        let walk = |alpha: f64, scored: &[Scored]| {
+            let options = FitOptions {
+                alpha,
+                ..FitOptions::default()
+            };
+            sequence.walk(scored, &options).unwrap()
+        };
+        let scored: Vec<Scored> = (0..100).map(scored).collect();
+        // 59 answers without an error show 5 %, 40 do not; 7.3 % they do.
+        assert!(walk(0.05, &scored).is_none());
+        assert!(walk(0.05, &scored[..0]).is_none());
+        assert_eq!(walk(0.073, &scored).unwrap().kept, 100);
+    }
+
+    #[test]
     fn keeps_nothing_and_says_so() {
         // Too few answers for the bound, then answers that are all wrong.
         let mut examples = answers(6, 100);
@@ -471,10 +600,14 @@ mod tests {
         let (rounds, mut broken, mut found) = (400, 0, 0);
         for seed in 0..rounds {
             let mut random = SplitMix64::new(seed);
-            let mut draw = |n: usize| -> Vec<(f32, bool)> {
+            let mut draw = |n: usize| -> Vec<Scored> {
                 (0..n)
                     .map(|_| (random.unit(), random.unit()))
-                    .map(|(c, luck)| (c as f32, luck < libm::sqrt(c)))
+                    .map(|(c, luck)| Scored {
+                        confidence: c as f32,
+                        correct: luck < libm::sqrt(c),
+                        given_up: false,
+                    })
                     .collect()
             };
             let (fitting, calibrate) = (draw(600), draw(300));

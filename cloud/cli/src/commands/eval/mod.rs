@@ -1,5 +1,6 @@
 //! `sprat eval`
 
+mod live;
 mod router;
 
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! `sprat eval router`
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -36,6 +37,8 @@ Fields of --json (shares are 0 to 1; what is not defined is null, and `undefined
 
 What each figure means: docs/router.md";
 
+use super::live;
+
 #[derive(clap::Args)]
 #[command(after_long_help = FORMS)]
 #[command(group = clap::ArgGroup::new("source").required(true))]
@@ -46,15 +49,17 @@ pub(crate) struct Args {
     /// Measure RouteLLM's published labels of one benchmark (its folder mmlu or gsm8k): oracle and random line
     #[arg(long, value_name = "DIR", group = "source")]
     routellm: Option<PathBuf>,
-    /// The confidence from which answers are kept, to report what it comes to
+    #[command(flatten)]
+    live: live::Sides,
+    /// The confidence from which answers are kept, to report what it comes to [default with --edge: the gate's]
     #[arg(long, value_name = "T")]
     threshold: Option<f64>,
     /// Draws of the bootstrap for the 95 % intervals; 0 for none
     #[arg(long, default_value_t = 1000, value_name = "N")]
     resamples: usize,
     /// Seeds the bootstrap
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[arg(long, default_value_t = 1, value_name = "SEED")]
+    bootstrap_seed: u64,
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -64,7 +69,7 @@ pub(crate) struct Args {
     /// Write a page with the tables and charts
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write the records that were measured
+    /// Write the records that were measured; with --edge as they come, and a run that was stopped goes on from them
     #[arg(long, value_name = "FILE")]
     write_records: Option<PathBuf>,
 }
@@ -75,14 +80,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     {
         bail!("--threshold {threshold} is no number");
     }
-    let (records, title) = records(args)?;
-    if let Some(path) = &args.write_records {
-        write_records(path, &records)?;
-    }
+    let (records, title, threshold) = records(args)?;
     let options = ReportOptions {
         resamples: args.resamples,
-        seed: args.seed,
-        threshold: args.threshold,
+        seed: args.bootstrap_seed,
+        threshold: args.threshold.or(threshold),
     };
     let report = report(&records, &options)?;
     if let Some(folder) = &args.svg_dir {
@@ -96,29 +98,36 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let failed = || format!("cannot write {}", path.display());
         std::fs::write(path, report.to_html(&title)).with_context(failed)?;
     }
+    let mut out = std::io::stdout();
     match args.json {
-        true => println!("{}", serde_json::to_string_pretty(&report)?),
-        false => print!("{report}"),
+        true => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
+        false => write!(out, "{report}")?,
     }
     Ok(())
 }
 
-/// What is measured, and its name.
-fn records(args: &Args) -> Result<(Vec<Record>, String)> {
+/// What is measured, its name, and the threshold of its gate.
+fn records(args: &Args) -> Result<(Vec<Record>, String, Option<f64>)> {
     let name = |path: &Path| {
         path.file_stem()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned()
     };
-    if let Some(path) = &args.records {
-        return Ok((read_records(path)?, name(path)));
+    if let Some(pack) = args.live.pack() {
+        let (records, threshold) = args.live.records(pack, args.write_records.as_deref())?;
+        return Ok((records, name(pack), Some(threshold)));
     }
-    if let Some(folder) = &args.routellm {
-        return Ok((
+    let (records, title) = match (&args.records, &args.routellm) {
+        (Some(path), _) => (read_records(path)?, name(path)),
+        (None, Some(folder)) => (
             labels(folder)?,
             format!("RouteLLM's labels: {}", name(folder)),
-        ));
+        ),
+        (None, None) => bail!("nothing to measure: give --records, --routellm or --edge"),
+    };
+    if let Some(path) = &args.write_records {
+        write_records(path, &records)?;
     }
-    bail!("nothing to measure: give --records or --routellm")
+    Ok((records, title, None))
 }

@@ -3,6 +3,7 @@
 //!
 //! Records ([`read_records`]) come from anywhere; [`report`] makes every figure of them.
 
+mod edge;
 mod figures;
 mod html;
 mod records;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use sprat_route::metrics::{Cost, DeferralPoint, Interval, Pair, RiskPoint};
 
+pub use edge::{EdgeAnswer, ask_edge, gate, unseen};
 pub use figures::report;
 pub(crate) use records::read_lines;
 pub use records::{Record, read_records, write_records};

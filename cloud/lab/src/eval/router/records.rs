@@ -223,4 +223,13 @@ mod tests {
         let error = read_records(Path::new("no/such/file")).unwrap_err();
         assert!(matches!(error, Error::Io { .. }));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), bytes).unwrap();
+            let _ = read_records(file.path());
+        }
+    }
 }
