@@ -7,6 +7,9 @@ use super::{Order, Report, Spend};
 /// A figure of an order, with how it is printed.
 type Figure = (&'static str, fn(&Order) -> Option<f64>, bool);
 
+/// A mean per question, by its name.
+type Cost = (&'static str, fn(&Spend) -> Option<f64>);
+
 /// Name, value, and whether it is a share to be printed in per cent.
 const FIGURES: [Figure; 10] = [
     ("APGR", |o| o.apgr, false),
@@ -119,7 +122,7 @@ impl Report {
         let mut head = vec!["a question, mean".to_owned(), "cost".to_owned()];
         head.extend(self.seconds.iter().map(|_| "seconds".to_owned()));
         let mut rows = vec![head];
-        let values: [(&str, fn(&Spend) -> Option<f64>); 6] = [
+        let values: [Cost; 6] = [
             ("always device", |s| Some(s.always_edge)),
             ("always cloud", |s| Some(s.always_cloud)),
             ("router at CPT(50 %)", |s| s.at_cpt50),
