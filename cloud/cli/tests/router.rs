@@ -161,6 +161,25 @@ fn a_pack_is_calibrated_on_anyones_questions() {
     assert_eq!(read(&out)["calibration"]["fitted_on"], fitted);
     assert!(out.join("model.safetensors").exists() && out.join("tokenizer.json").exists());
 
+    // Other divisions are asked of nobody anew, and change nothing of the gate.
+    let (divided, more) = (dir.path().join("divided"), ["--divisions", "10", "--json"]);
+    let args = [
+        "calibrate",
+        "--model",
+        text(&pack),
+        "--data",
+        text(&file),
+        "--out",
+        text(&divided),
+    ];
+    let bound = ["--alpha", "0.7", "--delta", "0.3"];
+    let tried = printed(&sprat(&[&args[..], &bound, &more].concat()));
+    assert_eq!(
+        (&tried["divisions"]["n"], &tried["kept"]),
+        (&json!(10), &fitted["kept"])
+    );
+    assert!(tried["divisions"]["coverage"].as_f64().unwrap() > 0.0);
+
     // The same questions give the same gate, in place too, and another bound another one.
     printed(&calibrate(&out, &again, "0.7"));
     assert_eq!(read(&again), read(&out));

@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// How the confidence becomes a probability
     #[arg(long, value_enum, default_value_t)]
     calibration: Kind,
+    /// Also try the bound on so many other divisions of the answers into parts
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    divisions: u64,
     /// Longest answer in tokens; a longer one counts as wrong
     #[arg(long, default_value_t = 96, value_name = "N")]
     max_tokens: usize,
@@ -154,6 +157,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             data,
             ..FitOptions::default()
         },
+        divisions: args.divisions,
         max_tokens: args.max_tokens,
         device: args.device.open()?,
         show: Show::Auto,
@@ -162,8 +166,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut out = std::io::stdout();
     match args.json {
         true => {
-            let fitted = serde_json::to_string_pretty(&calibrated.gate.fitted_on())?;
-            writeln!(out, "{fitted}")?;
+            let mut fitted = serde_json::to_value(calibrated.gate.fitted_on())?;
+            if let Some(divisions) = &calibrated.divisions {
+                fitted["divisions"] = serde_json::to_value(divisions)?;
+            }
+            writeln!(out, "{}", serde_json::to_string_pretty(&fitted)?)?;
         }
         false => writeln!(out, "{}", words(&calibrated, &options.out))?,
     }
@@ -175,9 +182,21 @@ fn words(calibrated: &Calibrated, out: &Path) -> String {
     let fitted = calibrated.gate.fitted_on();
     let test = &fitted.test;
     let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
+    let divisions = calibrated.divisions.as_ref().map_or(String::new(), |d| {
+        format!(
+            "In {} other divisions {} kept nothing, and in {} more than {:.1} % of the kept were wrong; over all \
+             {:.1} % were kept, {} of them wrong.\n",
+            d.n,
+            d.kept_nothing,
+            d.exceeded,
+            100.0 * fitted.alpha,
+            100.0 * d.coverage,
+            d.risk.map_or("-".to_owned(), |risk| format!("{:.1} %", 100.0 * risk)),
+        )
+    });
     format!(
         "{}\nOf {} answers {:.1} % are right. On {} that were used for nothing else: AUROC {}, ECE {}, \
-         Brier {}; {} kept, {} of them wrong.\nThe gate is in {}.",
+         Brier {}; {} kept, {} of them wrong.\n{divisions}The gate is in {}.",
         fitted.note,
         fitted.n,
         100.0 * fitted.accuracy,

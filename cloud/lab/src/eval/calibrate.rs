@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use sprat_model::{Device, MANIFEST, Manifest, copy_pack};
 use sprat_route::gate::{self, FitOptions, Gate, Split, least_kept, split};
 
@@ -19,6 +20,8 @@ pub struct CalibrateOptions {
     pub out: PathBuf,
     /// The bound, and how confidence is fitted. Hashes of model and data are filled in.
     pub fit: FitOptions,
+    /// How many other divisions of the data to try the bound on.
+    pub divisions: u64,
     /// Longest answer in tokens.
     pub max_tokens: usize,
     /// Where to run the model.
@@ -27,8 +30,26 @@ pub struct CalibrateOptions {
     pub show: Show,
 }
 
+/// How the bound fares when the same answers are divided into parts in other ways.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Divisions {
+    /// Divisions tried.
+    pub n: u64,
+    /// Those in which no threshold passed.
+    pub kept_nothing: u64,
+    /// Those in which more than alpha of the answers kept of the test part were wrong. That part
+    /// is finite, so this happens by chance too, and oftener than the bound fails.
+    pub exceeded: u64,
+    /// Answers of all test parts that were kept, as a share of them.
+    pub coverage: f64,
+    /// Wrong ones among those kept, over all test parts; none if nothing was kept.
+    pub risk: Option<f64>,
+}
+
 /// A fitted gate, with the answers that it was fitted on.
 pub struct Calibrated {
+    /// The bound in other divisions, if it was asked for.
+    pub divisions: Option<Divisions>,
     /// The gate, as stored.
     pub gate: Gate,
     /// For each question, whether its answer was right.
@@ -71,6 +92,7 @@ pub fn calibrate(questions: &[Question], options: &CalibrateOptions) -> Result<C
             gate::Example::new(&reply.signals, correct, question.hash())
         })
         .collect();
+    let divisions = divide(&examples, options)?;
     let fit = FitOptions {
         data_sha256: Some(fingerprint(questions)),
         model: Some(manifest.fingerprint()),
@@ -86,7 +108,36 @@ pub fn calibrate(questions: &[Question], options: &CalibrateOptions) -> Result<C
     written.map_err(Error::model("store the gate"))?;
     // What was written must load.
     load::card(&options.out)?;
-    Ok(Calibrated { gate, right })
+    Ok(Calibrated {
+        gate,
+        right,
+        divisions,
+    })
+}
+
+fn divide(examples: &[gate::Example], options: &CalibrateOptions) -> Result<Option<Divisions>> {
+    if options.divisions == 0 {
+        return Ok(None);
+    }
+    let (mut kept_nothing, mut exceeded) = (0, 0);
+    let (mut kept, mut errors, mut asked) = (0, 0, 0);
+    for seed in 0..options.divisions {
+        let divided: Vec<_> = examples.iter().map(|e| e.in_division(seed)).collect();
+        let gate = gate::fit(&divided, &options.fit).map_err(|source| Error::Gate { source })?;
+        let test = gate.fitted_on().test;
+        kept_nothing += u64::from(gate.keeps_nothing());
+        exceeded += u64::from(test.errors as f64 > options.fit.alpha * test.kept as f64);
+        kept += test.kept;
+        errors += test.errors;
+        asked += test.n;
+    }
+    Ok(Some(Divisions {
+        n: options.divisions,
+        kept_nothing,
+        exceeded,
+        coverage: kept as f64 / asked.max(1) as f64,
+        risk: (kept > 0).then(|| errors as f64 / kept as f64),
+    }))
 }
 
 fn manifest(folder: &Path) -> Result<Manifest> {

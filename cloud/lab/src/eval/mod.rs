@@ -29,7 +29,7 @@ use crate::{Error, Result, tokenizer};
 
 pub use ask::{Answer, bar as progress_bar};
 pub(crate) use ask::{answer, prompt};
-pub use calibrate::{CalibrateOptions, Calibrated, calibrate};
+pub use calibrate::{CalibrateOptions, Calibrated, Divisions, calibrate};
 pub use compare::{Comparison, compare};
 pub use questions::{Question, builtin_questions, read_questions};
 

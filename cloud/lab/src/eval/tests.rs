@@ -137,6 +137,7 @@ fn calibration(model: &Path, out: &Path) -> CalibrateOptions {
             delta: 0.5,
             ..FitOptions::default()
         },
+        divisions: 0,
         max_tokens: 8,
         device: Device::flex(),
         show: Show::Nothing,

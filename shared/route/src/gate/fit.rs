@@ -36,6 +36,16 @@ impl Example {
             hash,
         }
     }
+
+    /// The same answer in another division of the data into parts, drawn by `seed`.
+    #[must_use]
+    pub fn in_division(self, seed: u64) -> Self {
+        let seed = SplitMix64::new(seed).next();
+        Self {
+            hash: SplitMix64::new(self.hash ^ seed).next(),
+            ..self
+        }
+    }
 }
 
 /// How confidence is calibrated.
@@ -455,6 +465,20 @@ mod tests {
         // The published test vectors of FNV-1a, 64 bits.
         assert_eq!(question_hash(""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(question_hash("foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn other_divisions_are_others_and_as_large() {
+        let examples = answers(3, 2000);
+        let in_fit = |seed| -> Vec<bool> {
+            let divided = examples.iter().map(|e| e.in_division(seed));
+            divided.map(|e| split(e.hash) == Split::Fit).collect()
+        };
+        let (one, other) = (in_fit(1), in_fit(2));
+        assert_eq!(one, in_fit(1));
+        let both = one.iter().zip(&other).filter(|(a, b)| **a && **b).count();
+        // 36 % of 2000 would be in both by chance.
+        assert!((620..820).contains(&both), "{both}");
     }
 
     #[test]

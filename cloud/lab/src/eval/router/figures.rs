@@ -352,7 +352,9 @@ fn risk_coverage(questions: &Questions<'_>) -> Vec<RiskPoint> {
     let points = metrics::risk_coverage(&questions.confidence, &questions.correct);
     let mut percents = BTreeSet::new();
     let mut points = points.unwrap_or_default();
+    let whole = points.pop();
     points.retain(|point| percents.insert((100.0 * point.coverage).ceil() as u32));
+    points.extend(whole);
     points
 }
 
