@@ -183,6 +183,8 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
             }
             state.gate = self.local.gate();
             facts.threshold = state.gate.as_ref().map(Gate::threshold);
+            let bound = state.gate.as_ref().and_then(Gate::bound);
+            self.tally.borrow_mut().bound(bound);
         }
         Ok(state)
     }

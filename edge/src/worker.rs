@@ -306,22 +306,17 @@ async fn load(pack: &Pack, engine: &Rc<Engine>, tell: &dyn Fn(Notice)) -> Result
 /// used, or is another model's, none is sure.
 fn gate(manifest: &Manifest, tell: &dyn Fn(Notice)) -> Option<Gate> {
     let calibration = manifest.calibration.clone()?;
-    let read = serde_json::from_value::<Gate>(calibration).map_err(|error| error.to_string());
-    let own = read.and_then(|gate| {
-        let checked = gate.check_model(&manifest.fingerprint());
-        checked.map(|()| gate).map_err(|error| error.to_string())
+    let problem = match serde_json::from_value::<Gate>(calibration) {
+        Ok(gate) if gate.check_model(&manifest.fingerprint()).is_ok() => return Some(gate),
+        Ok(_) => "it was made for another model".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let message = format!("The model's calibration cannot be used: {problem}.");
+    tell(Notice::Warning {
+        code: "gate_unreadable",
+        message,
     });
-    match own {
-        Ok(gate) => Some(gate),
-        Err(error) => {
-            let message = format!("The model's calibration cannot be used: {error}.");
-            tell(Notice::Warning {
-                code: "gate_unreadable",
-                message,
-            });
-            Some(Gate::careful())
-        }
-    }
+    Some(Gate::careful())
 }
 
 async fn describe(model: &Model, pack: &Pack) -> String {

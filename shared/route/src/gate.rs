@@ -123,6 +123,20 @@ pub struct FittedOn {
     pub note: String,
 }
 
+/// The promise of a gate's threshold: at most the share `alpha` of the answers kept is wrong, except
+/// with probability `delta`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bound {
+    /// Largest share of wrong answers among those kept.
+    pub alpha: f64,
+    /// Chance that this does not hold.
+    pub delta: f64,
+    /// Answers that the threshold was chosen on.
+    pub n: u64,
+    /// The share of them that it keeps.
+    pub coverage: f64,
+}
+
 /// A gate's figures on held-out answers. `None` where a figure is not defined on so few.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
@@ -194,8 +208,8 @@ impl Gate {
     pub fn careful() -> Self {
         Self {
             version: VERSION,
-            features: FEATURES.map(String::from).into(),
-            logistic: Logistic::never(FEATURES.len()),
+            features: Vec::new(),
+            logistic: Logistic::never(),
             calibration: Calibration::Logistic,
             threshold: KEEP_NOTHING,
             early: None,
@@ -243,6 +257,18 @@ impl Gate {
     /// Whether no threshold met the bound, so that every answer counts as unsure.
     pub fn keeps_nothing(&self) -> bool {
         self.threshold > 1.0
+    }
+
+    /// What the threshold promises, for the receipt; `None` in a gate that does not say it.
+    pub fn bound(&self) -> Option<Bound> {
+        let number = |name| self.fitted_on[name].as_f64();
+        let n = number("calibrate")?;
+        Some(Bound {
+            alpha: number("alpha")?,
+            delta: number("delta")?,
+            n: n as u64,
+            coverage: number("kept")? / n.max(1.0),
+        })
     }
 
     /// What it was fitted on, and its figures; empty in a gate that says nothing of it.
@@ -424,8 +450,19 @@ mod tests {
     }
 
     #[test]
+    fn a_gate_says_what_it_promises() {
+        let gate = &gates()[0];
+        let (bound, fitted) = (gate.bound().unwrap(), gate.fitted_on());
+        assert_eq!((bound.alpha, bound.delta), (0.1, 0.05));
+        assert_eq!(bound.n, fitted.calibrate as u64);
+        assert_eq!(bound.coverage, fitted.kept as f64 / fitted.calibrate as f64);
+        assert!(bound.coverage > 0.1);
+    }
+
+    #[test]
     fn a_careful_gate_trusts_nothing() {
         let gate = Gate::careful();
+        assert_eq!(gate.bound(), None);
         assert!(gate.keeps_nothing());
         for example in answers(2, 20) {
             assert!(gate.confidence_of(&example.features) < 1e-6);

@@ -54,12 +54,12 @@ impl Logistic {
         model
     }
 
-    /// Gives every row of this width a probability of nearly 0.
-    pub(super) fn never(width: usize) -> Self {
+    /// Gives every row a probability of nearly 0: it looks at none of its features.
+    pub(super) fn never() -> Self {
         Self {
-            mean: vec![0.0; width],
-            scale: vec![1.0; width],
-            weights: vec![0.0; width],
+            mean: Vec::new(),
+            scale: Vec::new(),
+            weights: Vec::new(),
             bias: -100.0,
         }
     }
