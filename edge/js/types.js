@@ -102,6 +102,7 @@
  * @property {number} device_ms
  * @property {number} cloud_ms
  * @property {number} total_ms
+ * @property {number} continued_tokens tokens of this device at the beginning of an answer that the cloud has gone on with
  * @property {number} bytes_sent bytes of request bodies that left the device
  * @property {number} cost_usd
  *

@@ -23,6 +23,8 @@ pub(crate) struct Tally {
     cloud_model: Option<String>,
     device_tokens: Tokens,
     cloud_tokens: Tokens,
+    /// Of the device, which the cloud goes on behind.
+    continued: u32,
     first_token: Option<f64>,
     cloud_ms: f64,
     bytes_sent: u64,
@@ -53,6 +55,7 @@ impl Tally {
             cloud_model: None,
             device_tokens: Tokens::default(),
             cloud_tokens: Tokens::default(),
+            continued: 0,
             first_token: None,
             cloud_ms: 0.0,
             bytes_sent: 0,
@@ -70,7 +73,13 @@ impl Tally {
         self.leave(now);
         self.calling = (source == Source::Cloud).then_some(now);
         self.source = Some(source);
+        self.continued = 0;
         self.text.clear();
+    }
+
+    /// The cloud goes on behind so many tokens of the device.
+    pub(crate) fn goes_on(&mut self, tokens: u32) {
+        self.continued = tokens;
     }
 
     /// More text.
@@ -171,6 +180,7 @@ impl Tally {
             prompt_tokens: tokens.prompt,
             cached_tokens: tokens.cached,
             completion_tokens: tokens.completion,
+            continued_tokens: self.continued,
             first_token_ms: self.first_token,
             device_ms: now - self.began - self.cloud_ms,
             cloud_ms: self.cloud_ms,

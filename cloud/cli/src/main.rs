@@ -12,6 +12,10 @@ mod quant;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// A runtime for small language models: on the device, in the cloud, and between.
 #[derive(Parser)]

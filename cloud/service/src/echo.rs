@@ -68,6 +68,7 @@ impl Echo {
 impl Engine for Echo {
     fn info(&self) -> EngineInfo {
         EngineInfo {
+            text_id: None,
             id: self.options.id.clone(),
             device: "echo".to_owned(),
             context: Some(self.options.context),

@@ -14,7 +14,8 @@
 //! | `quantize` | weights to blocks |
 //! | `arena` | where weights lie: large pieces, huge pages |
 //! | `activations` | f32 to 8-bit integers in blocks |
-//! | [`vector`] | what a decoder does between products: norms, gates, rotations, attention |
+//! | [`vector`] | what a decoder does between products: norms, gates, rotations |
+//! | [`attend`](mod@attend) | attention over a cache of `f32` or `f16` |
 //! | `pool` | threads for pieces of work of ten microseconds |
 //! | `plain` | the twin of every kernel in portable Rust: what the others are tested against |
 //! | `x86`, `neon`, `wasm` | AVX2 and AVX-512 VNNI, NEON with and without dot products: chosen when run; SIMD128: when compiled |
@@ -25,6 +26,7 @@
 
 mod activations;
 mod arena;
+mod attend;
 mod layout;
 mod multiversion;
 #[cfg(target_arch = "aarch64")]
@@ -45,6 +47,7 @@ use std::sync::{Mutex, PoisonError};
 
 pub use activations::Activations;
 pub use arena::Stored;
+pub use attend::{Number, attend};
 pub use layout::{Bits, Quantized, Tiles, row, tile_q4, tile_q8};
 use multiversion::multiversion;
 pub use quantize::{quantize_q4, quantize_q8};

@@ -4,11 +4,9 @@
 //! independent accumulators, and [`exp`] has neither a branch nor a call. On x86-64 the functions that
 //! decoders call are compiled for AVX-512 and AVX2 as well, and one is chosen when run.
 
-use std::ops::Range;
-
 use crate::multiversion;
 
-const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// e^x to within 2 units in the last place (the polynomial of Cephes' `expf`); NaN stays NaN,
 /// results below 1e-38 or above 2e38 stop there.
@@ -99,6 +97,60 @@ multiversion! {
 }
 
 multiversion! {
+    /// `e^((x - top) * by)` of each value into `out`, 0 of minus infinity: what a softmax is made of.
+    pub fn powers(values: &[f32], top: f32, by: f32, out: &mut [f32]) {
+        for (out, value) in out.iter_mut().zip(values) {
+            let power = exp((value - top) * by);
+            // The fast exponential of minus infinity is not quite zero.
+            *out = if *value == f32::NEG_INFINITY { 0.0 } else { power };
+        }
+    }
+}
+
+multiversion! {
+    /// The sum of each `size` values (the last may be fewer), into `sums`.
+    pub fn sums_of(values: &[f32], size: usize, sums: &mut [f64]) {
+        for (values, out) in values.chunks(size).zip(sums) {
+            let (chunks, rest) = values.as_chunks::<LANES>();
+            let mut lanes = [0f64; LANES];
+            for chunk in chunks {
+                for (lane, value) in lanes.iter_mut().zip(chunk) {
+                    *lane += f64::from(*value);
+                }
+            }
+            let rest = rest.iter().map(|value| f64::from(*value));
+            *out = lanes.iter().sum::<f64>() + rest.sum::<f64>();
+        }
+    }
+}
+
+multiversion! {
+    /// The two largest values, equal ones counted apart, into `two`: minus infinity where there are fewer. NaN is passed over.
+    pub fn largest_two(values: &[f32], two: &mut [f32; 2]) {
+        let larger = |a: f32, b: f32| if a > b { a } else { b };
+        let mut lanes = [[f32::NEG_INFINITY; LANES]; 2];
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        for chunk in chunks {
+            let [firsts, seconds] = &mut lanes;
+            for ((first, second), value) in firsts.iter_mut().zip(seconds).zip(chunk) {
+                // NaN stays itself, and is no second either.
+                let less = if *value > *first { *first } else { *value };
+                *second = larger(less, *second);
+                *first = larger(*value, *first);
+            }
+        }
+        *two = [f32::NEG_INFINITY; 2];
+        for value in lanes.as_flattened().iter().chain(rest) {
+            if *value > two[0] {
+                *two = [*value, two[0]];
+            } else if *value > two[1] {
+                two[1] = *value;
+            }
+        }
+    }
+}
+
+multiversion! {
     /// `x / sqrt(mean(x²) + eps) * weight` per row as wide as `weight` (RMSNorm, arXiv 1910.07467),
     /// into `out`.
     pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
@@ -135,120 +187,6 @@ multiversion! {
     }
 }
 
-multiversion! {
-    /// Attention of the query heads that share one key head, for one position: softmax of `scale *
-    /// query · key`, then the values' mean by it. `queries` and `out` are `[heads, width]`, `rows` keys and values
-    /// `[all, width]`, of which the positions are those of `runs`, in their order; `scores` is room for
-    /// `heads * positions` numbers.
-    pub fn attend(
-        queries: &[f32],
-        rows: [&[f32]; 2],
-        runs: &[Range<usize>],
-        width: usize,
-        scale: f32,
-        scores: &mut [f32],
-        out: &mut [f32],
-    ) {
-        let [keys, values] = rows;
-        let positions: usize = runs.iter().map(ExactSizeIterator::len).sum();
-        let mut position = 0;
-        for run in runs {
-            let keys = &keys[run.start * width..run.end * width];
-            score(queries, keys, width, scale, positions, &mut scores[position..]);
-            position += run.len();
-        }
-        let heads = queries.len() / width;
-        for scores in scores[..heads * positions].chunks_exact_mut(positions) {
-            let top = max(scores);
-            for score in scores.iter_mut() {
-                *score = exp(*score - top);
-            }
-            let inverse = 1.0 / sum(scores);
-            for score in scores.iter_mut() {
-                *score *= inverse;
-            }
-        }
-        for (head, out) in out.chunks_exact_mut(width).enumerate() {
-            let weights = &scores[head * positions..][..positions];
-            let mut at = 0;
-            while at + 2 * LANES <= width {
-                weighted_mean::<{ 2 * LANES }>(weights, values, runs, width, at, out);
-                at += 2 * LANES;
-            }
-            while at + 4 <= width {
-                weighted_mean::<4>(weights, values, runs, width, at, out);
-                at += 4;
-            }
-            while at < width {
-                weighted_mean::<1>(weights, values, runs, width, at, out);
-                at += 1;
-            }
-        }
-    }
-}
-
-/// Scores of a run of keys; those of a head are `positions` apart.
-#[inline(always)]
-fn score(
-    queries: &[f32],
-    keys: &[f32],
-    width: usize,
-    scale: f32,
-    positions: usize,
-    scores: &mut [f32],
-) {
-    #[cfg(target_arch = "x86_64")]
-    let dots = crate::x86::dots();
-    #[cfg(target_arch = "x86_64")]
-    let done = dots.map_or(0, |dots| {
-        let fours = keys.chunks_exact(4 * width).enumerate();
-        for (i, four) in fours {
-            for (head, query) in queries.chunks_exact(width).enumerate() {
-                let found = (dots.four)(query, four).map(|sum| scale * sum);
-                scores[head * positions + 4 * i..][..4].copy_from_slice(&found);
-            }
-        }
-        keys.len() / (4 * width) * 4
-    });
-    #[cfg(not(target_arch = "x86_64"))]
-    let done = 0;
-    // A key is read once for all heads.
-    for (i, key) in keys.chunks_exact(width).enumerate().skip(done) {
-        for (head, query) in queries.chunks_exact(width).enumerate() {
-            #[cfg(target_arch = "x86_64")]
-            let sum = dots.map_or_else(|| dot(query, key), |dots| (dots.one)(query, key));
-            #[cfg(not(target_arch = "x86_64"))]
-            let sum = dot(query, key);
-            scores[head * positions + i] = scale * sum;
-        }
-    }
-}
-
-/// `N` numbers of the weighted mean from `at` on: as many as stay in registers.
-#[inline(always)]
-fn weighted_mean<const N: usize>(
-    weights: &[f32],
-    values: &[f32],
-    runs: &[Range<usize>],
-    width: usize,
-    at: usize,
-    out: &mut [f32],
-) {
-    let mut sums = [0f32; N];
-    let mut rest = weights;
-    for run in runs {
-        let (weights, after) = rest.split_at(run.len());
-        rest = after;
-        let values = values[run.start * width..run.end * width].chunks_exact(width);
-        for (weight, value) in weights.iter().zip(values) {
-            for (sum, value) in sums.iter_mut().zip(&value[at..at + N]) {
-                *sum += weight * value;
-            }
-        }
-    }
-    out[at..at + N].copy_from_slice(&sums);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,6 +215,40 @@ mod tests {
             prop_assert!((sum / exact - 1.0).abs() < 1e-6);
             let exact: f64 = below.map(|v| v * v.exp()).sum();
             prop_assert!((weighted - exact).abs() <= 1e-6 * exact.abs().max(1e-3));
+        }
+
+        #[test]
+        fn powers_and_their_sums(values in numbers(1..300), size in 1usize..70, infinite in 0usize..300) {
+            let mut values = values;
+            let count = values.len();
+            values[infinite % count] = f32::NEG_INFINITY;
+            let top = max(&values);
+            let mut found = vec![f32::NAN; count];
+            powers(&values, top, 0.5, &mut found);
+            for (value, power) in values.iter().zip(&found) {
+                let exact = (0.5 * f64::from(value - top)).exp();
+                prop_assert!((f64::from(*power) - exact).abs() < 1e-6);
+            }
+            let mut sums = vec![f64::NAN; count.div_ceil(size)];
+            sums_of(&found, size, &mut sums);
+            for (values, sum) in found.chunks(size).zip(&sums) {
+                let exact: f64 = values.iter().map(|value| f64::from(*value)).sum();
+                prop_assert!((sum - exact).abs() < 1e-9);
+            }
+        }
+
+        #[test]
+        fn the_largest_two_are_first_when_sorted(values in proptest::collection::vec(-9i8..9, 0..80)) {
+            let mut values: Vec<f32> = values.into_iter().map(f32::from).collect();
+            let mut two = [f32::NAN; 2];
+            largest_two(&values, &mut two);
+            let with_nan: Vec<f32> = values.iter().flat_map(|value| [f32::NAN, *value]).collect();
+            let mut same = [f32::NAN; 2];
+            largest_two(&with_nan, &mut same);
+            prop_assert_eq!(two, same);
+            values.extend([f32::NEG_INFINITY; 2]);
+            values.sort_by(|a, b| b.total_cmp(a));
+            prop_assert_eq!(&two[..], &values[..2]);
         }
 
         #[test]
@@ -318,55 +290,11 @@ mod tests {
                 prop_assert!((after[width] - (b * angle.cos() + a * angle.sin())).abs() < 1e-4);
             }
         }
-
-        #[test]
-        fn attention_is_a_weighted_mean(
-            width in 1usize..40, heads in 1usize..4, positions in 1usize..30, all in numbers(2600),
-        ) {
-            let queries = &all[..heads * width];
-            let keys = &all[200..200 + positions * width];
-            let values = &all[1400..1400 + positions * width];
-            let mut scores = vec![0.0; heads * positions];
-            let mut out = vec![0.0; heads * width];
-            let rows = [keys, values];
-            let whole = [0..positions, 0..0];
-            attend(queries, rows, &whole, width, 0.3, &mut scores, &mut out);
-            // The same in runs, to the last bit.
-            let (first, second) = (positions / 3, positions / 2);
-            let runs = [0..first, first..second, second..positions];
-            let mut again = out.clone();
-            attend(queries, rows, &runs, width, 0.3, &mut scores, &mut again);
-            prop_assert_eq!(&out, &again);
-            for (query, out) in queries.chunks(width).zip(out.chunks(width)) {
-                let score = |key: &[f32]| {
-                    let dot = key.iter().zip(query).map(|(k, q)| f64::from(k * q)).sum::<f64>();
-                    (0.3 * dot).exp()
-                };
-                let weights: Vec<f64> = keys.chunks(width).map(score).collect();
-                let total: f64 = weights.iter().sum();
-                for (i, out) in out.iter().enumerate() {
-                    let column = values.chunks(width).map(|value| f64::from(value[i]));
-                    let mean = column.zip(&weights).map(|(v, w)| v * w).sum::<f64>() / total;
-                    prop_assert!((f64::from(*out) - mean).abs() < 1e-3, "{out} {mean}");
-                }
-            }
-        }
     }
 
     #[test]
     fn what_is_not_a_number_stays_so() {
         assert!(exp(f32::NAN).is_nan());
         assert!(exp(f32::NEG_INFINITY) < 1e-37 && exp(f32::INFINITY) > 1e38);
-        let (mut scores, mut out) = ([0.0; 2], [0.0; 1]);
-        attend(
-            &[1.0],
-            [&[f32::NAN, 1.0], &[1.0, 1.0]],
-            &[0..1, 1..2],
-            1,
-            1.0,
-            &mut scores,
-            &mut out,
-        );
-        assert!(out[0].is_nan());
     }
 }

@@ -1,6 +1,8 @@
 //! AVX2, and AVX-512 with VNNI, chosen by what the processor has.
 #![allow(unsafe_code)]
 
+pub(crate) mod attend;
+
 use std::arch::x86_64::*;
 
 use crate::{Activations, BLOCK, Bits, Quantized, Sums, TILE, TOKENS, plain};
@@ -74,94 +76,6 @@ pub(crate) fn float_tile(w: &Quantized<'_>, tile: usize, x: &[f32], sums: &mut S
         }
     }
     true
-}
-
-/// Sums of products of a row with others: the same numbers, whether with four at once or with one.
-#[derive(Clone, Copy)]
-pub(crate) struct Dots {
-    /// With four rows, one behind the other.
-    pub(crate) four: fn(&[f32], &[f32]) -> [f32; 4],
-    /// With one.
-    pub(crate) one: fn(&[f32], &[f32]) -> f32,
-}
-
-/// None where the processor has not the instructions.
-pub(crate) fn dots() -> Option<Dots> {
-    has_avx2().then_some(Dots {
-        // SAFETY: the features are detected before.
-        four: |row, four| unsafe { dot_4_avx2(row, four) },
-        // SAFETY: as above.
-        one: |row, one| unsafe { dot_avx2(row, one) },
-    })
-}
-
-/// Four sums are added up across their lanes in one go, which is most of the work of one by itself.
-#[target_feature(enable = "avx2,fma")]
-fn dot_4_avx2(row: &[f32], four: &[f32]) -> [f32; 4] {
-    let width = row.len();
-    assert_eq!(four.len(), 4 * width, "four rows of the same width");
-    let (eights, left) = row.as_chunks::<8>();
-    let mut sums = [_mm256_setzero_ps(); 4];
-    for (i, eight) in eights.iter().enumerate() {
-        let x = load(eight);
-        for (r, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: each of the four has eight numbers at `8 * i`, as `row` has.
-            let y = unsafe { _mm256_loadu_ps(four.as_ptr().add(r * width + 8 * i)) };
-            *sum = _mm256_fmadd_ps(x, y, *sum);
-        }
-    }
-    let [a, b, c, d] = sums;
-    let halves = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-    let upper = _mm256_extractf128_ps::<1>(halves);
-    let all = _mm_add_ps(_mm256_castps256_ps128(halves), upper);
-    let mut found = [0f32; 4];
-    // SAFETY: there is room for four.
-    unsafe { _mm_storeu_ps(found.as_mut_ptr(), all) };
-    if !left.is_empty() {
-        for (sum, other) in found.iter_mut().zip(four.chunks_exact(width)) {
-            *sum += rest(row, other);
-        }
-    }
-    found
-}
-
-#[target_feature(enable = "avx2,fma")]
-fn dot_avx2(row: &[f32], other: &[f32]) -> f32 {
-    let mut l = [0f32; 8];
-    // SAFETY: there is room for eight.
-    unsafe { _mm256_storeu_ps(l.as_mut_ptr(), lanes(row, &other[..row.len()])) };
-    // In the order of `_mm256_hadd_ps`.
-    let half = |l: &[f32]| (l[0] + l[1]) + (l[2] + l[3]);
-    let sum = half(&l[..4]) + half(&l[4..]);
-    match row.len() % 8 {
-        0 => sum,
-        _ => sum + rest(row, other),
-    }
-}
-
-/// Sums of every eighth product.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn lanes(a: &[f32], b: &[f32]) -> __m256 {
-    let mut sums = _mm256_setzero_ps();
-    for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
-        sums = _mm256_fmadd_ps(load(a), load(b), sums);
-    }
-    sums
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn load(eight: &[f32; 8]) -> __m256 {
-    // SAFETY: it has eight numbers.
-    unsafe { _mm256_loadu_ps(eight.as_ptr()) }
-}
-
-/// The products behind the last eight.
-#[inline]
-fn rest(a: &[f32], b: &[f32]) -> f32 {
-    let (a, b) = (a.as_chunks::<8>().1, b.as_chunks::<8>().1);
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 pub(crate) fn has_avx2() -> bool {

@@ -33,6 +33,9 @@ pub(crate) struct Attention {
     head_norms: Option<(Tensor<1>, f32)>,
     #[module(skip)]
     config: AttentionConfig,
+    #[cfg(feature = "flex")]
+    #[module(skip)]
+    is_one_pass: bool,
 }
 
 /// Queries, keys and values before their norms and turns.
@@ -88,6 +91,16 @@ impl AttentionConfig {
     /// Widths of queries and of keys or values, all heads together.
     fn widths(&self) -> (usize, usize) {
         (self.heads * self.head_dim, self.kv_heads * self.head_dim)
+    }
+
+    /// Whether a CPU does all between the projections in one pass: norms are of heads, and all of a head is turned, half a
+    /// head apart.
+    pub(crate) fn is_one_pass(&self, model: &ModelConfig) -> bool {
+        let plain = |rope: usize| {
+            let rope = &model.ropes[rope];
+            !rope.interleaved && 2 * rope.frequencies.len() == self.head_dim
+        };
+        self.qk_norm != QkNorm::Full && self.rope.is_none_or(plain)
     }
 
     /// Widths of the norms of queries and keys.
@@ -160,6 +173,8 @@ impl Attention {
             o_proj,
             q_norm,
             k_norm,
+            #[cfg(feature = "flex")]
+            is_one_pass: config.is_one_pass(model),
             config,
         })
     }
@@ -191,7 +206,7 @@ impl Attention {
         };
         let projected = match self.project(input, true, first) {
             #[cfg(feature = "flex")]
-            Projected::Apart(qkv) if self.fits_cpu(&qkv[0], first) => {
+            Projected::Apart(qkv) if self.fits_cpu(&qkv[0]) => {
                 let context = self.on_cpu(qkv, &parts);
                 return self.o_proj.forward_onto(context.into(), residual);
             }
@@ -260,7 +275,7 @@ impl Attention {
         let groups = heads / kv;
         #[cfg(feature = "flex")]
         if let Some(seat) = cache
-            && self.fits_cpu(&qkv[0], pass)
+            && self.fits_cpu(&qkv[0])
         {
             return self.on_cpu(qkv, &[(pass, seat)]);
         }
@@ -314,13 +329,8 @@ impl Attention {
 
     /// Whether [`Attention::on_cpu`] does what this layer wants.
     #[cfg(feature = "flex")]
-    fn fits_cpu(&self, q: &Tensor<3>, pass: &Pass<'_>) -> bool {
-        let config = &self.config;
-        let rope = config.rope.map(|rope| pass.rope(rope));
-        rope.is_none_or(|rope| rope.is_plain(config.head_dim))
-            && config.qk_norm != QkNorm::Full
-            && q.dims()[0] == 1
-            && crate::cpu::usable(q)
+    fn fits_cpu(&self, q: &Tensor<3>) -> bool {
+        self.is_one_pass && q.dims()[0] == 1 && crate::cpu::usable(q)
     }
 
     /// All between the projections in one pass, for the texts that have their part in it.
@@ -355,7 +365,8 @@ impl Attention {
             None => x.swap_dims(1, 2),
             #[cfg(all(feature = "train", feature = "flex"))]
             Some(rope) if crate::fused::usable(&x) && rope.is_plain(d) => {
-                crate::fused::rotate_heads(x, rope.cos.clone(), rope.sin.clone())
+                let [cos, sin] = rope.tensors();
+                crate::fused::rotate_heads(x, cos, sin)
             }
             Some(rope) => rope.apply(x.swap_dims(1, 2)),
         }

@@ -4,13 +4,19 @@
 //! an allocation, and a step of a small model has thousands. Everything here has its plain form in the
 //! module that calls it, which is what other devices and training run.
 
+use std::cell::RefCell;
+use std::ops::Range;
+
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{DType, Device, Tensor, TensorData};
-use sprat_kernels::{for_each_chunk, vector};
+use burn::tensor::{DType, Device, Element, Tensor, TensorData};
+use bytemuck::Pod;
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use sprat_kernels::{Number, for_each_chunk, vector};
 
 use crate::attention::Heads;
-use crate::cache::{Rows, Seat};
+use crate::cache::{Seat, Table};
 use crate::rope::Rope;
 
 /// Whether the operations of this module can be used on `x`.
@@ -20,7 +26,7 @@ pub(crate) fn usable<const D: usize>(x: &Tensor<D>) -> bool {
 
 /// The tensor as one contiguous buffer, copied only if it is none.
 pub(crate) fn contiguous(x: FlexTensor) -> FlexTensor {
-    let whole = x.layout().num_elements() * size_of::<f32>() == x.bytes().len();
+    let whole = x.layout().num_elements() * x.dtype().size() == x.bytes().len();
     match whole && x.is_contiguous() && x.layout().start_offset() == 0 {
         true => x,
         false => x.to_contiguous(),
@@ -90,26 +96,34 @@ pub(crate) fn attention(
     };
     let [q_norm, k_norm] = norms;
     let (mut q, mut k, v) = (normed(q, q_norm), normed(k, k_norm), lower(v));
-    let (q_row, kv_row) = (heads.heads * heads.width, heads.kv_heads * heads.width);
-    let mut at = 0;
-    for text in texts {
-        let [own_q, own_kv] = [q_row, kv_row].map(|row| at * row..(at + text.time) * row);
-        at += text.time;
-        if let Some(rope) = text.rope {
-            let angles = [&rope.cos, &rope.sin].map(|angles| lower(angles.clone()));
-            let [cos, sin] = angles.each_ref().map(|angles| angles.storage());
-            turn(&mut q.storage_mut()[own_q], text.time, cos, sin);
-            turn(&mut k.storage_mut()[own_kv.clone()], text.time, cos, sin);
+    for (x, row) in [(&mut q, heads.heads), (&mut k, heads.kv_heads)] {
+        let mut rest = x.storage_mut::<f32>();
+        for text in texts {
+            let (own, others) = rest.split_at_mut(text.time * row * heads.width);
+            rest = others;
+            if let Some(rope) = text.rope {
+                turn(own, text.time, rope.halves());
+            }
         }
-        let new = [&k, &v].map(|new| &new.storage()[own_kv.clone()]);
-        text.write(heads.width, new);
     }
-    let context = attend(q.storage(), heads, texts);
-    raise(context, [1, time, q_row])
+    let mut new = [k.storage::<f32>(), v.storage::<f32>()];
+    let mut seen = Vec::with_capacity(texts.len());
+    // Texts of one pool have the same rows.
+    for texts in texts.chunk_by(|a, b| a.seat.is_beside(&b.seat)) {
+        let times: usize = texts.iter().map(|text| text.time).sum();
+        let own = new.each_mut().map(|new| {
+            let (own, others) = new.split_at(times * heads.kv_heads * heads.width);
+            *new = others;
+            own
+        });
+        seen.extend(write(texts, heads.width, own));
+    }
+    let context = attend(q.storage(), heads, texts, &seen);
+    raise(context, [1, time, heads.heads * heads.width])
 }
 
 /// Turns the heads of each position `[time, heads * width]` by its angles `[time, width / 2]`.
-fn turn(x: &mut [f32], time: usize, cos: &[f32], sin: &[f32]) {
+fn turn(x: &mut [f32], time: usize, [cos, sin]: &[Vec<f32>; 2]) {
     let (row, half) = (x.len() / time, cos.len() / time);
     let angles = cos.chunks_exact(half).zip(sin.chunks_exact(half));
     for (x, (cos, sin)) in x.chunks_exact_mut(row).zip(angles) {
@@ -120,13 +134,14 @@ fn turn(x: &mut [f32], time: usize, cos: &[f32], sin: &[f32]) {
 /// Queries times positions above which heads are shared out among threads.
 const WORTH_THREADS: usize = 1 << 11;
 
-fn attend(q: &[f32], n: &Heads, texts: &[Text<'_>]) -> Vec<f32> {
+/// Keys and values of the rows that a text has its pages in, as they are kept.
+type Kept = [FlexTensor; 2];
+
+/// What the heads of all new positions found: `[time, heads * width]`, of queries of the same shape. `kept` is of each
+/// text.
+fn attend(q: &[f32], n: &Heads, texts: &[Text<'_>], kept: &[Kept]) -> Vec<f32> {
     let group = n.heads / n.kv_heads * n.width;
     let row = n.heads * n.width;
-    let rows: Vec<[FlexTensor; 2]> = texts
-        .iter()
-        .map(|text| text.seat.rows().buffers())
-        .collect();
     // The text of each position, and the end of what it sees.
     let position = |(i, text): (usize, &Text<'_>)| {
         let first = text.start + 1;
@@ -135,59 +150,106 @@ fn attend(q: &[f32], n: &Heads, texts: &[Text<'_>]) -> Vec<f32> {
     let seen: Vec<(usize, usize)> = texts.iter().enumerate().flat_map(position).collect();
     let work: usize = seen.iter().map(|(_, end)| end).sum();
     let shared = work * n.heads >= WORTH_THREADS;
+    let tables: Vec<&Table> = texts.iter().map(|text| text.seat.table).collect();
     let mut out = vec![0.0; seen.len() * row];
     // One piece is a position's queries of one key head.
     for_each_chunk(&mut out, group, shared, |index, out| {
         let (t, head) = (index / n.kv_heads, index % n.kv_heads);
         let (text, end) = seen[t];
         let first = n.window.map_or(0, |window| end.saturating_sub(window));
-        let [keys, values] = rows[text].each_ref().map(|rows| rows.storage::<f32>());
-        let capacity = keys.len() / (n.kv_heads * n.width);
-        let own = head * capacity * n.width..(head + 1) * capacity * n.width;
-        let runs: Vec<_> = texts[text].seat.table.runs(first..end).collect();
-        let mut scores = vec![0.0; (end - first) * n.heads / n.kv_heads];
         let q = &q[t * row + head * group..][..group];
-        let rows = [&keys[own.clone()], &values[own]];
-        vector::attend(q, rows, &runs, n.width, n.scale, &mut scores, out);
+        let table = tables[text];
+        match kept[text][0].dtype() {
+            DType::F16 => attend_to::<f16>(q, &kept[text], head, table.runs(first..end), n, out),
+            _ => attend_to::<f32>(q, &kept[text], head, table.runs(first..end), n, out),
+        }
     });
     out
 }
 
-impl Text<'_> {
-    /// Writes keys and values `[time, kv_heads * width]` of the new positions, in place.
-    fn write(&self, width: usize, [k, v]: [&[f32]; 2]) {
-        let put = |tensor: &mut Tensor<4>, mut new: &[f32]| {
-            let [_, heads, capacity, _] = tensor.dims();
-            tensor.inplace(|old| {
-                let mut buffer = lower(old);
-                let rows = buffer.storage_mut::<f32>();
-                for at in self
-                    .seat
-                    .table
-                    .runs(self.start..self.start + self.time)
-                    .flatten()
-                {
-                    let (position, rest) = new.split_at(heads * width);
-                    for (head, new) in position.chunks_exact(width).enumerate() {
-                        let at = (head * capacity + at) * width;
-                        rows[at..at + width].copy_from_slice(new);
-                    }
-                    new = rest;
+/// One position's queries that share the key head `head`.
+fn attend_to<N: Number + Pod + Element>(
+    q: &[f32],
+    kept: &Kept,
+    head: usize,
+    runs: impl Iterator<Item = Range<usize>>,
+    n: &Heads,
+    out: &mut [f32],
+) {
+    thread_local! {
+        static ROOM: RefCell<(Vec<Range<usize>>, Vec<f32>)> = RefCell::default();
+    }
+    let rows = kept.each_ref().map(|rows| {
+        let all = rows.storage::<N>();
+        let own = all.len() / n.kv_heads;
+        &all[head * own..][..own]
+    });
+    ROOM.with_borrow_mut(|(own_runs, scores)| {
+        own_runs.clear();
+        own_runs.extend(runs);
+        let positions: usize = own_runs.iter().map(ExactSizeIterator::len).sum();
+        let heads = q.len() / n.width;
+        if scores.len() < heads * positions {
+            scores.resize(heads * positions, 0.0);
+        }
+        let scores = &mut scores[..heads * positions];
+        sprat_kernels::attend(q, rows, own_runs, n.width, n.scale, scores, out);
+    });
+}
+
+/// Writes keys and values `[time, kv_heads * width]` of texts that have the same rows, in place. Returns the rows for each
+/// text.
+fn write(texts: &[Text<'_>], width: usize, new: [&[f32]; 2]) -> Vec<Kept> {
+    let mut rows = texts[0].seat.rows();
+    let (keys, values) = rows.tensors_mut();
+    let mut kept = Vec::with_capacity(2);
+    for (tensor, new) in [keys, values].into_iter().zip(new) {
+        let [_, _, capacity, _] = tensor.dims();
+        tensor.inplace(|old| {
+            let mut buffer = lower(old);
+            match buffer.dtype() {
+                DType::F16 => {
+                    let rows = buffer.storage_mut::<f16>();
+                    put(texts, width, capacity, new, rows, |new, place| {
+                        place.convert_from_f32_slice(new);
+                    });
                 }
-                Tensor::from_primitive::<Flex>(buffer)
-            });
-        };
-        let mut rows = self.seat.rows();
-        let (keys, values) = rows.tensors_mut();
-        put(keys, k);
-        put(values, v);
+                _ => {
+                    let rows = buffer.storage_mut::<f32>();
+                    put(texts, width, capacity, new, rows, |new, place| {
+                        place.copy_from_slice(new);
+                    });
+                }
+            }
+            Tensor::from_primitive::<Flex>(buffer)
+        });
+        kept.push(lower(tensor.clone()));
+    }
+    match <Kept>::try_from(kept) {
+        Ok(kept) => vec![kept; texts.len()],
+        Err(_) => unreachable!("keys and values are two"),
     }
 }
 
-impl Rows {
-    /// Keys and values `[1, kv_heads, capacity, width]`.
-    fn buffers(&mut self) -> [FlexTensor; 2] {
-        let (keys, values) = self.tensors_mut();
-        [lower(keys.clone()), lower(values.clone())]
+/// Puts each head of each position into its row of `[kv_heads, capacity, width]`.
+fn put<N>(
+    texts: &[Text<'_>],
+    width: usize,
+    capacity: usize,
+    new: &[f32],
+    rows: &mut [N],
+    put: impl Fn(&[f32], &mut [N]),
+) {
+    let heads = rows.len() / (capacity * width);
+    let mut new = new.chunks_exact(heads * width);
+    for text in texts {
+        let positions = text.start..text.start + text.time;
+        // Rows are as many as positions.
+        for (at, position) in text.seat.table.runs(positions).flatten().zip(&mut new) {
+            for (head, new) in position.chunks_exact(width).enumerate() {
+                let at = (head * capacity + at) * width;
+                put(new, &mut rows[at..at + width]);
+            }
+        }
     }
 }

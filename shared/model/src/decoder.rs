@@ -5,7 +5,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::cache::KvCache;
+use crate::cache::{KvCache, KvType};
 #[cfg(feature = "gpu")]
 use crate::decoder_layer::Mixer;
 use crate::decoder_layer::{DecoderLayer, FeedForward, mixer_name};
@@ -105,6 +105,15 @@ impl Decoder {
             lm_head,
             config: config.clone(),
         })
+    }
+
+    /// What the keys and values of this model are kept as: in half the bits where its weights are in blocks too, on a CPU.
+    pub fn kv_type(&self) -> KvType {
+        #[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
+        if self.embed_tokens.is_of_blocks_on_cpu() {
+            return KvType::F16;
+        }
+        KvType::F32
     }
 
     /// All positions at once, without a cache: `[batch, time]` token ids to

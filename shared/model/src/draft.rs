@@ -26,7 +26,7 @@ pub(crate) struct DraftSession {
 impl Draft {
     pub(crate) fn session(&self, device: &Device) -> DraftSession {
         DraftSession {
-            cache: KvCache::new(&self.config, device),
+            cache: KvCache::of_type(&self.config, self.decoder.kv_type(), device),
             tokens: Vec::new(),
         }
     }

@@ -5,9 +5,9 @@ use burn::tensor::Device;
 use burn::tensor::{Tensor, TensorData};
 
 #[cfg(not(target_arch = "wasm32"))]
-use crate::cache::KvPool;
+use crate::cache::{KvCache, KvPool};
 use crate::draft::Draft;
-use crate::generate::Options;
+use crate::options::Options;
 use crate::pack::{Check, DRAFT, MANIFEST, Manifest, PackFile, PackSource};
 use crate::session::Session;
 use crate::template::{ChatTemplate, Message};
@@ -228,6 +228,14 @@ impl Model {
         self.manifest.context.min(self.config.context())
     }
 
+    /// Bytes that the weights take, the draft model's too, by their shapes.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn weight_bytes(&self) -> u64 {
+        let bytes = |config| crate::weight_bytes(config, self.manifest.storage);
+        let draft = self.draft.as_ref().map_or(0, |draft| bytes(&draft.config));
+        bytes(&self.config) + draft
+    }
+
     /// The tokens that end an answer.
     pub fn end_ids(&self) -> &[u32] {
         &self.end_ids
@@ -322,6 +330,13 @@ impl Model {
         mean.try_to_vec().map_err(|e| Error::Device(e.to_string()))
     }
 
+    /// Bytes that the keys and values of one token take.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn cache_bytes_per_token(&self) -> usize {
+        let cache = KvCache::of_type(self.config(), self.decoder.kv_type(), &self.device);
+        cache.bytes_per_token()
+    }
+
     /// A conversation with its own KV cache.
     pub fn session(&self) -> Session {
         Session::new(self)
@@ -330,7 +345,12 @@ impl Model {
     /// Memory for the keys and values of many conversations, `positions` in all.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn pool(&self, positions: usize) -> KvPool {
-        KvPool::new(self.config(), positions, &self.device)
+        KvPool::new(
+            self.config(),
+            positions,
+            self.decoder.kv_type(),
+            &self.device,
+        )
     }
 
     /// A conversation without memory, whose memory is going to be in `pool`, which was made by this model. It begins with

@@ -1,6 +1,7 @@
 //! Rotary position embedding (arXiv 2104.09864) and its stretchings to longer texts.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -300,11 +301,13 @@ pub(crate) fn yarn_mscale(factor: f64, m: f64) -> f64 {
 
 /// Cosines and sines for a range of positions, ready to be applied to heads.
 pub(crate) struct Rope {
-    /// `[1, 1, time, pairs]`
-    pub(crate) cos: Tensor<4>,
-    /// `[1, 1, time, pairs]`
-    pub(crate) sin: Tensor<4>,
-    pub(crate) interleaved: bool,
+    /// Cosines and sines, `[time, pairs]` each.
+    halves: [Vec<f32>; 2],
+    /// Of each position.
+    pairs: usize,
+    interleaved: bool,
+    device: Device,
+    tensors: OnceCell<[Tensor<4>; 2]>,
 }
 
 impl Rope {
@@ -325,12 +328,29 @@ impl Rope {
                 .copied()
                 .collect()
         };
-        let upload = |v| Tensor::from_data(TensorData::new(v, [1, 1, time, pairs]), device);
         Self {
-            cos: upload(half(0)),
-            sin: upload(half(1)),
+            halves: [half(0), half(1)],
+            pairs,
             interleaved: config.interleaved,
+            device: device.clone(),
+            tensors: OnceCell::new(),
         }
+    }
+
+    /// Cosines and sines, `[time, pairs]` each.
+    #[cfg(feature = "flex")]
+    pub(crate) fn halves(&self) -> &[Vec<f32>; 2] {
+        &self.halves
+    }
+
+    /// Cosines and sines, `[1, 1, time, pairs]` each.
+    pub(crate) fn tensors(&self) -> [Tensor<4>; 2] {
+        let upload = |half: &Vec<f32>| {
+            let shape = [1, 1, half.len() / self.pairs, self.pairs];
+            Tensor::from_data(TensorData::new(half.clone(), shape), &self.device)
+        };
+        let make = || self.halves.each_ref().map(upload);
+        self.tensors.get_or_init(make).clone()
     }
 
     /// Of each position its cosines, then its sines: `[positions, 2 * pairs]`.
@@ -350,9 +370,9 @@ impl Rope {
     }
 
     /// Whether every element of a head of this width is turned, half a head apart.
-    #[cfg(feature = "flex")]
+    #[cfg(all(feature = "train", feature = "flex"))]
     pub(crate) fn is_plain(&self, head_dim: usize) -> bool {
-        !self.interleaved && 2 * self.cos.dims()[3] == head_dim
+        !self.interleaved && 2 * self.pairs == head_dim
     }
 
     /// Rotates `x` `[batch, heads, time, head_dim]`. Pairs that are neighbours come out half a head
@@ -360,7 +380,7 @@ impl Rope {
     /// are left as they are.
     pub(crate) fn apply(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, heads, time, d] = x.dims();
-        let half = self.cos.dims()[3];
+        let half = self.pairs;
         let (first, second) = if self.interleaved {
             let pairs = x.clone().narrow(3, 0, 2 * half);
             let pairs: Tensor<5> = pairs.reshape([batch, heads, time, half, 2]);
@@ -375,7 +395,7 @@ impl Rope {
                 x.clone().narrow(3, half, half),
             )
         };
-        let (cos, sin) = (self.cos.clone(), self.sin.clone());
+        let [cos, sin] = self.tensors();
         let turned_first = first.clone() * cos.clone() - second.clone() * sin.clone();
         let turned_second = second * cos + first * sin;
         let mut parts = vec![turned_first, turned_second];

@@ -5,7 +5,7 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sprat_kernels::vector::{exp, exp_sums, max};
+use sprat_kernels::vector::{exp_sums, largest_two, powers, sums_of};
 
 use crate::Error;
 
@@ -159,9 +159,14 @@ impl Sampler {
         if self.sampling.temperature == 0.0 {
             return argmax(logits);
         }
-        let probabilities = distribution(logits, &self.sampling);
+        let place: f64 = self.rng.random();
+        let sampling = &self.sampling;
+        if sampling.top_k == 0 && sampling.top_p >= 1.0 && sampling.min_p == 0.0 {
+            return draw_of_all(logits, sampling.temperature, place);
+        }
+        let probabilities = distribution(logits, sampling);
         // Inverse of the cumulative sum, in order of ids.
-        let mut left: f64 = self.rng.random();
+        let mut left = place;
         let mut last = 0;
         for (id, &p) in probabilities.iter().enumerate().filter(|(_, p)| **p > 0.0) {
             last = id;
@@ -172,6 +177,36 @@ impl Sampler {
         }
         last as u32
     }
+}
+
+/// The token at `place`, 0 to 1, of the cumulative sum of the softmax in order of ids.
+fn draw_of_all(logits: &[f32], temperature: f32, place: f64) -> u32 {
+    /// Sums of so many are passed over at once.
+    const PART: usize = 64;
+    let powers = powers_of(logits, temperature);
+    let mut sums = vec![0.0; powers.len().div_ceil(PART)];
+    sums_of(&powers, PART, &mut sums);
+    let mut left = place * sums.iter().sum::<f64>();
+    let mut last = 0;
+    for (part, (powers, sum)) in powers.chunks(PART).zip(&sums).enumerate() {
+        if left >= *sum {
+            left -= sum;
+            // In case it is the last: rounding may leave a little of the last sum.
+            if let Some(at) = powers.iter().rposition(|power| *power > 0.0) {
+                last = part * PART + at;
+            }
+            continue;
+        }
+        for (at, power) in powers.iter().enumerate().filter(|(_, power)| **power > 0.0) {
+            last = part * PART + at;
+            left -= f64::from(*power);
+            if left < 0.0 {
+                break;
+            }
+        }
+        break;
+    }
+    last as u32
 }
 
 /// The distribution tokens are drawn from, given their weighed logits: one probability per token.
@@ -319,28 +354,30 @@ pub(crate) fn argmax(logits: &[f32]) -> u32 {
 
 /// In f32 but for the sums: of thousands of tokens the exponentials are most of the work.
 fn softmax(logits: &[f32], temperature: f32) -> Vec<f64> {
-    let top = max(logits);
-    let by = 1.0 / temperature;
-    // The fast exponential of minus infinity is not quite zero.
-    let power = |l: &f32| match *l == f32::NEG_INFINITY {
-        true => 0.0,
-        false => exp((l - top) * by),
-    };
-    let powers: Vec<f32> = logits.iter().map(power).collect();
-    let sum: f64 = powers.iter().map(|p| f64::from(*p)).sum();
+    let powers = powers_of(logits, temperature);
+    let mut sum = [0.0];
+    sums_of(&powers, powers.len().max(1), &mut sum);
+    let [sum] = sum;
     powers.into_iter().map(|p| f64::from(p) / sum).collect()
+}
+
+/// The softmax of `logits / temperature` before it is divided by its sum.
+fn powers_of(logits: &[f32], temperature: f32) -> Vec<f32> {
+    let mut found = vec![0.0; logits.len()];
+    powers(logits, largest(logits)[0], 1.0 / temperature, &mut found);
+    found
+}
+
+/// The two largest, equal ones counted apart.
+fn largest(logits: &[f32]) -> [f32; 2] {
+    let mut two = [f32::NEG_INFINITY; 2];
+    largest_two(logits, &mut two);
+    two
 }
 
 /// What `logits` say of a token, and their normalizer: a logit less it is the token's log-probability.
 pub(crate) fn confidence(logits: &[f32], token: u32) -> (f32, Confidence) {
-    let (mut first, mut second) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
-    for &logit in logits {
-        if logit > first {
-            (first, second) = (logit, first);
-        } else if logit > second {
-            second = logit;
-        }
-    }
+    let [first, second] = largest(logits);
     let [mut sum, mut weighted] = [0.0; 2];
     exp_sums(logits, first, &mut sum, &mut weighted);
     let normalizer = first + sum.ln() as f32;

@@ -20,7 +20,8 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(model: &Model) -> Self {
-        Self::with(model, KvCache::new(model.config(), &model.device))
+        let kept = model.decoder.kv_type();
+        Self::with(model, KvCache::of_type(model.config(), kept, &model.device))
     }
 
     /// Begins an answer to `prompt`. What `prompt` has in common with the last turn is not

@@ -73,6 +73,9 @@ pub struct Receipt {
     pub cached_tokens: u32,
     /// Tokens generated.
     pub completion_tokens: u32,
+    /// Tokens of this device at the beginning of an answer that the cloud has gone on with.
+    #[serde(default)]
+    pub continued_tokens: u32,
     /// Milliseconds from the question to the first text shown.
     pub first_token_ms: Option<f64>,
     /// Milliseconds spent on this device.

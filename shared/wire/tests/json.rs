@@ -98,6 +98,7 @@ fn a_chunk_is_written_as_openai_writes_it() {
         }],
         usage: Some(None),
         #[cfg(feature = "server")]
+        x_continue: None,
         x_route: None,
     };
     let expected = concat!(
@@ -194,6 +195,7 @@ fn a_receipt_has_the_keys_that_the_page_reads() {
         prompt_tokens: 1,
         cached_tokens: 2,
         completion_tokens: 3,
+        continued_tokens: 7,
         first_token_ms: Some(4.0),
         device_ms: 5.0,
         cloud_ms: 0.0,
@@ -204,9 +206,25 @@ fn a_receipt_has_the_keys_that_the_page_reads() {
     let expected = json!({"source": "device", "rule": "sure", "reason": "The model was sure.",
         "confidence": 0.5, "threshold": null,
         "bound": {"alpha": 0.05, "delta": 0.1, "n": 863, "coverage": 0.25}, "model": "sprat-tiny", "device": "CPU",
-        "prompt_tokens": 1, "cached_tokens": 2, "completion_tokens": 3, "first_token_ms": 4.0,
+        "prompt_tokens": 1, "cached_tokens": 2, "completion_tokens": 3, "continued_tokens": 7, "first_token_ms": 4.0,
         "device_ms": 5.0, "cloud_ms": 0.0, "total_ms": 6.0, "bytes_sent": 0, "cost_usd": 0.0});
     assert_eq!(to_value(receipt).unwrap(), expected);
+}
+
+/// Other servers write other things where a model's status is; their lists are read all the same.
+#[test]
+fn a_models_status_is_read_where_it_is_known() {
+    for (status, expected) in [
+        (json!("loaded"), Some(ModelStatus::Loaded)),
+        (json!("unloaded"), Some(ModelStatus::Unloaded)),
+        (json!({"value": "loaded", "args": []}), None),
+        (json!("sleeping"), None),
+        (json!(null), None),
+    ] {
+        let list = json!({"data": [{"id": "m", "status": status}]});
+        let list: ModelList = from_str(&list.to_string()).unwrap();
+        assert_eq!(list.data[0].status, expected, "{status}");
+    }
 }
 
 /// Reads `text` as every shape there is.
@@ -302,6 +320,7 @@ prop_compose! {
             }],
             usage: usage.map(|u| u.map(|(p, c, n)| Usage::new(p, c, n))),
             #[cfg(feature = "server")]
+            x_continue: None,
             x_route: None,
         }
     }
@@ -321,6 +340,7 @@ prop_compose! {
     ) -> Receipt {
         let bound = promised.then_some(Bound { alpha, delta, n, coverage });
         Receipt {
+            continued_tokens: 3,
             source, rule, reason, confidence, threshold, bound, model, device, prompt_tokens,
             cached_tokens, completion_tokens, first_token_ms, device_ms, cloud_ms, total_ms,
             bytes_sent, cost_usd,
@@ -404,6 +424,7 @@ proptest! {
             choices: choices.collect(),
             usage: chunk.usage.flatten(),
             #[cfg(feature = "server")]
+            x_continue: None,
             x_route: None,
         })?;
     }
@@ -421,9 +442,16 @@ proptest! {
     }
 
     #[test]
-    fn a_model_list_survives(cards in proptest::collection::vec((".*", any::<(u64, Option<u32>)>()), 0..3)) {
-        let cards = cards.into_iter().map(|(id, (created, max_model_len))| ModelCard {
-            id, created, max_model_len, object: ModelCard::OBJECT.into(), owned_by: "sprat".into(),
+    fn a_model_list_survives(cards in proptest::collection::vec((".*", any::<(u64, Option<u32>, u8)>()), 0..3)) {
+        let status = |n: u8| match n % 5 {
+            0 => Some(ModelStatus::Loaded),
+            1 => Some(ModelStatus::Loading),
+            2 => Some(ModelStatus::Unloaded),
+            3 => Some(ModelStatus::Failed),
+            _ => None,
+        };
+        let cards = cards.into_iter().map(|(id, (created, max_model_len, n))| ModelCard {
+            id, created, max_model_len, object: ModelCard::OBJECT.into(), owned_by: "sprat".into(), status: status(n),
         });
         survives(&ModelList::new(cards.collect()))?;
     }

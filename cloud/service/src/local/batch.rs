@@ -8,7 +8,7 @@ use sprat_model::{Error, Generation, KvPool, Model, PAGE, PASS_TOKENS, step_toge
 
 use super::Work;
 use super::job::{checked, embedding, generation, text, tokens};
-use super::worker::Loaded;
+use super::loaded::Loaded;
 use crate::{Alternative, EngineError, EngineState, Event, Finish, Job, JobSink, Token};
 
 /// Answers that are written at once; more wait.
@@ -64,6 +64,11 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Positions that there is memory for.
+    pub(super) fn positions(&self) -> usize {
+        self.pool.positions()
+    }
+
     /// Whether there is nothing to do.
     pub(super) fn is_idle(&self) -> bool {
         self.running.is_empty() && self.waiting.is_empty()
@@ -83,6 +88,9 @@ impl<'a> Batch<'a> {
             }
             Work::Embed(prompt, reply) => {
                 let _ = reply.send(guarded(|| embedding(model, &prompt)));
+            }
+            Work::Load(reply) => {
+                let _ = reply.send(Ok(()));
             }
         }
     }
@@ -132,7 +140,7 @@ impl<'a> Batch<'a> {
 
     /// Begins an answer; whatever happens, the job's other end is told.
     fn begin(&mut self, job: &Job, sink: JobSink) {
-        if let EngineState::Failed(reason) = self.loaded.state() {
+        if let EngineState::Failed(reason) = self.loaded.shared.info().state {
             return sink.fail(EngineError::Failed { reason });
         }
         let (loaded, pool) = (self.loaded, &self.pool);
@@ -169,7 +177,7 @@ impl<'a> Batch<'a> {
                 youngest.sink.fail(EngineError::Generation);
                 return;
             }
-            self.loaded.load.set_aside();
+            self.loaded.shared.figures.set_aside();
             self.waiting.push_front(Waiting::Aside(Box::new(youngest)));
         }
     }
@@ -228,7 +236,7 @@ impl<'a> Batch<'a> {
 
     fn report(&self) {
         let (free, all) = (self.pool.free(), self.pool.positions());
-        self.loaded.load.cache(all - free, all);
+        self.loaded.shared.figures.cache(all - free, all);
     }
 }
 

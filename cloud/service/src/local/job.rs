@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sprat_model::{Error, Generation, KvPool, Model, Options};
 use sprat_wire::{Message, Role, Tool};
 
-use super::worker::Loaded;
+use super::loaded::Loaded;
 use crate::{Embedded, EngineError, Job, Prompt, Sampling};
 
 /// The first state of an answer.
@@ -14,10 +14,13 @@ pub(super) fn generation<'a>(
     job: &Job,
 ) -> Result<Generation<'a>, EngineError> {
     let model = &loaded.model;
-    let prompt = match &job.prompt {
+    let mut prompt = match &job.prompt {
         Prompt::Chat(messages) => chat(model, messages, &job.tools)?,
         other => tokens(model, other)?,
     };
+    let begun = &job.begun.0;
+    known(model, begun.iter().copied())?;
+    prompt.extend_from_slice(begun);
     let bound = job
         .constraint
         .as_ref()
@@ -161,6 +164,7 @@ fn options(job: &Job) -> Options {
         max_tokens: job.max_tokens.unwrap_or(usize::MAX),
         stop: job.stop.clone(),
         top_logprobs: job.top_logprobs,
+        continued: job.begun.0.len(),
         ..Options::default()
     }
 }

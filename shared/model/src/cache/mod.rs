@@ -18,7 +18,8 @@ use crate::{Error, ModelConfig};
 pub use pages::PAGE;
 use pages::{Kin, Serial};
 pub use pool::KvPool;
-#[cfg(any(feature = "flex", feature = "gpu"))]
+pub use rows::KvType;
+#[cfg(feature = "gpu")]
 pub(crate) use rows::Rows;
 pub(crate) use rows::{Seat, Table};
 use snapshots::Snapshots;
@@ -26,7 +27,7 @@ use snapshots::Snapshots;
 /// Positions that a text which has its pool for itself grows by at least: each time its rows are copied.
 const GROWTH: usize = 128;
 
-/// The memory of all hops through layers for the positions of one text seen so far (batch 1, f32).
+/// The memory of all hops through layers for the positions of one text seen so far (batch 1).
 #[derive(Debug)]
 pub struct KvCache {
     pool: KvPool,
@@ -58,9 +59,14 @@ pub(crate) enum LayerCache<'a> {
 }
 
 impl KvCache {
-    /// An empty cache with memory of its own, which grows.
+    /// An empty cache with memory of its own, which grows, in `f32`.
     pub fn new(config: &ModelConfig, device: &Device) -> Self {
-        let pool = KvPool::for_one(config, GROWTH / PAGE, device);
+        Self::of_type(config, KvType::F32, device)
+    }
+
+    /// An empty cache with memory of its own, which grows.
+    pub fn of_type(config: &ModelConfig, kept: KvType, device: &Device) -> Self {
+        let pool = KvPool::for_one(config, GROWTH / PAGE, kept, device);
         Self::in_pool(&pool, 0, config, device)
     }
 

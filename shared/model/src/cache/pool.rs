@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use burn::tensor::{Device, Tensor};
 
 use super::pages::{Adopted, Kin, PAGE, Pages, Serial};
-use super::rows::{Rows, Table};
+use super::rows::{KvType, Rows, Table};
 use crate::config::{Hop, MixerConfig};
 #[cfg(feature = "gpu")]
 use crate::gpu::Angles;
@@ -14,7 +14,7 @@ use crate::gpu::Angles;
 use crate::rope::RopeConfig;
 use crate::{Error, ModelConfig};
 
-/// Memory for the keys and values of many texts (f32), in pages of [`PAGE`] positions. Texts that begin alike share the pages of
+/// Memory for the keys and values of many texts, in pages of [`PAGE`] positions. Texts that begin alike share the pages of
 /// what they have in common, at the same time or one after the other, as long as no other text needs the memory. Clones are
 /// the same pool.
 #[derive(Debug, Clone)]
@@ -40,17 +40,22 @@ struct Inner {
 impl KvPool {
     /// A pool for `positions`, in whole pages, of texts of a model of this shape. Never grows.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn new(config: &ModelConfig, positions: usize, device: &Device) -> Self {
+    pub fn new(config: &ModelConfig, positions: usize, kept: KvType, device: &Device) -> Self {
         let count = positions.div_ceil(PAGE);
         let mut pages = Pages::default();
         pages.add(count);
         let longest = positions.min(config.context()).next_multiple_of(PAGE);
-        Self::with_pages(config, count, Some(pages), longest, device)
+        Self::with_pages(config, count, Some(pages), longest, (kept, device))
     }
 
     /// A pool for one text.
-    pub(super) fn for_one(config: &ModelConfig, pages: usize, device: &Device) -> Self {
-        Self::with_pages(config, pages, None, usize::MAX, device)
+    pub(super) fn for_one(
+        config: &ModelConfig,
+        pages: usize,
+        kept: KvType,
+        device: &Device,
+    ) -> Self {
+        Self::with_pages(config, pages, None, usize::MAX, (kept, device))
     }
 
     fn with_pages(
@@ -58,15 +63,23 @@ impl KvPool {
         count: usize,
         shared: Option<Pages>,
         longest: usize,
-        device: &Device,
+        (kept, device): (KvType, &Device),
     ) -> Self {
-        let rows = |heads, keys, values| {
-            let rows = Rows::new(heads, count * PAGE, [keys, values], device);
+        let rows = |heads, widths, kept| {
+            let rows = Rows::new(heads, count * PAGE, widths, kept, device);
             Some(Mutex::new(rows))
         };
         let mixer = |hop: &Hop| match config.layers[hop.layer].mixer {
-            MixerConfig::Attention(a) => rows(a.kv_heads, a.head_dim, a.head_dim),
-            MixerConfig::Latent(l) => rows(1, l.kv_rank, l.rope_dim),
+            MixerConfig::Attention(a) => {
+                // Others than these would turn all of them to floats at each step.
+                let kept = if a.is_one_pass(config) {
+                    kept
+                } else {
+                    KvType::F32
+                };
+                rows(a.kv_heads, [a.head_dim; 2], kept)
+            }
+            MixerConfig::Latent(l) => rows(1, [l.kv_rank, l.rope_dim], KvType::F32),
             MixerConfig::ShortConv(_) => None,
         };
         Self {
@@ -103,9 +116,7 @@ impl KvPool {
     /// Bytes that one position takes in all layers.
     pub fn bytes_per_position(&self) -> usize {
         let layers = self.inner.layers.iter().flatten();
-        layers
-            .map(|rows| locked(rows).width() * size_of::<f32>())
-            .sum()
+        layers.map(|rows| locked(rows).bytes()).sum()
     }
 
     /// Lets no new text take over what is held now: something went wrong, and nobody knows where it is.

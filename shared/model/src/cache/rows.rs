@@ -3,9 +3,42 @@
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::pages::PAGE;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::Storage;
+
+/// What keys and values are kept as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KvType {
+    /// As they are computed.
+    #[default]
+    F32,
+    /// Half the memory, and on a CPU half the time of reading it, for eleven bits of precision; weights of 8 bits have
+    /// fewer. For attention over keys on a CPU; all else stays `f32`.
+    #[cfg(not(target_arch = "wasm32"))]
+    F16,
+}
+
+impl KvType {
+    /// What [`crate::Decoder::kv_type`] says of a model with weights of this kind, on a CPU.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn beside(weights: Storage) -> Self {
+        match weights {
+            Storage::F32 | Storage::F16 => Self::F32,
+            Storage::Q8 | Storage::Q4 | Storage::Mixed => Self::F16,
+        }
+    }
+
+    fn of(dtype: DType) -> Self {
+        match dtype {
+            #[cfg(not(target_arch = "wasm32"))]
+            DType::F16 => Self::F16,
+            _ => Self::F32,
+        }
+    }
+}
 
 /// Two tensors with a row per position: keys and values `[1, kv_heads, positions, head_dim]`, or latents
 /// `[1, 1, positions, kv_rank]` and turned keys `[1, 1, positions, rope_dim]`. A text has pages of [`PAGE`] positions.
@@ -33,6 +66,12 @@ impl<'a> Seat<'a> {
         Self { rows, table }
     }
 
+    /// Whether both texts have their pages in the same rows.
+    #[cfg(feature = "flex")]
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        std::ptr::eq(self.rows, other.rows)
+    }
+
     /// The rows, for a while.
     pub(crate) fn rows(&self) -> MutexGuard<'a, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
@@ -50,6 +89,7 @@ impl<'a> Seat<'a> {
         let rows = &mut *self.rows();
         let put = |tensor: &mut Tensor<4>, new: Tensor<4>| {
             let [_, heads, time, d] = new.dims();
+            let (given, new) = (new.dtype(), cast(new, tensor.dtype()));
             let mut at = 0;
             for run in self.table.runs(start..start + time) {
                 let part = new.clone().narrow(2, at, run.len());
@@ -60,10 +100,11 @@ impl<'a> Seat<'a> {
             let seen: Vec<_> = runs
                 .map(|run| tensor.clone().slice([0..1, 0..heads, run, 0..d]))
                 .collect();
-            match <[Tensor<4>; 1]>::try_from(seen) {
+            let seen = match <[Tensor<4>; 1]>::try_from(seen) {
                 Ok([whole]) => whole,
                 Err(parts) => Tensor::cat(parts, 2),
-            }
+            };
+            cast(seen, given)
         };
         (put(&mut rows.keys, k), put(&mut rows.values, v))
     }
@@ -119,8 +160,14 @@ impl Table {
 
 impl Rows {
     /// Room for so many positions of keys and values of these widths.
-    pub(crate) fn new(heads: usize, positions: usize, widths: [usize; 2], device: &Device) -> Self {
-        let [keys, values] = widths.map(|width| room([1, heads, positions, width], device));
+    pub(crate) fn new(
+        heads: usize,
+        positions: usize,
+        widths: [usize; 2],
+        kept: KvType,
+        device: &Device,
+    ) -> Self {
+        let [keys, values] = widths.map(|width| room([1, heads, positions, width], kept, device));
         Self { keys, values }
     }
 
@@ -129,10 +176,11 @@ impl Rows {
         (&mut self.keys, &mut self.values)
     }
 
-    /// Numbers of one position.
-    pub(crate) fn width(&self) -> usize {
-        let numbers = [&self.keys, &self.values].map(|t| t.dims()[1] * t.dims()[3]);
-        numbers.iter().sum()
+    /// Bytes of one position.
+    pub(crate) fn bytes(&self) -> usize {
+        let bytes =
+            [&self.keys, &self.values].map(|t| t.dims()[1] * t.dims()[3] * t.dtype().size());
+        bytes.iter().sum()
     }
 
     /// Makes room for `positions` in all, of which `held` are in use.
@@ -141,7 +189,8 @@ impl Rows {
             tensor.inplace(|old| {
                 let [_, heads, _, d] = old.dims();
                 let rows = [0..1, 0..heads, 0..held, 0..d];
-                let larger = room([1, heads, positions, d], &old.device());
+                let kept = KvType::of(old.dtype());
+                let larger = room([1, heads, positions, d], kept, &old.device());
                 if held == 0 {
                     larger
                 } else {
@@ -153,12 +202,31 @@ impl Rows {
 }
 
 /// Rows that nothing is written to yet.
-fn room(shape: [usize; 4], device: &Device) -> Tensor<4> {
+fn room(shape: [usize; 4], kept: KvType, device: &Device) -> Tensor<4> {
     #[cfg(feature = "gpu")]
     if crate::gpu::runs_on(device) {
         return crate::gpu::zeros(shape, device);
     }
-    Tensor::zeros(shape, device)
+    match kept {
+        KvType::F32 => Tensor::zeros(shape, device),
+        #[cfg(not(target_arch = "wasm32"))]
+        KvType::F16 => Tensor::zeros(shape, (device, burn::tensor::DType::F16)),
+    }
+}
+
+/// Numbers of type `to`.
+#[cfg(not(target_arch = "wasm32"))]
+fn cast(x: Tensor<4>, to: DType) -> Tensor<4> {
+    match x.dtype() == to {
+        true => x,
+        false => x.cast(to),
+    }
+}
+
+/// There is only one type.
+#[cfg(target_arch = "wasm32")]
+fn cast(x: Tensor<4>, _: DType) -> Tensor<4> {
+    x
 }
 
 #[cfg(test)]

@@ -119,7 +119,10 @@ fn heads_turn_as_rope_turns_them() {
         interleaved: false,
     };
     let rope = crate::rope::Rope::new(&config, 0..5, 5, &device);
-    let fused = |x| super::rotate_heads(x, rope.cos.clone(), rope.sin.clone());
+    let fused = |x| {
+        let [cos, sin] = rope.tensors();
+        super::rotate_heads(x, cos, sin)
+    };
     same(&x, fused, |x| rope.apply(x.swap_dims(1, 2)));
 }
 

@@ -11,7 +11,7 @@ use super::sample::{PICK, Picks};
 use super::{Angles, Place, gpu_is_software, rms_norm};
 use crate::Storage;
 use crate::attention::Heads;
-use crate::cache::{PAGE, Rows, Seat, Table};
+use crate::cache::{KvType, PAGE, Rows, Seat, Table};
 use crate::config::Activation;
 use crate::rope::{Rope, RopeConfig};
 use crate::sampler::confidence;
@@ -298,7 +298,7 @@ impl Attention {
         );
         let norms = [noise(width, 14), noise(width, 15)];
         let cache = |device: &Device| {
-            let mut rows = Rows::new(kv_heads, capacity, [width; 2], device);
+            let mut rows = Rows::new(kv_heads, capacity, [width; 2], KvType::F32, device);
             let (k, v) = rows.tensors_mut();
             let shape = [1, kv_heads, capacity, width];
             (*k, *v) = (tensor(&keys, shape, device), tensor(&held, shape, device));

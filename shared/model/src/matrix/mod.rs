@@ -87,6 +87,12 @@ impl Matrix {
         unreachable!("there is no other backend")
     }
 
+    /// Whether a CPU multiplies blocks of it.
+    #[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
+    pub(crate) fn is_of_blocks_on_cpu(&self) -> bool {
+        matches!(self.quantized, Some(Quantized::Cpu(_)))
+    }
+
     /// Rows and columns.
     pub(crate) fn shape(&self) -> [usize; 2] {
         match (&self.floats, &self.quantized) {

@@ -191,9 +191,10 @@ fn quantized_products_are_near_those_of_floats(device: &Device, storage: Storage
     );
 
     // At once and token by token: the cache, and kernels for one and for many tokens.
-    let mut cache = KvCache::new(&config, device);
+    let new = || KvCache::of_type(&config, kept.kv_type(), device);
+    let mut cache = new();
     let last = kept.last_logits(&tokens, &mut cache, device).unwrap();
-    let mut cache = KvCache::new(&config, device);
+    let mut cache = new();
     let mut single = Vec::new();
     for token in &tokens {
         single = kept.last_logits(&[*token], &mut cache, device).unwrap();

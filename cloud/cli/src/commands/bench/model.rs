@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
-use sprat_model::{KvCache, Message, Model, Options, bytes_per_token, gpu_dispatches};
+use sprat_model::{Message, Model, Options, bytes_per_token, gpu_dispatches};
 
 use super::machine::Machine;
 use super::{Common, Spread};
@@ -127,7 +127,7 @@ fn run(args: &Args, prefill: bool, decode: bool) -> Result<()> {
         bytes_per_token: bytes,
         tokens_per_pass: tokens_per_pass.filter(|_| args.lookup),
         dispatches_per_token: dispatches.filter(|d| *d > 0.0),
-        cache_bytes_per_position: KvCache::new(model.config(), model.device()).bytes_per_token(),
+        cache_bytes_per_position: model.cache_bytes_per_token(),
         share_of_bandwidth: decoded.map(|d| d.median * bytes as f64 / machine.bandwidth()),
         peak_bytes,
     };
