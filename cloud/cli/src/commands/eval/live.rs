@@ -260,8 +260,36 @@ fn ask_cloud(
         }
         None => None,
     };
-    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let mut records = Vec::with_capacity(questions.len());
+    let taken = ask_each(cloud, args, questions, |i, answer| {
+        bar.inc(1);
+        let record = record(&questions[i], edge[i], &answer, args.edge_cost);
+        if let Some(writer) = &mut writer {
+            writeln!(writer, "{}", serde_json::to_string(&record)?)?;
+        }
+        records.push(record);
+        Ok(())
+    });
+    bar.finish_and_clear();
+    taken.with_context(|| match file {
+        Some(file) => format!(
+            "not every question was answered; what was is in {}, and the same command goes on from there",
+            file.display()
+        ),
+        None => "not every question was answered; with --write-records what was is kept".to_owned(),
+    })?;
+    Ok(records)
+}
+
+/// Asks from several threads and hands each answer to `take` in this one. Stops at the first failure, but takes what
+/// was asked before.
+fn ask_each(
+    cloud: &Cloud,
+    args: &Sides,
+    questions: &[Question],
+    mut take: impl FnMut(usize, CloudAnswer) -> Result<()>,
+) -> Result<()> {
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let mut failed = None;
     thread::scope(|scope| {
         let (sender, answers) = mpsc::channel();
@@ -280,40 +308,25 @@ fn ask_cloud(
         }
         drop(sender);
         for (i, answer) in answers {
-            bar.inc(1);
-            let taken = answer.map_err(|failure| match failure {
-                Failure::Status(401 | 403, _) => anyhow::anyhow!(
-                    "{failure}; put the key into the environment variable {}",
-                    args.cloud_key_env
-                ),
-                failure => anyhow::anyhow!("{failure}"),
-            });
-            let taken = taken.and_then(|answer| {
-                let record = record(&questions[i], edge[i], &answer, args.edge_cost);
-                if let Some(writer) = &mut writer {
-                    writeln!(writer, "{}", serde_json::to_string(&record)?)?;
-                }
-                records.push(record);
-                Ok(())
-            });
-            if let Err(error) = taken {
+            let answer = answer.map_err(|failure| explain(&failure, args));
+            if let Err(error) = answer.and_then(|answer| take(i, answer)) {
                 stop.store(true, Ordering::Relaxed);
                 failed.get_or_insert(error);
             }
         }
     });
-    bar.finish_and_clear();
-    match (failed, file) {
-        (None, _) => Ok(records),
-        (Some(error), Some(file)) => Err(error.context(format!(
-            "{} stopped answering; what it has answered is in {}, and the same command goes on from there",
-            cloud.client.url(),
-            file.display()
-        ))),
-        (Some(error), None) => Err(error.context(format!(
-            "{} stopped answering; with --write-records what it answers is kept",
-            cloud.client.url()
-        ))),
+    failed.map_or(Ok(()), Err)
+}
+
+/// What a failure is, and what to do about it.
+fn explain(failure: &Failure, args: &Sides) -> anyhow::Error {
+    let server = args.cloud.as_deref().unwrap_or_default();
+    match failure {
+        Failure::Status(401 | 403, _) => anyhow::anyhow!(
+            "{server} says {failure}; put the key into the environment variable {}",
+            args.cloud_key_env
+        ),
+        failure => anyhow::anyhow!("{server} does not answer: {failure}"),
     }
 }
 
