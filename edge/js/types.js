@@ -91,6 +91,8 @@
  * @property {string} reason one sentence for a person
  * @property {number | null} confidence probability that the device's answer is right, if judged
  * @property {number | null} threshold the confidence below which the cloud takes over
+ * @property {{ alpha: number, delta: number, n: number, coverage: number } | null} bound what the threshold promises: at most
+ *   the share alpha of the answers kept is wrong, except with probability delta; chosen on n answers, of which it keeps that share
  * @property {string | null} model
  * @property {string | null} device in words
  * @property {number} prompt_tokens

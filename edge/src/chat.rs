@@ -203,6 +203,8 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
             }
             state.gate = self.local.gate();
             facts.threshold = state.gate.as_ref().map(Gate::threshold);
+            let bound = state.gate.as_ref().and_then(Gate::bound);
+            self.tally.borrow_mut().bound(bound);
         }
         Ok(state)
     }
@@ -222,8 +224,12 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
                 state.facts.stage = Stage::Draft;
                 self.take(&mut draft, step);
                 state.facts.tokens = u32::try_from(draft.signals.len()).unwrap_or(u32::MAX);
-                if state.facts.tokens >= self.policy.early_tokens() {
-                    state.facts.confidence = confidence(state.gate.as_ref(), &draft.signals);
+                if state.facts.tokens >= self.policy.early_tokens()
+                    && let Some(gate) = &state.gate
+                {
+                    let (confidence, threshold) = gate.draft(&draft.signals);
+                    state.facts.confidence = Some(confidence);
+                    state.facts.early_threshold = threshold;
                 }
             }
             Some(Err(error)) => {

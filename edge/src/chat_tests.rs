@@ -170,11 +170,7 @@ fn gate() -> Gate {
                     entropy: -probability.ln(),
                 })
                 .collect();
-            Example {
-                features: signals.features(),
-                correct,
-                hash: question_hash(&format!("question {i}")),
-            }
+            Example::new(&signals, correct, question_hash(&format!("question {i}")))
         })
         .collect();
     fit(&examples, &FitOptions::default()).unwrap()
@@ -280,6 +276,9 @@ fn a_sure_answer_stays_on_the_device() {
         ("Hello you.", Source::Device, "sure")
     );
     assert!(receipt.confidence >= receipt.threshold);
+    let bound = receipt.bound.unwrap();
+    assert_eq!((bound.alpha, bound.delta), (0.05, 0.05));
+    assert!(bound.n > 60 && bound.coverage > 0.0);
     assert_eq!(
         (
             receipt.prompt_tokens,

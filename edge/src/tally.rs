@@ -1,8 +1,9 @@
 //! The account of one answer, kept while it comes, so that a receipt can be written at any
 //! moment: at the end, at a failure, at a stop.
 
+use sprat_route::gate;
 use sprat_route::policy::{Decision, Facts};
-use sprat_wire::{Receipt, Source, Usage};
+use sprat_wire::{Bound, Receipt, Source, Usage};
 
 /// What was answered and spent so far. Times are milliseconds from one fixed moment.
 #[derive(Debug, Clone)]
@@ -17,6 +18,7 @@ pub(crate) struct Tally {
     confidence: Option<f32>,
     threshold: Option<f32>,
     /// Model and device in words of the device's answer.
+    bound: Option<Bound>,
     local: Option<(String, String)>,
     cloud_model: Option<String>,
     device_tokens: Tokens,
@@ -48,6 +50,7 @@ impl Tally {
             reason: String::new(),
             confidence: None,
             threshold: None,
+            bound: None,
             local: None,
             cloud_model: None,
             device_tokens: Tokens::default(),
@@ -98,6 +101,16 @@ impl Tally {
         self.reason.clone_from(&decision.reason);
         self.confidence = facts.confidence;
         self.threshold = facts.threshold;
+    }
+
+    /// What the gate promises that judges this answer.
+    pub(crate) fn bound(&mut self, bound: Option<gate::Bound>) {
+        self.bound = bound.map(|bound| Bound {
+            alpha: bound.alpha,
+            delta: bound.delta,
+            n: bound.n,
+            coverage: bound.coverage,
+        });
     }
 
     /// The device answers with this model, on this device in words.
@@ -161,6 +174,7 @@ impl Tally {
             reason: self.reason.clone(),
             confidence: self.confidence,
             threshold: self.threshold,
+            bound: self.bound,
             model,
             device,
             prompt_tokens: tokens.prompt,

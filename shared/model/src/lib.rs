@@ -122,4 +122,4 @@ pub use together::{PASS_TOKENS, step_together};
 pub use tokenizer::{Detokenizer, Tokenizer};
 pub use weights::TensorMap;
 #[cfg(not(target_arch = "wasm32"))]
-pub use write::{DraftContents, PackContents, ReadTensor, write_pack};
+pub use write::{DraftContents, PackContents, ReadTensor, copy_pack, write_pack};

@@ -187,6 +187,19 @@ impl Manifest {
         self.files.iter().map(|file| file.size).sum()
     }
 
+    /// Names the model by what decides its answers: SHA-256, hex, over the name, size and hashes of
+    /// every listed file but those of a draft model, which changes no token.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        let own = self.files.iter().filter(|f| !f.path.starts_with(DRAFT));
+        for file in own {
+            hash.update(&file.path);
+            hash.update(file.size.to_le_bytes());
+            file.sha256.iter().for_each(|chunk| hash.update(chunk));
+        }
+        hex::encode(hash.finalize())
+    }
+
     /// Compares a whole file with its hashes.
     ///
     /// # Errors

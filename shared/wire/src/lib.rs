@@ -47,7 +47,7 @@ pub use completion::{
 pub use continuation::{Continuation, Continued};
 pub use error::{ErrorBody, ErrorDetail, code, kind};
 pub use models::{ModelCard, ModelList, ModelStatus};
-pub use receipt::{Receipt, Source};
+pub use receipt::{Bound, Receipt, Source};
 #[cfg(feature = "server")]
 pub use route::{RouteRecord, Votes};
 pub use sse::{DEFAULT_EVENT_LIMIT, Event, SseDecoder, SseError};

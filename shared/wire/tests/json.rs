@@ -184,6 +184,12 @@ fn a_receipt_has_the_keys_that_the_page_reads() {
         reason: "The model was sure.".into(),
         confidence: Some(0.5),
         threshold: None,
+        bound: Some(Bound {
+            alpha: 0.05,
+            delta: 0.1,
+            n: 863,
+            coverage: 0.25,
+        }),
         model: Some("sprat-tiny".into()),
         device: Some("CPU".into()),
         prompt_tokens: 1,
@@ -198,7 +204,8 @@ fn a_receipt_has_the_keys_that_the_page_reads() {
         cost_usd: 0.0,
     };
     let expected = json!({"source": "device", "rule": "sure", "reason": "The model was sure.",
-        "confidence": 0.5, "threshold": null, "model": "sprat-tiny", "device": "CPU",
+        "confidence": 0.5, "threshold": null,
+        "bound": {"alpha": 0.05, "delta": 0.1, "n": 863, "coverage": 0.25}, "model": "sprat-tiny", "device": "CPU",
         "prompt_tokens": 1, "cached_tokens": 2, "completion_tokens": 3, "continued_tokens": 7, "first_token_ms": 4.0,
         "device_ms": 5.0, "cloud_ms": 0.0, "total_ms": 6.0, "bytes_sent": 0, "cost_usd": 0.0});
     assert_eq!(to_value(receipt).unwrap(), expected);
@@ -328,10 +335,13 @@ prop_compose! {
         (first_token_ms, device_ms, cloud_ms, total_ms) in
             (option::of(millis()), millis(), millis(), millis()),
         (bytes_sent, cost_usd) in (any::<u64>(), millis()),
+        (alpha, delta, n, coverage) in (millis(), millis(), any::<u64>(), millis()),
+        promised in any::<bool>(),
     ) -> Receipt {
+        let bound = promised.then_some(Bound { alpha, delta, n, coverage });
         Receipt {
             continued_tokens: 3,
-            source, rule, reason, confidence, threshold, model, device, prompt_tokens,
+            source, rule, reason, confidence, threshold, bound, model, device, prompt_tokens,
             cached_tokens, completion_tokens, first_token_ms, device_ms, cloud_ms, total_ms,
             bytes_sent, cost_usd,
         }

@@ -17,9 +17,10 @@ use sprat_wire::{ChatRequest, Message, Role, StreamOptions};
 
 use super::machine::Machine;
 use crate::device::DeviceName;
+pub(crate) use answer::Failure;
 use answer::Outcome;
 use arrivals::{Prompts, closed_loop, open_loop, poisson};
-use client::Client;
+pub(crate) use client::Client;
 use report::{Level, LevelReport, Load, Report, ServerReport};
 
 /// Each stream is a thread of this program.
