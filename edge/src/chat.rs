@@ -25,6 +25,7 @@ use crate::tally::Tally;
 /// What the page is told while an answer comes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
+#[allow(clippy::large_enum_variant, reason = "each goes out as JSON at once")]
 pub(crate) enum Event {
     /// `source` begins to answer; the text begins anew.
     Start { source: Source },

@@ -97,8 +97,8 @@ fn a_chunk_is_written_as_openai_writes_it() {
             ..ChunkChoice::default()
         }],
         usage: Some(None),
-        #[cfg(feature = "server")]
         x_continue: None,
+        #[cfg(feature = "server")]
         x_route: None,
     };
     let expected = concat!(
@@ -319,8 +319,8 @@ prop_compose! {
                 delta: Delta { role: delta.0, content: delta.1, ..Delta::default() },
             }],
             usage: usage.map(|u| u.map(|(p, c, n)| Usage::new(p, c, n))),
-            #[cfg(feature = "server")]
             x_continue: None,
+            #[cfg(feature = "server")]
             x_route: None,
         }
     }
@@ -423,8 +423,8 @@ proptest! {
             system_fingerprint: Some("fp".into()),
             choices: choices.collect(),
             usage: chunk.usage.flatten(),
-            #[cfg(feature = "server")]
             x_continue: None,
+            #[cfg(feature = "server")]
             x_route: None,
         })?;
     }
