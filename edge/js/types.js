@@ -91,6 +91,8 @@
  * @property {string} reason one sentence for a person
  * @property {number | null} confidence probability that the device's answer is right, if judged
  * @property {number | null} threshold the confidence below which the cloud takes over
+ * @property {{ alpha: number, delta: number, n: number, coverage: number } | null} bound what the threshold promises: at most
+ *   the share alpha of the answers kept is wrong, except with probability delta; chosen on n answers, of which it keeps that share
  * @property {string | null} model
  * @property {string | null} device in words
  * @property {number} prompt_tokens
@@ -100,6 +102,7 @@
  * @property {number} device_ms
  * @property {number} cloud_ms
  * @property {number} total_ms
+ * @property {number} continued_tokens tokens of this device at the beginning of an answer that the cloud has gone on with
  * @property {number} bytes_sent bytes of request bodies that left the device
  * @property {number} cost_usd
  *

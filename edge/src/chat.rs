@@ -15,7 +15,7 @@ use sprat_route::policy::{
 };
 use sprat_route::privacy::Thread;
 use sprat_route::signals::{Signals, TokenSignal};
-use sprat_wire::{Message, Receipt, Source};
+use sprat_wire::{Continuation, Message, Receipt, Source};
 
 use crate::cloud::{Bit, Cloud, Outgoing, Reply};
 use crate::error::Error;
@@ -25,6 +25,7 @@ use crate::tally::Tally;
 /// What the page is told while an answer comes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
+#[allow(clippy::large_enum_variant, reason = "each goes out as JSON at once")]
 pub(crate) enum Event {
     /// `source` begins to answer; the text begins anew.
     Start { source: Source },
@@ -56,6 +57,8 @@ pub(crate) trait Local {
     fn gate(&self) -> Option<Gate>;
     /// The prompt's tokens; [`Error::ContextTooLong`] if no room is left for an answer.
     fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, Error>;
+    /// Names its tokenizer and chat template.
+    fn text_id(&self) -> Option<String>;
     /// Begins to answer. Dropping the run ends it.
     fn run(&self, prompt: Vec<u32>, choice: &Choice) -> Self::Run;
 }
@@ -69,6 +72,7 @@ pub(crate) trait Run {
 /// One token.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Step {
+    pub(crate) id: u32,
     /// May be empty while a character is incomplete.
     pub(crate) text: String,
     pub(crate) signal: TokenSignal,
@@ -93,8 +97,25 @@ pub(crate) struct Turn<'a, L: Local, C> {
 struct Draft<R> {
     run: R,
     text: String,
+    /// The tokens of the text, and what the model that wrote them calls its text.
+    ids: Vec<u32>,
+    text_id: Option<String>,
     signals: Signals,
     complete: bool,
+}
+
+impl<R> Draft<R> {
+    /// Whether the device failed in the middle of it: nobody doubts what there is of it. What a gate has doubted is begun anew.
+    fn is_broken_off(&self, facts: &Facts) -> bool {
+        !self.complete && facts.model == ModelState::Failed && !self.ids.is_empty()
+    }
+
+    fn continuation(&self) -> Option<Continuation> {
+        Some(Continuation {
+            tokens: self.ids.clone(),
+            text_id: self.text_id.clone()?,
+        })
+    }
 }
 
 /// What is known while a question is being answered.
@@ -183,6 +204,8 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
             }
             state.gate = self.local.gate();
             facts.threshold = state.gate.as_ref().map(Gate::threshold);
+            let bound = state.gate.as_ref().and_then(Gate::bound);
+            self.tally.borrow_mut().bound(bound);
         }
         Ok(state)
     }
@@ -202,8 +225,12 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
                 state.facts.stage = Stage::Draft;
                 self.take(&mut draft, step);
                 state.facts.tokens = u32::try_from(draft.signals.len()).unwrap_or(u32::MAX);
-                if state.facts.tokens >= self.policy.early_tokens() {
-                    state.facts.confidence = confidence(state.gate.as_ref(), &draft.signals);
+                if state.facts.tokens >= self.policy.early_tokens()
+                    && let Some(gate) = &state.gate
+                {
+                    let (confidence, threshold) = gate.draft(&draft.signals);
+                    state.facts.confidence = Some(confidence);
+                    state.facts.early_threshold = threshold;
                 }
             }
             Some(Err(error)) => {
@@ -229,6 +256,8 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
         Draft {
             run,
             text: String::new(),
+            ids: Vec::new(),
+            text_id: self.local.text_id(),
             signals: Signals::new(),
             complete: false,
         }
@@ -245,6 +274,7 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
 
     fn take(&self, draft: &mut Draft<L::Run>, step: Step) {
         draft.signals.push(step.signal);
+        draft.ids.push(step.id);
         draft.text.push_str(&step.text);
         self.tally.borrow_mut().token(step.prompt);
         self.delta(Source::Device, step.text);
@@ -285,7 +315,22 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
             });
         }
         state.facts.cloud_tries += 1;
-        let Err(error) = self.ask_cloud(ask, thread, decision).await else {
+        let begun = state
+            .draft
+            .as_ref()
+            .filter(|draft| draft.is_broken_off(&state.facts));
+        let mut asked = self.ask_cloud(ask, thread, decision, begun).await;
+        if let (
+            Err(Error::CloudRefused {
+                status: 400 | 422, ..
+            }),
+            Some(_),
+        ) = (&asked, begun)
+        {
+            // Another kind of server, which knows nothing of answers that were begun.
+            asked = self.ask_cloud(ask, thread, decision, None).await;
+        }
+        let Err(error) = asked else {
             return Ok(true);
         };
         state.facts.fault = match error {
@@ -309,12 +354,14 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
         ask: &Ask,
         thread: &Thread<Message>,
         decision: &Decision,
+        begun: Option<&Draft<L::Run>>,
     ) -> Result<(), Error> {
         let cloud = self.cloud.ok_or(Error::CloudDisabled)?;
         // A private thread has no release: this line is the private lane's end.
         let released = thread
             .release(decision)
             .map_err(|e| Error::Internal(e.to_string()))?;
+        let released = released.with(begun.and_then(Draft::continuation));
         let outgoing = Outgoing::new(released, cloud.model(), &ask.choice)?;
         self.start(Source::Cloud);
         self.tally.borrow_mut().sent(cloud.model(), outgoing.len());
@@ -322,6 +369,12 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
         while let Some(bit) = reply.next().await {
             match bit? {
                 Bit::Model(name) => self.tally.borrow_mut().cloud_model(name),
+                Bit::Continued(tokens) => {
+                    if let Some(draft) = begun.filter(|_| tokens > 0) {
+                        self.tally.borrow_mut().goes_on(tokens);
+                        self.delta(Source::Cloud, draft.text.clone());
+                    }
+                }
                 Bit::Text(text) => self.delta(Source::Cloud, text),
                 Bit::Usage(usage) => self.tally.borrow_mut().usage(&usage, cloud.price()),
             }
@@ -379,3 +432,7 @@ fn trouble(trouble: Option<Error>) -> Error {
 #[cfg(test)]
 #[path = "chat_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "takeover_tests.rs"]
+mod takeover_tests;

@@ -7,7 +7,7 @@ use sprat_wire::{Role, Usage};
 use super::*;
 
 /// A model that says what the test tells it to.
-struct Script {
+pub(super) struct Script {
     state: ModelState,
     failure: Option<Error>,
     tokens: Vec<Result<(&'static str, f32), Error>>,
@@ -18,7 +18,7 @@ struct Script {
 
 impl Script {
     /// Says these words with this probability each.
-    fn says(words: &[&'static str], probability: f32) -> Self {
+    pub(super) fn says(words: &[&'static str], probability: f32) -> Self {
         Self {
             state: ModelState::Ready,
             failure: None,
@@ -28,14 +28,24 @@ impl Script {
             runs: Cell::new(0),
         }
     }
+
+    /// Fails behind the last word.
+    pub(super) fn break_off(&mut self, error: Error) {
+        self.tokens.push(Err(error));
+    }
 }
 
-struct Words(VecDeque<Result<(&'static str, f32), Error>>);
+pub(super) struct Words {
+    left: VecDeque<Result<(&'static str, f32), Error>>,
+    said: u32,
+}
 
 impl Run for Words {
     async fn next(&mut self) -> Option<Result<Step, Error>> {
-        let next = self.0.pop_front()?;
+        let next = self.left.pop_front()?;
+        self.said += 1;
         Some(next.map(|(text, probability)| Step {
+            id: 100 + self.said,
             text: text.to_owned(),
             signal: TokenSignal {
                 logprob: probability.ln(),
@@ -59,6 +69,9 @@ impl Local for Script {
     fn names(&self) -> (String, String) {
         ("sprat-test".into(), "CPU".into())
     }
+    fn text_id(&self) -> Option<String> {
+        Some("same".into())
+    }
     fn gate(&self) -> Option<Gate> {
         self.gate.clone()
     }
@@ -73,33 +86,40 @@ impl Local for Script {
     }
     fn run(&self, _prompt: Vec<u32>, _choice: &Choice) -> Words {
         self.runs.set(self.runs.get() + 1);
-        Words(self.tokens.clone().into())
+        Words {
+            left: self.tokens.clone().into(),
+            said: 0,
+        }
     }
 }
 
 /// What a cloud does with one request: refuse it, or say bits of an answer until it breaks off.
-type Act = Result<Vec<Result<Bit, Error>>, Error>;
+pub(super) type Act = Result<Vec<Result<Bit, Error>>, Error>;
 
 /// A cloud that does what the test tells it to, one entry per request.
-struct Sky {
+pub(super) struct Sky {
     acts: RefCell<VecDeque<Act>>,
     requests: RefCell<Vec<String>>,
 }
 
 impl Sky {
-    fn new(acts: impl IntoIterator<Item = Act>) -> Self {
+    pub(super) fn new(acts: impl IntoIterator<Item = Act>) -> Self {
         Self {
             acts: RefCell::new(acts.into_iter().collect()),
             requests: RefCell::default(),
         }
     }
 
-    fn says(text: &str) -> Self {
+    pub(super) fn says(text: &str) -> Self {
         Self::new([Ok(said(text))])
+    }
+
+    pub(super) fn requests(&self) -> Vec<String> {
+        self.requests.borrow().clone()
     }
 }
 
-fn said(text: &str) -> Vec<Result<Bit, Error>> {
+pub(super) fn said(text: &str) -> Vec<Result<Bit, Error>> {
     vec![
         Ok(Bit::Model("sprat-small".into())),
         Ok(Bit::Text(text.into())),
@@ -107,7 +127,7 @@ fn said(text: &str) -> Vec<Result<Bit, Error>> {
     ]
 }
 
-struct Bits(VecDeque<Result<Bit, Error>>);
+pub(super) struct Bits(VecDeque<Result<Bit, Error>>);
 
 impl Reply for Bits {
     async fn next(&mut self) -> Option<Result<Bit, Error>> {
@@ -150,25 +170,29 @@ fn gate() -> Gate {
                     entropy: -probability.ln(),
                 })
                 .collect();
-            Example {
-                features: signals.features(),
-                correct,
-                hash: question_hash(&format!("question {i}")),
-            }
+            Example::new(&signals, correct, question_hash(&format!("question {i}")))
         })
         .collect();
     fit(&examples, &FitOptions::default()).unwrap()
 }
 
 /// What came of a question: its events, how it ended, and the text so far.
-struct Outcome {
+pub(super) struct Outcome {
     events: Vec<Event>,
     result: Result<(), Error>,
     partial: String,
 }
 
 impl Outcome {
-    fn end(&self) -> (&str, &Receipt) {
+    pub(super) fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    pub(super) fn failed(&self) -> bool {
+        self.result.is_err()
+    }
+
+    pub(super) fn end(&self) -> (&str, &Receipt) {
         match self.events.last() {
             Some(Event::End { text, receipt }) => (text, receipt),
             other => panic!("no end but {other:?} and {:?}", self.result),
@@ -188,7 +212,13 @@ impl Outcome {
     }
 }
 
-fn ask(question: &str, mode: Mode, private: bool, local: &Script, cloud: Option<&Sky>) -> Outcome {
+pub(super) fn ask(
+    question: &str,
+    mode: Mode,
+    private: bool,
+    local: &Script,
+    cloud: Option<&Sky>,
+) -> Outcome {
     let messages = vec![Message::new(Role::User, question)];
     let ask = Ask {
         messages: messages.clone(),
@@ -220,8 +250,8 @@ fn ask(question: &str, mode: Mode, private: bool, local: &Script, cloud: Option<
     }
 }
 
-const SURE: f32 = 0.98;
-const UNSURE: f32 = 0.35;
+pub(super) const SURE: f32 = 0.98;
+pub(super) const UNSURE: f32 = 0.35;
 
 #[test]
 fn arithmetic_needs_no_model() {
@@ -246,6 +276,9 @@ fn a_sure_answer_stays_on_the_device() {
         ("Hello you.", Source::Device, "sure")
     );
     assert!(receipt.confidence >= receipt.threshold);
+    let bound = receipt.bound.unwrap();
+    assert_eq!((bound.alpha, bound.delta), (0.05, 0.05));
+    assert!(bound.n > 60 && bound.coverage > 0.0);
     assert_eq!(
         (
             receipt.prompt_tokens,

@@ -5,7 +5,9 @@
 //! send it.
 
 use sprat_route::privacy::Releasable;
-use sprat_wire::{Completion, ErrorBody, Event, Message, SseDecoder, StreamLine, Usage};
+use sprat_wire::{
+    Completion, Continuation, ErrorBody, Event, Message, SseDecoder, StreamLine, Usage,
+};
 
 use crate::error::Error;
 use crate::request::Choice;
@@ -17,13 +19,19 @@ pub(crate) const MAX_BODY: usize = 4 << 20;
 pub(crate) struct Outgoing(String);
 
 impl Outgoing {
-    /// The request for `model` to continue the released conversation.
+    /// The request for `model` to answer the released conversation, or to go on with the answer that was begun.
     pub(crate) fn new(
-        released: Releasable<Vec<Message>>,
+        released: Releasable<(Vec<Message>, Option<Continuation>)>,
         model: &str,
         choice: &Choice,
     ) -> Result<Self, Error> {
-        let request = choice.for_cloud(model, released.into_inner());
+        let (messages, begun) = released.into_inner();
+        let mut request = choice.for_cloud(model, messages);
+        if let (Some(most), Some(begun)) = (&mut request.max_tokens, &begun) {
+            // Both parts together are the answer that was asked for.
+            *most = (*most - begun.tokens.len() as i64).max(1);
+        }
+        request.x_continue = begun;
         serde_json::to_string(&request)
             .map(Self)
             .map_err(|_| Error::Internal("the request cannot be written as JSON".into()))
@@ -45,6 +53,8 @@ impl Outgoing {
 pub(crate) enum Bit {
     /// The model that answers, in the server's words.
     Model(String),
+    /// It goes on behind so many tokens of what this device has begun; none if it begins anew.
+    Continued(u32),
     /// More of the answer.
     Text(String),
     /// What it took.
@@ -136,6 +146,12 @@ impl StreamReader {
                     self.model_told = true;
                     bits.push(Bit::Model(chunk.model.clone()));
                 }
+                bits.extend(
+                    chunk
+                        .x_continue
+                        .as_ref()
+                        .map(|of| Bit::Continued(of.tokens)),
+                );
                 if !chunk.text().is_empty() {
                     self.started = true;
                     bits.push(Bit::Text(chunk.text().to_owned()));
@@ -152,6 +168,7 @@ impl StreamReader {
 pub(crate) fn read_whole(body: &[u8]) -> Result<Vec<Bit>, Error> {
     let completion: Completion = serde_json::from_slice(body).map_err(|_| refusal(200, body))?;
     let mut bits = vec![Bit::Model(completion.model.clone())];
+    bits.extend(completion.x_continue.map(|of| Bit::Continued(of.tokens)));
     let answer = completion
         .choices
         .into_iter()

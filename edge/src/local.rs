@@ -139,6 +139,10 @@ impl Local for LocalModel {
         })
     }
 
+    fn text_id(&self) -> Option<String> {
+        Some(self.ready()?.model.manifest().text_id())
+    }
+
     fn gate(&self) -> Option<Gate> {
         self.ready()?.gate.clone()
     }
@@ -246,6 +250,7 @@ async fn tokens(
         };
         if steps
             .send(Ok(Step {
+                id: token.id,
                 text: token.text,
                 signal,
                 prompt,

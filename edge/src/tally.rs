@@ -1,8 +1,9 @@
 //! The account of one answer, kept while it comes, so that a receipt can be written at any
 //! moment: at the end, at a failure, at a stop.
 
+use sprat_route::gate;
 use sprat_route::policy::{Decision, Facts};
-use sprat_wire::{Receipt, Source, Usage};
+use sprat_wire::{Bound, Receipt, Source, Usage};
 
 /// What was answered and spent so far. Times are milliseconds from one fixed moment.
 #[derive(Debug, Clone)]
@@ -17,10 +18,13 @@ pub(crate) struct Tally {
     confidence: Option<f32>,
     threshold: Option<f32>,
     /// Model and device in words of the device's answer.
+    bound: Option<Bound>,
     local: Option<(String, String)>,
     cloud_model: Option<String>,
     device_tokens: Tokens,
     cloud_tokens: Tokens,
+    /// Of the device, which the cloud goes on behind.
+    continued: u32,
     first_token: Option<f64>,
     cloud_ms: f64,
     bytes_sent: u64,
@@ -46,10 +50,12 @@ impl Tally {
             reason: String::new(),
             confidence: None,
             threshold: None,
+            bound: None,
             local: None,
             cloud_model: None,
             device_tokens: Tokens::default(),
             cloud_tokens: Tokens::default(),
+            continued: 0,
             first_token: None,
             cloud_ms: 0.0,
             bytes_sent: 0,
@@ -67,7 +73,13 @@ impl Tally {
         self.leave(now);
         self.calling = (source == Source::Cloud).then_some(now);
         self.source = Some(source);
+        self.continued = 0;
         self.text.clear();
+    }
+
+    /// The cloud goes on behind so many tokens of the device.
+    pub(crate) fn goes_on(&mut self, tokens: u32) {
+        self.continued = tokens;
     }
 
     /// More text.
@@ -89,6 +101,16 @@ impl Tally {
         self.reason.clone_from(&decision.reason);
         self.confidence = facts.confidence;
         self.threshold = facts.threshold;
+    }
+
+    /// What the gate promises that judges this answer.
+    pub(crate) fn bound(&mut self, bound: Option<gate::Bound>) {
+        self.bound = bound.map(|bound| Bound {
+            alpha: bound.alpha,
+            delta: bound.delta,
+            n: bound.n,
+            coverage: bound.coverage,
+        });
     }
 
     /// The device answers with this model, on this device in words.
@@ -152,11 +174,13 @@ impl Tally {
             reason: self.reason.clone(),
             confidence: self.confidence,
             threshold: self.threshold,
+            bound: self.bound,
             model,
             device,
             prompt_tokens: tokens.prompt,
             cached_tokens: tokens.cached,
             completion_tokens: tokens.completion,
+            continued_tokens: self.continued,
             first_token_ms: self.first_token,
             device_ms: now - self.began - self.cloud_ms,
             cloud_ms: self.cloud_ms,

@@ -302,20 +302,21 @@ async fn load(pack: &Pack, engine: &Rc<Engine>, tell: &dyn Fn(Notice)) -> Result
     Ok(Loaded::new(model, gate, engine.clone()))
 }
 
-/// The pack's gate; without one every answer of the device stands.
+/// The pack's gate; without one every answer of the device stands, and with one that cannot be
+/// used, or is another model's, none is sure.
 fn gate(manifest: &Manifest, tell: &dyn Fn(Notice)) -> Option<Gate> {
     let calibration = manifest.calibration.clone()?;
-    match serde_json::from_value(calibration) {
-        Ok(gate) => Some(gate),
-        Err(error) => {
-            let message = format!("The model's calibration cannot be read: {error}.");
-            tell(Notice::Warning {
-                code: "gate_unreadable",
-                message,
-            });
-            None
-        }
-    }
+    let problem = match serde_json::from_value::<Gate>(calibration) {
+        Ok(gate) if gate.check_model(&manifest.fingerprint()).is_ok() => return Some(gate),
+        Ok(_) => "it was made for another model".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let message = format!("The model's calibration cannot be used: {problem}.");
+    tell(Notice::Warning {
+        code: "gate_unreadable",
+        message,
+    });
+    Some(Gate::careful())
 }
 
 async fn describe(model: &Model, pack: &Pack) -> String {

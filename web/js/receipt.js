@@ -61,6 +61,9 @@ export function facts(receipt) {
       value: `${formatCount(receipt.prompt_tokens)} read${cached}, ${formatCount(receipt.completion_tokens)} written${pace}`,
     });
   }
+  if (receipt.continued_tokens > 0) {
+    list.push({ term: "Seam", value: `the cloud went on after ${formatCount(receipt.continued_tokens)} tokens of this device` });
+  }
   list.push({
     term: "Sent",
     value: receipt.bytes_sent === 0 ? "Nothing left this device" : `${formatBytes(receipt.bytes_sent)} to the cloud`,

@@ -73,7 +73,7 @@ test("a private question can only be opened, never retried elsewhere", () => {
 
 const receipt = {
   source: "cloud", rule: "unsure", reason: "", confidence: 0.4, threshold: 0.8, model: "sprat-small", device: null,
-  prompt_tokens: 1310, cached_tokens: 24, completion_tokens: 20, first_token_ms: 84, device_ms: 400, cloud_ms: 1000,
+  prompt_tokens: 1310, cached_tokens: 24, completion_tokens: 20, continued_tokens: 0, first_token_ms: 84, device_ms: 400, cloud_ms: 1000,
   total_ms: 1400, bytes_sent: 512, cost_usd: 0.000013,
 };
 
@@ -84,6 +84,8 @@ test("a receipt in words", () => {
     { term: "Sent", value: "512 bytes to the cloud" },
     { term: "Cost", value: "$0.000013" },
   ]);
+  const seam = facts({ ...receipt, continued_tokens: 1200 }).find((fact) => fact.term === "Seam");
+  assert.equal(seam?.value, "the cloud went on after 1,200 tokens of this device");
 });
 
 test("an exact answer has no tokens and sends nothing", () => {

@@ -4,7 +4,7 @@ import { Conversation } from "../js/conversation.js";
 import { apply, begin, fail, failureOf, kept } from "../js/turn.js";
 
 const receipt = (source) => ({
-  source, rule: "r", reason: "", prompt_tokens: 1, cached_tokens: 0, completion_tokens: 1,
+  source, rule: "r", reason: "", prompt_tokens: 1, cached_tokens: 0, completion_tokens: 1, continued_tokens: 0,
   device_ms: 1, cloud_ms: 0, total_ms: 1, bytes_sent: source === "cloud" ? 99 : 0, cost_usd: 0,
 });
 const failure = (code, more = {}) => ({ code, message: "", hint: "", partial: "", receipt: null, ...more });

@@ -2,6 +2,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod bench;
+pub(crate) mod calibrate;
 pub(crate) mod eval;
 pub(crate) mod evolve;
 pub(crate) mod inspect;

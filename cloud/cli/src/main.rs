@@ -47,8 +47,10 @@ enum Command {
     Merge(commands::merge::Args),
     /// Find the best merge of models by asking what each can do
     Evolve(commands::evolve::Args),
-    /// Measure models: accuracy per skill, perplexity, the gate
+    /// Measure models (accuracy per skill, perplexity), or a router
     Eval(commands::eval::Args),
+    /// Fit a pack's gate: how sure the model must be for its answer to stand
+    Calibrate(commands::calibrate::Args),
     /// Measure speed and memory of a model on this machine
     Bench(commands::bench::Args),
 }
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Command::Merge(args) => commands::merge::run(&args),
         Command::Evolve(args) => commands::evolve::run(args),
         Command::Eval(args) => commands::eval::run(args),
+        Command::Calibrate(args) => commands::calibrate::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
     };
     match result {

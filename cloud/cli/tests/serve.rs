@@ -30,12 +30,12 @@ fn print_config(file: &Path, envs: &[(&str, &str)], options: &[&str]) -> (String
 fn options_win_over_the_environment_and_that_over_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sprat.toml");
-    let settings =
-        "port = 1\nmax_tokens = 1\ncache_mb = 1\nmodels = [\"a=b\"]\nengine = \"echo\"\n";
+    let settings = "port = 1\nmax_tokens = 1\ncache_mb = 1\nmemory_mb = 1\nmodels = [\"a=b\"]\nengine = \"echo\"\n";
     std::fs::write(&file, settings).unwrap();
     let envs = [
         ("PORT", "2"),
         ("SPRAT_MAX_TOKENS", "2"),
+        ("SPRAT_MEMORY_MB", "2"),
         ("SPRAT_CORS_ORIGINS", "https://a.example,https://b.example"),
         ("SPRAT_API_KEY", "SECRET"),
     ];
@@ -47,6 +47,8 @@ fn options_win_over_the_environment_and_that_over_the_file() {
     assert!(from("max_tokens = 3 # option"), "{printed}");
     assert!(from("models = [\"c\"] # option"), "{printed}");
     assert!(from(&format!("cache_mb = 1 {by_file}")), "{printed}");
+    assert!(from("memory_mb = 2 # environment"), "{printed}");
+    assert!(from("# idle_seconds is not set # default"), "{printed}");
     assert!(from(&format!("engine = \"echo\" {by_file}")), "{printed}");
     assert!(from(
         "cors_origins = [\"https://a.example\", \"https://b.example\"] # environment"
@@ -134,6 +136,23 @@ fn mistakes_are_located_and_keys_not_repeated() {
     }
     let (_, errors, ok) = print_config(&folder.path().join("none.toml"), &[], &[]);
     assert!(!ok && errors.contains("none.toml"), "{errors}");
+}
+
+/// The server does not start with a model that it could never load.
+#[test]
+fn a_model_that_is_larger_than_the_memory_for_all() {
+    let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/models/sprat-tiny");
+    let output = Command::new(env!("CARGO_BIN_EXE_sprat"))
+        .args(["serve", "--port", "0", "--memory-mb", "1", "--model"])
+        .arg(pack)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(
+        errors.contains("sprat-tiny") && errors.contains("may have 1 (--memory-mb)"),
+        "{errors}"
+    );
 }
 
 /// A server with an echo, on a port of its own choice.

@@ -9,12 +9,17 @@ const RIGHT: f64 = 16.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 36.0;
 /// Colours of the lines, on light and on dark.
-const COLOURS: [[&str; 2]; 4] = [
+const COLOURS: [[&str; 2]; 6] = [
     ["#2a78b8", "#6cb4ec"],
     ["#c2571a", "#f0975a"],
     ["#4b7f2e", "#8fc66b"],
     ["#8a4fa8", "#c897e0"],
+    ["#6b7680", "#a3adb6"],
+    ["#b0313f", "#f08a92"],
 ];
+
+/// The style of a page with charts in it.
+pub(crate) const PAGE_STYLE: &str = include_str!("page.css");
 
 /// A chart: lines over steps.
 pub(crate) struct Chart<'a> {

@@ -27,6 +27,16 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// One line of a file is not what its reader expects.
+    #[error("line {line} of {path} is not usable: {problem}")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The recipe's `[data]` section asks for something impossible.
     #[error("the data mixture is not usable: {0}")]
     Mixture(String),
@@ -111,6 +121,53 @@ pub enum Error {
     Gate {
         /// What the route crate said.
         source: sprat_route::Error,
+    },
+    /// A figure is not defined on these records.
+    #[error(transparent)]
+    Metric(sprat_route::Error),
+    /// A pack's gate cannot be used.
+    #[error(
+        "the gate of {path} cannot be used: {problem}; `sprat calibrate --model {path}` makes one"
+    )]
+    NoGate {
+        /// The pack.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The folder to write is there already, and is no pack that could be replaced.
+    #[error("{path} is there already and is no pack; choose another folder")]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Too few questions to show what a gate has to promise.
+    #[error(
+        "a gate that keeps at most {:.1} % wrong answers, except with probability {:.1} %, takes about {needed} \
+         questions at the least, and there are {found}; add questions, or allow more by --alpha and --delta",
+        100.0 * alpha, 100.0 * delta
+    )]
+    TooFewQuestions {
+        /// How many there are.
+        found: usize,
+        /// How many it takes if every answer that counts is right.
+        needed: usize,
+        /// Largest share of wrong answers among those kept.
+        alpha: f64,
+        /// Chance that the bound does not hold.
+        delta: f64,
+    },
+    /// A model that has everything right, or everything wrong, shows nothing of its confidence.
+    #[error("all {n} answers are {}", match right {
+        true => "right: without a wrong one nothing can be learnt of confidence; add harder questions",
+        false => "wrong: without a right one nothing can be learnt of confidence; add easier questions, or see \
+                  whether the answers are in the model's form (`sprat ask` shows it)",
+    })]
+    OneSided {
+        /// Answers.
+        n: usize,
+        /// What they all are.
+        right: bool,
     },
     /// The trial run of training did not do what it should.
     #[error("training does not work as it should on this machine: {0}")]

@@ -123,6 +123,22 @@ pub fn is_right(example: &Example, reply: &str) -> bool {
         .any(|answer| normalise(answer) == reply)
 }
 
+/// Whether `reply` is one of these answers, of whatever kind: where an answer is a number, by the
+/// reply's last number, else by its words in normal form.
+#[must_use]
+pub fn is_answer(answers: &[String], reply: &str) -> bool {
+    let words = normalise(reply);
+    let number = last_number(reply);
+    answers.iter().any(|answer| {
+        let answer = normalise(answer);
+        let numeric = answer.chars().all(|c| c.is_ascii_digit() || c == '.') && !answer.is_empty();
+        match numeric {
+            true => number.is_some() && number == last_number(&answer),
+            false => answer == words,
+        }
+    })
+}
+
 /// The last number in a text, without group commas and trailing zeros.
 fn last_number(text: &str) -> Option<String> {
     let plain = normalise(text);
@@ -179,6 +195,17 @@ mod tests {
         assert!(is_right(&capital, " paris."));
         assert!(is_right(&capital, "Paris France"));
         assert!(!is_right(&capital, "Paris is nice"));
+    }
+
+    #[test]
+    fn answers_of_any_kind_are_compared_by_number_or_by_words() {
+        let right = |answer: &str, reply: &str| is_answer(&[answer.to_owned()], reply);
+        assert!(right("1,250", "It is 1250.0") && !right("1250", "125"));
+        assert!(right("Paris", " paris!") && !right("Paris", "It is Paris"));
+        // Words with a number in them are words.
+        assert!(right("5 m", "5 M.") && !right("5 m", "5"));
+        assert!(!right("8", "eight") && !right("", "0"));
+        assert!(is_answer(&["a".to_owned(), "b".to_owned()], "B"));
     }
 
     #[test]

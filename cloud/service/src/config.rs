@@ -112,6 +112,11 @@ pub struct ServeConfig {
     pub models: Vec<ModelSource>,
     /// Memory for the keys and values of each model's texts. What does not fit is computed again.
     pub cache_bytes: u64,
+    /// Memory for all models' weights, keys and values together. With a bound, models are loaded when they are asked, and those
+    /// that were asked longest ago make way.
+    pub memory_bytes: Option<u64>,
+    /// How long a model stays in memory that nobody asks; without, for ever.
+    pub idle: Option<Duration>,
     /// An engine without a model, beside them.
     pub echo: Option<EchoOptions>,
     /// Other servers' models.
@@ -145,6 +150,8 @@ impl Default for ServeConfig {
             device: Device::default(),
             models: Vec::new(),
             cache_bytes: 512 << 20,
+            memory_bytes: None,
+            idle: None,
             echo: None,
             upstreams: Vec::new(),
             cascades: Vec::new(),
@@ -169,6 +176,8 @@ impl fmt::Debug for ServeConfig {
             .field("device", &self.device)
             .field("models", &self.models)
             .field("cache_bytes", &self.cache_bytes)
+            .field("memory_bytes", &self.memory_bytes)
+            .field("idle", &self.idle)
             .field("echo", &self.echo)
             .field("upstreams", &self.upstreams)
             .field("cascades", &self.cascades)

@@ -68,6 +68,7 @@ impl Echo {
 impl Engine for Echo {
     fn info(&self) -> EngineInfo {
         EngineInfo {
+            text_id: None,
             id: self.options.id.clone(),
             device: "echo".to_owned(),
             context: Some(self.options.context),
@@ -122,7 +123,10 @@ async fn answer(
             return Err(EngineError::Unsupported { what });
         }
     };
-    sleep(options.first).await;
+    // The timer takes a millisecond for no time at all.
+    if !options.first.is_zero() {
+        sleep(options.first).await;
+    }
     sink.send(Event::Started {
         prompt_tokens: prompt,
         cached_tokens: 0,

@@ -15,7 +15,7 @@ use sprat_wire::{Message, Tool};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::{CallFormat, Route, UpstreamError};
+use crate::{CallFormat, EngineLoad, Route, UpstreamError, UpstreamLoad, Weights};
 
 /// One model that can answer.
 pub trait Engine: Send + Sync + 'static {
@@ -66,32 +66,32 @@ pub trait Engine: Send + Sync + 'static {
         EngineLoad::default()
     }
 
+    /// Where its weights are; none by an engine that has none of its own. Must be cheap.
+    fn weights(&self) -> Option<Weights> {
+        None
+    }
+
+    /// Completes when its weights are in memory.
+    ///
+    /// # Errors
+    /// [`EngineError::NotLoaded`] if they can't be had, [`EngineError::Unsupported`] by an engine that has none, and as
+    /// [`Engine::start`].
+    fn load_weights(&self) -> BoxFuture<'static, Result<(), EngineError>> {
+        Box::pin(ready(Err(EngineError::Unsupported { what: "weights" })))
+    }
+
+    /// Gives the memory of its weights back. What asks it next waits until they are loaded again.
+    ///
+    /// # Errors
+    /// [`EngineError::InUse`] while it has something to do, [`EngineError::Unsupported`] by an engine that has none.
+    fn unload_weights(&self) -> BoxFuture<'static, Result<(), EngineError>> {
+        Box::pin(ready(Err(EngineError::Unsupported { what: "weights" })))
+    }
+
     /// What asking another server came to, for metrics; none by an engine that asks none. Must be cheap.
     fn upstream(&self) -> Option<UpstreamLoad> {
         None
     }
-}
-
-/// How full an engine's memory is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EngineLoad {
-    /// Positions whose keys and values are held for answers in progress.
-    pub cache_used: usize,
-    /// Positions that there is memory for; 0 without a cache.
-    pub cache_positions: usize,
-    /// How often an answer had to give its memory to an older one, to be computed again.
-    pub preemptions: u64,
-}
-
-/// What asking another server came to since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct UpstreamLoad {
-    /// Requests sent, each again counted.
-    pub tries: u64,
-    /// Those of them that failed.
-    pub failures: u64,
-    /// What they cost in US dollars.
-    pub cost_usd: f64,
 }
 
 /// What an engine is.
@@ -101,12 +101,15 @@ pub struct EngineInfo {
     pub id: String,
     /// What it runs on, in words.
     pub device: String,
-    /// Tokens of context, prompt and answer together; none before the model is loaded.
+    /// Tokens of context, prompt and answer together, where that is known.
     pub context: Option<usize>,
     /// When it was made available, in seconds since 1970.
     pub created: u64,
     /// Names the exact weights; goes out as `system_fingerprint`.
     pub fingerprint: Option<String>,
+    /// Names its tokenizer and chat template, where that is known: another machine's answer can be gone on with if it has
+    /// the same.
+    pub text_id: Option<String>,
     /// Whether it can answer.
     pub state: EngineState,
 }
@@ -116,7 +119,7 @@ pub struct EngineInfo {
 pub enum EngineState {
     /// Not yet.
     Loading,
-    /// Yes.
+    /// Yes; a model that is not in memory is loaded then.
     Ready,
     /// Not any more, and why.
     Failed(String),
@@ -159,11 +162,23 @@ impl fmt::Debug for Prompt {
     }
 }
 
+/// The beginning of an answer. Shows its length only, as [`Prompt`] does.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Begun(pub Vec<u32>);
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Begun({} tokens)", self.0.len())
+    }
+}
+
 /// One text or conversation to continue.
 #[derive(Clone, Debug, Default)]
 pub struct Job {
     /// What is to be continued.
     pub prompt: Prompt,
+    /// Tokens that the answer begins with, which are not to be written again.
+    pub begun: Begun,
     /// How to choose tokens.
     pub sampling: Sampling,
     /// The most tokens to generate; none means to the end of the context.
@@ -201,6 +216,9 @@ pub enum Constraint {
         several: bool,
     },
 }
+
+/// How long a model that could not be loaded is left alone: a load takes time from all others.
+pub(crate) const LOAD_REST: Duration = Duration::from_secs(10);
 
 /// What [`EngineError::Unsupported`] says of an engine that cannot keep to a [`Constraint`].
 pub(crate) const STRUCTURED: &str = "structured answers";
@@ -303,10 +321,22 @@ pub enum EngineError {
     #[error("the model is still loading; try again in a few seconds")]
     Loading,
     /// The engine cannot answer any more.
-    #[error("the model's engine has failed ({reason}); restart the server")]
+    #[error("the model's engine has failed ({reason}); restart the server, or unload the model")]
     Failed {
         /// What broke it.
         reason: String,
+    },
+    /// The model was not in memory and could not be loaded.
+    #[error("the model could not be loaded ({reason}); others are not affected")]
+    NotLoaded {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The model is not to be unloaded now.
+    #[error("the model is in use: {doing}; unload it when that has ended")]
+    InUse {
+        /// What it does.
+        doing: &'static str,
     },
     /// The engine's queue is full.
     #[error("the model's queue is full; try again shortly")]

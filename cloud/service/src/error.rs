@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use sprat_wire::{ErrorBody, code, kind};
 use thiserror::Error;
 
-use crate::engine::{STRUCTURED, TOOLS};
+use crate::engine::{LOAD_REST, STRUCTURED, TOOLS};
 use crate::{Device, EngineError, UpstreamError};
 
 /// Why a request was not answered. The one place where failures become a status and OpenAI's
@@ -131,8 +131,12 @@ impl ApiError {
                 | EngineError::Unsupported { .. }
                 | EngineError::Schema { .. },
             ) => StatusCode::BAD_REQUEST,
+            Self::Engine(EngineError::InUse { .. }) => StatusCode::CONFLICT,
             Self::Engine(
-                EngineError::Loading | EngineError::Failed { .. } | EngineError::ShuttingDown,
+                EngineError::Loading
+                | EngineError::NotLoaded { .. }
+                | EngineError::Failed { .. }
+                | EngineError::ShuttingDown,
             ) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Engine(EngineError::TookTooLong { .. }) => StatusCode::GATEWAY_TIMEOUT,
             Self::Engine(EngineError::NotANumber | EngineError::Generation) | Self::Internal => {
@@ -190,8 +194,12 @@ impl ApiError {
             }),
             Self::Engine(EngineError::TookTooLong { .. }) => Some(code::TIMEOUT),
             Self::Engine(EngineError::PromptTooLong { .. }) => Some(code::CONTEXT_LENGTH_EXCEEDED),
+            Self::Engine(EngineError::InUse { .. }) => Some(code::MODEL_IN_USE),
             Self::Engine(
-                EngineError::Loading | EngineError::Failed { .. } | EngineError::ShuttingDown,
+                EngineError::Loading
+                | EngineError::NotLoaded { .. }
+                | EngineError::Failed { .. }
+                | EngineError::ShuttingDown,
             ) => Some(code::NOT_READY),
             Self::Engine(EngineError::NotANumber | EngineError::Generation) => {
                 Some(code::GENERATION_FAILED)
@@ -210,6 +218,7 @@ impl ApiError {
             Self::Prompt { error, .. } => Self::Engine(error.clone()).retry_after(),
             Self::Engine(EngineError::Busy | EngineError::Loading) => Some(Duration::from_secs(1)),
             Self::Engine(EngineError::ShuttingDown) => Some(Duration::from_secs(5)),
+            Self::Engine(EngineError::NotLoaded { .. }) => Some(LOAD_REST),
             Self::Engine(EngineError::Upstream(error)) => error.retry_after(),
             _ => None,
         }
@@ -296,6 +305,20 @@ pub enum ServiceError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A model does not fit into the memory that all may have.
+    #[error(
+        "the model {id:?} needs {} MB for its weights and its cache, and all models together may have {} (--memory-mb); \
+         allow more, give texts less with --cache-mb, or leave the model out",
+        megabytes(*bytes, true), megabytes(*budget, false)
+    )]
+    TooLarge {
+        /// Which model.
+        id: String,
+        /// What it needs.
+        bytes: u64,
+        /// What there may be.
+        budget: u64,
+    },
     /// Two packs have one name.
     #[error("two model packs are called {id:?}; requests could not tell them apart")]
     DuplicateModel {
@@ -327,6 +350,14 @@ pub enum ServiceError {
     /// The system refused something that every server needs.
     #[error("running the server: {0}")]
     Io(#[from] io::Error),
+}
+
+/// Bytes in MiB, as options have them: what is needed is rounded up.
+fn megabytes(bytes: u64, up: bool) -> u64 {
+    match up {
+        true => bytes.div_ceil(1 << 20),
+        false => bytes >> 20,
+    }
 }
 
 #[cfg(test)]
@@ -451,6 +482,26 @@ mod tests {
                 Some("1"),
             ),
             (engine(failed), 503, server, None, Some("not_ready"), None),
+            (
+                engine(EngineError::NotLoaded {
+                    reason: "a file is missing".into(),
+                }),
+                503,
+                server,
+                None,
+                Some("not_ready"),
+                Some("10"),
+            ),
+            (
+                engine(EngineError::InUse {
+                    doing: "answers are in progress",
+                }),
+                409,
+                bad,
+                None,
+                Some("model_in_use"),
+                None,
+            ),
             (
                 engine(EngineError::ShuttingDown),
                 503,

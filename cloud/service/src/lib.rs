@@ -7,7 +7,7 @@
 //! ```
 //!
 //! An [`Engine`] is one model that answers. [`app`] makes a router of engines, which tests call
-//! without a socket; [`serve`] loads packs onto a device and runs that router until it is told
+//! without a socket; [`serve`] loads packs onto a device (and unloads them, where memory is bounded) and runs that router until it is told
 //! to stop. What people write is never logged, counted or repeated in an error.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -20,6 +20,7 @@ mod engines;
 mod error;
 mod grammar;
 mod keys;
+mod load;
 mod local;
 mod metrics;
 mod middleware;
@@ -33,13 +34,13 @@ pub use calls::CallFormat;
 pub use config::{Device, Limits, ModelSource, OnRequest, ServeConfig};
 pub use echo::{Echo, EchoOptions};
 pub use engine::{
-    Alternative, Constraint, Counts, Embedded, Engine, EngineError, EngineInfo, EngineLoad,
-    EngineState, Event, Finish, Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token,
-    UpstreamLoad, channel,
+    Alternative, Begun, Constraint, Counts, Embedded, Engine, EngineError, EngineInfo, EngineState,
+    Event, Finish, Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token, channel,
 };
 pub use engines::{Cascade, CascadeOptions, Vote, VoteOptions, normalize};
 pub use error::{ApiError, ServiceError};
 pub use keys::ApiKey;
+pub use load::{EngineLoad, Unloads, UpstreamLoad, Weights};
 pub use route::{Route, Rule};
 pub use routes::app;
 pub use serve::{serve, serve_until};

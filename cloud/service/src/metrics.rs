@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use crate::{Engine, EngineLoad, Route, UpstreamLoad};
+use crate::{Engine, EngineLoad, Route, Unloads, UpstreamLoad, Weights};
 
 /// Bucket bounds in seconds.
 const FIRST_TOKEN: [f64; 17] = [
@@ -49,7 +49,7 @@ const NAMES: [(&str, Unit, &str); 4] = [
         "Time to a response's headers, by route.",
     ),
 ];
-const GAUGES: [(&str, &str); 4] = [
+const GAUGES: [(&str, &str); 6] = [
     (
         "sprat_num_requests_running",
         "Requests that are being computed.",
@@ -62,11 +62,20 @@ const GAUGES: [(&str, &str); 4] = [
         "sprat_kv_cache_usage_perc",
         "Share of the cache that answers in progress hold; 1 is all of it.",
     ),
+    (
+        MEMORY,
+        "Bytes that the weights and caches of all models in memory take.",
+    ),
+    (BUDGET, "Bytes that they may take together."),
     // By its meaning a counter, but those of this library are whole numbers.
     (COST, "What other servers charged, in US dollars."),
 ];
 const COST: &str = "sprat_upstream_cost_usd_total";
-const COUNTERS: [(&str, &str); 14] = [
+const MEMORY: &str = "sprat_memory_bytes";
+const BUDGET: &str = "sprat_memory_budget_bytes";
+const LOADS: &str = "sprat_model_loads_total";
+const UNLOADS: &str = "sprat_model_unloads_total";
+const COUNTERS: [(&str, &str); 16] = [
     (
         "sprat_http_requests_total",
         "Responses by route, method and status.",
@@ -108,6 +117,11 @@ const COUNTERS: [(&str, &str); 14] = [
     (
         DECISIONS,
         "Answers whose engine was chosen among several, by that engine and the rule.",
+    ),
+    (LOADS, "How often a model was loaded."),
+    (
+        UNLOADS,
+        "How often a model was unloaded: nobody asked for long, another one needed the memory, or the operator asked.",
     ),
     (
         "sprat_upstream_tries_total",
@@ -154,9 +168,13 @@ pub(crate) struct ModelMetrics {
 }
 
 impl Metrics {
-    pub(crate) fn new<'a>(models: impl IntoIterator<Item = &'a str>) -> Self {
+    /// `budget` is what all models together may take of the memory, in bytes.
+    pub(crate) fn new<'a>(models: impl IntoIterator<Item = &'a str>, budget: Option<u64>) -> Self {
         let recorder = Arc::new(recorder());
         describe(&recorder);
+        if let Some(budget) = budget {
+            gauge(&recorder, BUDGET, vec![]).set(budget as f64);
+        }
         let models = models
             .into_iter()
             .map(|model| (model.to_owned(), ModelMetrics::new(&recorder, model)))
@@ -216,14 +234,36 @@ impl Metrics {
 
     /// All series in Prometheus' text format, with what the engines say now.
     pub(crate) fn render(&self, engines: &[Arc<dyn Engine>]) -> String {
+        let mut memory = None;
         for engine in engines {
             let id = engine.info().id;
             self.model(&id).load(engine.load());
+            if let Some(weights) = engine.weights() {
+                self.weights(&id, &weights);
+                *memory.get_or_insert(0) += weights.bytes;
+            }
             if let Some(load) = engine.upstream() {
                 self.upstream(id, load);
             }
         }
+        if let Some(bytes) = memory {
+            gauge(&self.recorder, MEMORY, vec![]).set(bytes as f64);
+        }
         self.handle.render()
+    }
+
+    fn weights(&self, id: &str, weights: &Weights) {
+        let model = Label::new("model_name", id.to_owned());
+        counter(&self.recorder, LOADS, vec![model.clone()]).absolute(weights.loads);
+        let Unloads {
+            idle,
+            memory,
+            asked,
+        } = weights.unloads;
+        for (reason, count) in [("idle", idle), ("memory", memory), ("asked", asked)] {
+            let labels = vec![model.clone(), Label::from_static_parts("reason", reason)];
+            counter(&self.recorder, UNLOADS, labels).absolute(count);
+        }
     }
 
     fn upstream(&self, id: String, load: UpstreamLoad) {

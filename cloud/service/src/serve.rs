@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::engines::compose;
-use crate::local::Local;
+use crate::local::{Local, LocalOptions};
 use crate::state::{AppConfig, AppState};
 use crate::{Echo, ServeConfig, ServiceError, app};
 
@@ -30,7 +30,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// [`ServeConfig::drain`]; a second one ends them.
 ///
 /// The port is open while models load, so that `/healthz` and the page answer early; `on_ready`
-/// is called with the address once every model is loaded.
+/// is called with the address once every model is loaded that is to be from the start.
 ///
 /// # Errors
 /// [`ServiceError`] if the port, the page, a model or the device is not to be had.
@@ -64,8 +64,14 @@ async fn run(
         .await
         .map_err(|source| ServiceError::Bind { address, source })?;
     let address = listener.local_addr()?;
-    let queue = config.limits.requests;
-    let mut local = Local::start(&config.models, config.device, config.cache_bytes, queue)?;
+    let options = LocalOptions {
+        device: config.device,
+        cache_bytes: config.cache_bytes,
+        memory_bytes: config.memory_bytes,
+        idle: config.idle,
+        queue: config.limits.requests,
+    };
+    let mut local = Local::start(&config.models, options)?;
     let mut engines = local.engines();
     if let Some(options) = &config.echo {
         engines.push(Arc::new(Echo::new(options.clone())));

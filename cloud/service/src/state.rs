@@ -33,6 +33,8 @@ pub struct AppConfig {
     pub keep_alive: Duration,
     /// Called with each request's headers and its span.
     pub on_request: Option<OnRequest>,
+    /// Memory that all models together may have, for metrics.
+    pub memory_bytes: Option<u64>,
 }
 
 impl Default for AppConfig {
@@ -51,6 +53,7 @@ impl From<&ServeConfig> for AppConfig {
             limits: config.limits.clone(),
             keep_alive: config.keep_alive,
             on_request: config.on_request,
+            memory_bytes: config.memory_bytes,
         }
     }
 }
@@ -102,7 +105,7 @@ impl AppState {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             inner: Arc::new(Inner {
-                metrics: Metrics::new(ids.iter().map(String::as_str)),
+                metrics: Metrics::new(ids.iter().map(String::as_str), config.memory_bytes),
                 engines,
                 admission: Admission::new(config.limits.requests),
                 limits: config.limits,
@@ -153,7 +156,7 @@ impl Inner {
             .ok_or(ApiError::ModelNotFound)
     }
 
-    /// Whether every model can answer; else why not.
+    /// Whether every model can answer, if it must be loaded for it; else why not.
     pub(crate) fn ready(&self) -> Result<(), crate::EngineError> {
         if self.is_draining() {
             return Err(crate::EngineError::ShuttingDown);

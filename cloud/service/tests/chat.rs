@@ -251,7 +251,7 @@ async fn models_are_listed() {
     let list = get(&app, "/v1/models").await.json();
     assert_eq!(list["object"], "list");
     let small = json!({"id": "small", "object": "model", "created": 1_700_000_000,
-        "owned_by": "sprat", "max_model_len": 7});
+        "owned_by": "sprat", "max_model_len": 7, "status": "loaded"});
     assert_eq!(list["data"][1], small);
     assert_eq!(list["data"].as_array().unwrap().len(), 2);
     assert_eq!(get(&app, "/v1/models/small").await.json(), small);

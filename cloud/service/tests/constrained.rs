@@ -19,17 +19,30 @@ fn tiny() -> PathBuf {
 
 /// The small model with another chat template.
 fn with_template(template: &str) -> TempDir {
+    with_markers(template, &[])
+}
+
+/// And with other texts for special tokens of its own that such a template does not need.
+fn with_markers(template: &str, markers: &[&str]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(tiny()).unwrap() {
         let path = entry.unwrap().path();
         std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
     }
+    let tokenizer = std::fs::read_to_string(tiny().join("tokenizer.json")).unwrap();
+    let own = ["<|pad|>", "<|system|>", "<|user|>"];
+    let renamed = own.iter().zip(markers);
+    let tokenizer = renamed.fold(tokenizer, |text, (own, marker)| text.replace(own, marker));
     let manifest = folder.path().join("sprat.json");
     let mut read = Manifest::from_json(&std::fs::read(&manifest).unwrap()).unwrap();
-    let name = "chat_template.jinja";
-    std::fs::write(folder.path().join(name), template).unwrap();
-    for file in read.files.iter_mut().filter(|file| file.path == name) {
-        *file = PackFile::of(name, template.as_bytes());
+    for (name, text) in [
+        ("chat_template.jinja", template),
+        ("tokenizer.json", &tokenizer),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        for file in read.files.iter_mut().filter(|file| file.path == name) {
+            *file = PackFile::of(name, text.as_bytes());
+        }
     }
     std::fs::write(&manifest, read.to_json()).unwrap();
     folder
@@ -78,6 +91,24 @@ impl Server {
         let reply = Wire::post(self.address, &body).await.rest().await;
         let events = events(reply.split_once("\r\n\r\n").unwrap().1.as_bytes());
         events.into_iter().flatten().collect()
+    }
+}
+
+impl Server {
+    /// What the model reads of a conversation, without special tokens.
+    async fn told(&self, messages: &Value) -> String {
+        let ask = async |path: &str, body: Value| {
+            let reply = Wire::post_to(self.address, path, &body).await.rest().await;
+            serde_json::from_str::<Value>(reply.split_once("\r\n\r\n").unwrap().1).unwrap()
+        };
+        let asked = json!({"model": "sprat-tiny", "messages": messages});
+        let tokens = ask("/tokenize", asked).await["tokens"].clone();
+        let asked = json!({"model": "sprat-tiny", "tokens": tokens});
+        let text = ask("/detokenize", asked).await;
+        text["prompt"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{text}"))
+            .to_owned()
     }
 }
 
@@ -317,9 +348,47 @@ const TAGGED: &str = r#"{% if tools %}{% for t in tools %}{{ t.function.name }} 
 {"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}
 </tool_call>{% endfor %}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"#;
 
-const BARE: &str = r#"{% if tools %}Respond in the format {"name": function name, "parameters": dictionary of argument
-name and its value}. {% for t in tools %}{{ t.function.name }} {% endfor %}{% endif %}{% for m in messages %}{{ m.content }}
-{%- endfor %}<|assistant|>"#;
+/// A template that tells of tools and has these words about how they are called; and the special tokens among those words.
+fn forms() -> Vec<(String, &'static [&'static str])> {
+    let said: [(&str, &'static [&'static str]); 9] = [
+        (r#"<tool_call>{"name": , "arguments": }</tool_call>"#, &[]),
+        (r#"{"name": , "parameters": }"#, &[]),
+        ("[TOOL_CALLS][", &["[TOOL_CALLS]"]),
+        ("[TOOL_CALLS][", &[]),
+        ("[TOOL_CALLS]name[ARGS]", &["[TOOL_CALLS]", "[ARGS]"]),
+        (
+            "<｜tool▁call▁begin｜>function<｜tool▁sep｜>name ```json",
+            &[
+                "<｜tool▁calls▁begin｜>",
+                "<｜tool▁sep｜>",
+                "<｜tool▁call▁end｜>",
+            ],
+        ),
+        (
+            "<｜tool▁call▁begin｜>name<｜tool▁sep｜>",
+            &[
+                "<｜tool▁calls▁begin｜>",
+                "<｜tool▁calls▁end｜>",
+                "<｜tool▁sep｜>",
+            ],
+        ),
+        ("<|tool_call|><|/tool_call|>", &["<|tool_call|>"]),
+        (
+            "<|tool_call_start|>",
+            &["<|tool_call_start|>", "<|tool_call_end|>"],
+        ),
+    ];
+    let template = |said: &str| {
+        format!(
+            "{{% if tools %}}{{% for t in tools %}}{{{{ t.function.name }}}} {{% endfor %}}{{% endif %}}{{# {said} #}}\
+             {{% for m in messages %}}{{{{ m.content }}}}{{% endfor %}}<|assistant|>"
+        )
+    };
+    let forms = said
+        .iter()
+        .map(|(said, markers)| (template(said), *markers));
+    forms.collect()
+}
 
 fn tools() -> Value {
     let light = json!({"type": "object", "additionalProperties": false, "required": ["room", "on"],
@@ -348,12 +417,12 @@ fn checked(call: &Value) -> String {
 
 #[tokio::test]
 async fn calls_that_must_come_do() {
-    for template in [TAGGED, BARE] {
-        let folder = with_template(template);
+    for (template, markers) in forms() {
+        let folder = with_markers(&template, markers);
         let server = Server::start(folder.path()).await;
         let asked = |choice: Value| {
             json!({"tools": tools(), "tool_choice": choice, "temperature": 1.0, "n": 10,
-                "seed": 1, "max_tokens": 120})
+                "seed": 1})
         };
         let named = json!({"type": "function", "function": {"name": "set_light"}});
         for choice in [json!("required"), named.clone()] {
@@ -390,26 +459,39 @@ async fn calls_that_must_come_do() {
     }
 }
 
-/// Several calls where they are allowed, and a conversation that goes on with a call's result.
+/// Several calls where they are allowed.
+#[tokio::test]
+async fn several_calls_are_whole_ones() {
+    for (template, markers) in forms() {
+        let folder = with_markers(&template, markers);
+        let server = Server::start(folder.path()).await;
+        let asked = json!({"tools": tools(), "tool_choice": "required", "parallel_tool_calls": true,
+            "temperature": 1.0, "n": 10, "seed": 3});
+        let reply = server.ask(asked).await;
+        let mut counts = Vec::new();
+        for answer in reply["choices"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{reply}"))
+        {
+            let calls = answer["message"]["tool_calls"].as_array();
+            let calls = calls.map_or(&[][..], Vec::as_slice);
+            // Where the context ended, so did the last call.
+            let cut = usize::from(answer["finish_reason"] == "length");
+            let whole = &calls[..calls.len().saturating_sub(cut)];
+            whole.iter().for_each(|call| drop(checked(call)));
+            counts.push(whole.len());
+        }
+        // How many there are, the model decides.
+        println!("calls: {counts:?}");
+        assert!(counts.iter().any(|n| *n > 0), "{template}");
+    }
+}
+
+/// A conversation that goes on with a call's result.
 #[tokio::test]
 async fn calls_and_their_results_go_round() {
     let folder = with_template(TAGGED);
     let server = Server::start(folder.path()).await;
-    let asked = json!({"tools": tools(), "tool_choice": "required", "parallel_tool_calls": true,
-        "temperature": 1.0, "n": 10, "max_tokens": 150, "seed": 3});
-    let reply = server.ask(asked).await;
-    let mut counts = Vec::new();
-    for answer in reply["choices"]
-        .as_array()
-        .unwrap_or_else(|| panic!("{reply}"))
-    {
-        if answer["finish_reason"] == "tool_calls" {
-            let calls = answer["message"]["tool_calls"].as_array().unwrap();
-            calls.iter().for_each(|call| drop(checked(call)));
-            counts.push(calls.len());
-        }
-    }
-    println!("calls: {counts:?}");
     let one = json!({"tools": tools(), "tool_choice": "required", "max_tokens": 100});
     let message = server.ask(one).await["choices"][0]["message"].clone();
     let id = message["tool_calls"][0]["id"].clone();
@@ -423,21 +505,55 @@ async fn calls_and_their_results_go_round() {
         "{reply}"
     );
     // The model reads both as its template writes them.
-    let body = json!({"model": "sprat-tiny", "messages": messages});
-    let tokens = Wire::post_to(server.address, "/tokenize", &body)
-        .await
-        .rest()
-        .await;
-    let tokens: Value = serde_json::from_str(tokens.split_once("\r\n\r\n").unwrap().1).unwrap();
-    let body = json!({"model": "sprat-tiny", "tokens": tokens["tokens"]});
-    let text = Wire::post_to(server.address, "/detokenize", &body)
-        .await
-        .rest()
-        .await;
-    let text: Value = serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap();
-    let text = text["prompt"].as_str().unwrap().to_owned();
+    let text = server.told(&messages).await;
     assert!(
         text.contains("\"arguments\": {") && text.contains("It is noon."),
         "{text}"
     );
+}
+
+/// Templates differ in what they want to hear of calls.
+#[tokio::test]
+async fn calls_are_told_as_templates_want_them() {
+    let messages = json!([{"role": "user", "content": "Now?"},
+        {"role": "assistant", "content": null, "tool_calls": [{"id": "call_0123456789ab", "type": "function",
+            "function": {"name": "f", "arguments": "{\"a\": 1}"}}]},
+        {"role": "tool", "tool_call_id": "call_0123456789ab", "content": "Noon."}]);
+    let each = |body: &str| format!("{{# tools #}}{{% for m in messages %}}{body}{{% endfor %}}");
+    for (template, markers, told) in [
+        // Ids of nine letters.
+        (
+            each(
+                "{% for c in m.tool_calls or [] %}[TOOL_CALLS][{{ c.function | tojson }}{{ c.id }}]{% endfor %}\
+                {{ m.tool_call_id }}",
+            ),
+            &["[TOOL_CALLS]"][..],
+            r#"[{"name": "f", "arguments": {"a": 1}}3456789ab]3456789ab"#,
+        ),
+        // Arguments as text.
+        (
+            each(
+                "{% for c in m.tool_calls or [] %}<｜tool▁call▁begin｜>{{ 'x' + c.function.arguments }}{% endfor %}",
+            ),
+            &[],
+            "<｜tool▁call▁begin｜>x{\"a\": 1}",
+        ),
+        // Calls in the text, without special tokens, and another role for results.
+        (
+            each("{{ m.role }}:{{ m.content }}{# <|tool_call|> tool_response #}"),
+            &["<|tool_call|>"],
+            r#"user:Now?assistant:[{"name": "f", "arguments": {"a": 1}}]tool_response:Noon."#,
+        ),
+        (
+            each("{{ m.content }}{# tool_calls <｜tool▁call▁begin｜> ```json #}"),
+            &[],
+            "Now?<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{\"a\": 1}\n```\
+             <｜tool▁call▁end｜><｜tool▁calls▁end｜>Noon.",
+        ),
+    ] {
+        let folder = with_markers(&template, markers);
+        let server = Server::start(folder.path()).await;
+        let text = server.told(&messages).await;
+        assert_eq!(text, told, "{template}");
+    }
 }

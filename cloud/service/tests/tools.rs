@@ -124,6 +124,34 @@ async fn what_the_model_writes_as_calls_are_calls() {
     }
 }
 
+/// Not every form lets a model be stopped behind its first call.
+#[tokio::test]
+async fn there_is_one_call_unless_several_are_allowed() {
+    let app = app_of(Parrot {
+        calls: Some(CallFormat::Mistral),
+        ..Parrot::default()
+    });
+    let said = r#"Look: [TOOL_CALLS] [{"name": "f", "arguments": {}}, {"name": "g", "arguments": {}}] Done."#;
+    for (several, names, content) in [
+        (json!(null), vec!["f"], "Look:"),
+        (json!(false), vec!["f"], "Look:"),
+        (json!(true), vec!["f", "g"], "Look: Done."),
+    ] {
+        let mut fields = json!({"tools": [tool("f"), tool("g")], "parallel_tool_calls": several});
+        let whole = chat(&app, ask(said, fields.clone())).await.json();
+        let message = &whole["choices"][0]["message"];
+        let calls = message["tool_calls"].as_array().unwrap();
+        let called: Vec<_> = calls.iter().map(|c| &c["function"]["name"]).collect();
+        assert_eq!(json!(called), json!(names));
+        assert_eq!(message["content"].as_str().unwrap().trim(), content);
+        assert_eq!(whole["choices"][0]["finish_reason"], "tool_calls");
+        fields["stream"] = json!(true);
+        let (streamed, text, reason) = joined(&chat(&app, ask(said, fields)).await.events());
+        assert_eq!((streamed.len(), text.trim()), (names.len(), content));
+        assert_eq!(reason, "tool_calls");
+    }
+}
+
 #[tokio::test]
 async fn the_engine_is_told_of_tools_and_choices() {
     let parrot = caller().share();

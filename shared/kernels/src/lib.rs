@@ -15,7 +15,7 @@
 //! | `arena` | where weights lie: large pieces, huge pages |
 //! | `activations` | f32 to 8-bit integers in blocks |
 //! | [`vector`] | what a decoder does between products: norms, gates, rotations |
-//! | [`attend`](mod@attend) | attention over a cache of `f32` or `f16` |
+//! | [`attend()`] | attention over a cache of `f32` or `f16` |
 //! | `pool` | threads for pieces of work of ten microseconds |
 //! | `plain` | the twin of every kernel in portable Rust: what the others are tested against |
 //! | `x86`, `neon`, `wasm` | AVX2 and AVX-512 VNNI, NEON with and without dot products: chosen when run; SIMD128: when compiled |

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use burn::tensor::Tensor;
 
 use crate::lookup::{MOST, Pace, look_up};
-use crate::sampler::{Confidence, Sampler, Sampling, confidence};
+use crate::options::{Finish, Options, Token, Top};
+use crate::sampler::{Confidence, Sampler, confidence};
 use crate::session::{Held, Session};
 use crate::stop_text::StopText;
 use crate::tokenizer::Detokenizer;
@@ -13,75 +14,6 @@ use crate::{Error, Model, PASS_TOKENS};
 
 /// Positions behind the next token that guesses, or a device that picks tokens by itself, may want at once.
 const AHEAD: usize = 16;
-
-/// What to generate.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Options {
-    /// How tokens are drawn.
-    pub sampling: Sampling,
-    /// Most tokens to generate; the context's end also ends the answer.
-    pub max_tokens: usize,
-    /// Texts that end the answer; they are not part of it.
-    pub stop: Vec<String>,
-    /// How many of the likeliest alternatives to report with each token.
-    pub top_logprobs: usize,
-    /// Whether tokens may be guessed, from the text so far and by the pack's draft model, and checked
-    /// several in one pass, where that is possible: a greedy answer on a CPU. The answer is the same.
-    pub lookup: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            sampling: Sampling::default(),
-            max_tokens: 256,
-            stop: vec![],
-            top_logprobs: 0,
-            lookup: true,
-        }
-    }
-}
-
-impl Options {
-    /// Whether the likeliest token is the next one, whatever was said before.
-    fn is_greedy(&self) -> bool {
-        self.sampling.is_plain()
-    }
-
-    /// Whether a device can pick the tokens by itself.
-    #[cfg(feature = "gpu")]
-    fn is_ahead_possible(&self, device: &burn::tensor::Device) -> bool {
-        self.is_greedy() && self.top_logprobs == 0 && crate::gpu::runs_on(device)
-    }
-}
-
-/// One generated token.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Token {
-    /// Token id.
-    pub id: u32,
-    /// Text that became certain with this token: empty inside a character or a possible stop text.
-    pub text: String,
-    /// True for the token that ends the answer; its `text` is only what was held back.
-    pub end: bool,
-    /// Natural logarithm of its probability, before temperature, penalties and constraints; so are the next three.
-    pub logprob: f32,
-    /// Probability of the likeliest token minus that of the second.
-    pub margin: f32,
-    /// Entropy of the distribution, in nats.
-    pub entropy: f32,
-    /// The likeliest tokens: id, text and log-probability, likeliest first.
-    pub top: Top,
-}
-
-/// Why an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finish {
-    /// The model's end token or a stop text.
-    Stop,
-    /// `max_tokens` or the context's end.
-    Length,
-}
 
 impl<'a> Generation<'a> {
     /// Begins an answer in a session.
@@ -119,15 +51,28 @@ impl<'a> Generation<'a> {
             .count();
         session.cut_back(shared.min(prompt.len() - 1));
         let cached = session.adopt(&prompt[..prompt.len() - 1]);
+        let mut detokenizer = Detokenizer::showing(&options.show);
+        let mut stop = StopText::new(&options.stop);
+        let mut finish = None;
+        let question = prompt.len().saturating_sub(options.continued);
+        for &id in &prompt[question..] {
+            // Whoever wrote it has given out its text.
+            let (_, stopped) = stop.push(&detokenizer.push(id, &model.tokenizer)?);
+            if stopped || model.end_ids.contains(&id) {
+                finish = Some(Finish::Stop);
+                break;
+            }
+        }
         Ok(Self {
             model,
             context,
             seen: prompt.to_vec(),
             prompt: prompt.len(),
+            question,
             cached,
             sampler,
-            detokenizer: Detokenizer::default(),
-            stop: StopText::new(&options.stop),
+            detokenizer,
+            stop,
             #[cfg(feature = "gpu")]
             ahead: None,
             paces: (options.lookup && options.is_greedy() && session.cache.is_cut_freely())
@@ -135,7 +80,7 @@ impl<'a> Generation<'a> {
             certain: VecDeque::new(),
             passes: 0,
             options,
-            finish: None,
+            finish,
             #[cfg(not(target_arch = "wasm32"))]
             constraint: None,
             complete: false,
@@ -180,6 +125,8 @@ pub struct Generation<'a> {
     /// Prompt and answer.
     pub(crate) seen: Vec<u32>,
     prompt: usize,
+    /// The prompt without the beginning of the answer.
+    question: usize,
     cached: usize,
     sampler: Sampler,
     detokenizer: Detokenizer,
@@ -199,9 +146,6 @@ pub struct Generation<'a> {
     #[cfg(feature = "gpu")]
     ahead: Option<crate::gpu::Ahead>,
 }
-
-/// The likeliest tokens: id, text and log-probability, likeliest first.
-type Top = Vec<(u32, String, f32)>;
 
 impl Generation<'_> {
     /// The next token; `None` when the answer has ended.
@@ -440,11 +384,11 @@ impl Generation<'_> {
         if let Some(constraint) = &mut self.constraint {
             let mut allowed = logits.to_vec();
             constraint.forbid(&mut allowed)?;
-            let id = self.sampler.next(&allowed, &self.seen, self.prompt);
+            let id = self.sampler.next(&allowed, &self.seen, self.question);
             self.complete = constraint.accept(id)?;
             return Ok(id);
         }
-        Ok(self.sampler.next(logits, &self.seen, self.prompt))
+        Ok(self.sampler.next(logits, &self.seen, self.question))
     }
 
     /// Tokens that may follow, when `known` of the tokens so far are in the cache: which pace they keep, and

@@ -55,6 +55,7 @@ mod loss;
 mod matrix;
 mod mlp;
 mod model;
+mod options;
 mod pack;
 mod pass;
 mod python_json;
@@ -89,8 +90,9 @@ pub use config::{
 pub use constraint::Constraint;
 pub use decoder::{Decoder, Part};
 pub use error::Error;
-pub use generate::{Finish, Generation, Options, Token};
+pub use generate::Generation;
 pub use loss::cross_entropy;
+pub use options::{Finish, Options, Token};
 pub use session::Session;
 
 /// How many of this crate's GPU kernels this thread has launched: none without a GPU's backend.
@@ -112,12 +114,12 @@ pub use pack::{
 };
 pub use rope::{Beyond, BeyondRule, RopeConfig};
 pub use sampler::{Confidence, Sampling};
-#[cfg(not(target_arch = "wasm32"))]
-pub use storage::bytes_per_token;
 pub use storage::{BLOCK, Storage};
+#[cfg(not(target_arch = "wasm32"))]
+pub use storage::{bytes_per_token, weight_bytes};
 pub use template::{ChatTemplate, Extras, Message};
 pub use together::{PASS_TOKENS, step_together};
 pub use tokenizer::{Detokenizer, Tokenizer};
 pub use weights::TensorMap;
 #[cfg(not(target_arch = "wasm32"))]
-pub use write::{DraftContents, PackContents, ReadTensor, write_pack};
+pub use write::{DraftContents, PackContents, ReadTensor, copy_pack, write_pack};

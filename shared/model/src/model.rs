@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, TensorData};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::cache::{KvCache, KvPool};
 use crate::draft::Draft;
-use crate::generate::Options;
+use crate::options::Options;
 use crate::pack::{Check, DRAFT, MANIFEST, Manifest, PackFile, PackSource};
 use crate::session::Session;
 use crate::template::{ChatTemplate, Message};
@@ -102,7 +102,8 @@ impl Model {
     }
 
     /// Loads what lies at `path`: a pack, a Hugging Face folder, a GGUF file. The latter two are
-    /// quantized to `storage`; a pack is as it is.
+    /// quantized to `storage`, or with [`Storage::F32`] as [`Checkpoint::load_as_stored`](crate::Checkpoint::load_as_stored)
+    /// has them; a pack is as it is.
     ///
     /// # Errors
     /// As [`Model::load`] and [`Model::from_checkpoint`].
@@ -121,7 +122,7 @@ impl Model {
         Self::from_checkpoint(source.as_mut(), storage, device, progress)
     }
 
-    /// Loads a Hugging Face folder or a GGUF file as it is. Nothing vouches for its bytes, and no
+    /// Loads a Hugging Face folder or a GGUF file, as [`Model::open`] does. Nothing vouches for its bytes, and no
     /// known value proves the device: for packs there is [`Model::load`].
     ///
     /// # Errors
@@ -139,7 +140,10 @@ impl Model {
         config.add_eos_token_ids(&chat.eos_token_ids);
         let template = |text: &String| ChatTemplate::new(text, &chat.bos_token, &chat.eos_token);
         let template = chat.template.as_ref().map(template).transpose()?;
-        let mut tensors = source.load_tensors(storage, device, progress)?;
+        let (mut tensors, storage) = match storage {
+            Storage::F32 => (source.load_as_stored(device, progress)?, source.stored_as()),
+            storage => (source.load_tensors(storage, device, progress)?, storage),
+        };
         let decoder = Decoder::from_tensors(&config, &mut tensors)?;
         let manifest = Manifest {
             format: crate::FORMAT,
@@ -226,6 +230,14 @@ impl Model {
     /// Tokens of prompt and answer together.
     pub fn context(&self) -> usize {
         self.manifest.context.min(self.config.context())
+    }
+
+    /// Bytes that the weights take, the draft model's too, by their shapes.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn weight_bytes(&self) -> u64 {
+        let bytes = |config| crate::weight_bytes(config, self.manifest.storage);
+        let draft = self.draft.as_ref().map_or(0, |draft| bytes(&draft.config));
+        bytes(&self.config) + draft
     }
 
     /// The tokens that end an answer.

@@ -153,9 +153,51 @@ impl Manifest {
             .filter(|file| file.path.ends_with(".safetensors"))
     }
 
+    /// Names the tokenizer and the chat template: models of the same one have the same tokens for a conversation, so that
+    /// one can go on with what the other has written. SHA-256, hex.
+    pub fn text_id(&self) -> String {
+        let mut hash = Sha256::new();
+        let text = self.files.iter().filter(|file| {
+            ["tokenizer", "chat_template"]
+                .iter()
+                .any(|name| file.path.starts_with(name))
+        });
+        for file in text {
+            hash.update(file.path.as_bytes());
+            file.sha256
+                .iter()
+                .for_each(|chunk| hash.update(chunk.as_bytes()));
+        }
+        hex::encode(hash.finalize())
+    }
+
+    /// Bytes that the weights take in memory, of a model of this shape; of a draft model, about as many, by its files.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn weight_bytes(&self, config: &crate::ModelConfig) -> u64 {
+        let draft: u64 = self.draft_shards().map(|file| file.size).sum();
+        let widened = match self.storage {
+            Storage::F16 => 2,
+            _ => 1,
+        };
+        crate::weight_bytes(config, self.storage) + draft * widened
+    }
+
     /// Bytes of all files.
     pub fn total_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.size).sum()
+    }
+
+    /// Names the model by what decides its answers: SHA-256, hex, over the name, size and hashes of
+    /// every listed file but those of a draft model, which changes no token.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        let own = self.files.iter().filter(|f| !f.path.starts_with(DRAFT));
+        for file in own {
+            hash.update(&file.path);
+            hash.update(file.size.to_le_bytes());
+            file.sha256.iter().for_each(|chunk| hash.update(chunk));
+        }
+        hex::encode(hash.finalize())
     }
 
     /// Compares a whole file with its hashes.

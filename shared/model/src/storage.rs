@@ -175,6 +175,22 @@ pub fn bytes_per_token(config: &crate::ModelConfig, storage: Storage) -> u64 {
     config.tensors().into_iter().map(read).sum::<f64>() as u64
 }
 
+/// Bytes that the weights of a model stored so take in memory: blocks as they are stored, everything else as f32, and so what
+/// is used in other ways than as a matrix (experts, an expansion of latents).
+#[cfg(not(target_arch = "wasm32"))]
+pub fn weight_bytes(config: &crate::ModelConfig, storage: Storage) -> u64 {
+    let bytes = |(name, shape): (String, Vec<usize>)| {
+        let parts = parts(&name, &shape, storage);
+        let unpacked = name.contains(".mlp.experts.") || name.contains(".kv_b_proj.");
+        let bytes = match &*parts {
+            [quants, scales] if !unpacked => quants.bytes() + scales.bytes(),
+            _ => shape.iter().product::<usize>() * size_of::<f32>(),
+        };
+        bytes as u64
+    };
+    config.tensors().into_iter().map(bytes).sum()
+}
+
 /// Bytes of the largest buffer that a GPU holds of a model stored so: of one tensor, or of those that it
 /// multiplies as one. What is not quantized is f32 there.
 #[cfg(not(target_arch = "wasm32"))]
@@ -310,6 +326,27 @@ mod encode {
             let mut narrow = config("smollm2-135m");
             narrow.vocab_size = 100;
             assert_eq!(largest_buffer(&narrow, Storage::Q8), gates);
+        }
+
+        #[test]
+        fn weights_in_memory_are_blocks_as_they_are_and_floats() {
+            use crate::Checkpoint;
+            let config = crate::RandomModel::new("smollm2-135m").unwrap();
+            let config = config.config();
+            let floats = 4 * config.parameters();
+            assert_eq!(weight_bytes(config, Storage::F32), floats);
+            assert_eq!(weight_bytes(config, Storage::F16), floats);
+            // All matrices have whole blocks of 32 weights, of 8 or 4 bits and 16 for their scale.
+            let vectors: usize = config
+                .tensors()
+                .iter()
+                .filter(|(_, shape)| shape.len() == 1)
+                .map(|(_, shape)| shape[0])
+                .sum();
+            let blocks = config.parameters() / 32 - vectors as u64 / 32;
+            let rest = 4 * vectors as u64;
+            assert_eq!(weight_bytes(config, Storage::Q8), 34 * blocks + rest);
+            assert_eq!(weight_bytes(config, Storage::Q4), 18 * blocks + rest);
         }
 
         proptest! {

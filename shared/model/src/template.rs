@@ -123,6 +123,8 @@ impl ChatTemplate {
             add_generation_prompt,
             // Defined, none where there are none, as transformers has them.
             tools => extras.tools,
+            // What SmolLM3's first template calls them.
+            xml_tools => extras.tools,
             documents => extras.documents,
             bos_token => self.bos_token,
             eos_token => self.eos_token,

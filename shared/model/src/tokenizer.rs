@@ -58,6 +58,24 @@ impl Tokenizer {
         })
     }
 
+    /// As [`Tokenizer::decode`], but with the special tokens that are `shown`.
+    fn decode_showing(&self, ids: &[u32], shown: &[u32]) -> Result<String, Error> {
+        if shown.is_empty() {
+            return self.decode(ids);
+        }
+        let is_special = |id: u32| {
+            let known = self.inner.get_added_vocabulary();
+            known.is_special_token(&self.token(id))
+        };
+        let ids = ids.iter().copied();
+        let ids: Vec<u32> = ids
+            .filter(|id| shown.contains(id) || !is_special(*id))
+            .collect();
+        guard(Error::Tokenizer, || {
+            self.inner.decode(&ids, false).map_err(failed)
+        })
+    }
+
     /// Tokens, special ones included.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
@@ -162,17 +180,27 @@ pub struct Detokenizer {
     window: Vec<u32>,
     /// How much of the window has been given out.
     read: usize,
+    /// Special tokens whose text is given out.
+    shown: Vec<u32>,
 }
 
 impl Detokenizer {
+    /// One that gives out the text of these special tokens too.
+    pub fn showing(shown: &[u32]) -> Self {
+        Self {
+            shown: shown.to_vec(),
+            ..Self::default()
+        }
+    }
+
     /// Adds one id and returns the text that became certain; empty inside a character.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] when the decoder refuses the ids.
     pub fn push(&mut self, id: u32, tokenizer: &Tokenizer) -> Result<String, Error> {
         self.window.push(id);
-        let given = tokenizer.decode(&self.window[..self.read])?;
-        let all = tokenizer.decode(&self.window)?;
+        let given = tokenizer.decode_showing(&self.window[..self.read], &self.shown)?;
+        let all = tokenizer.decode_showing(&self.window, &self.shown)?;
         if all.len() <= given.len() || all.ends_with(char::REPLACEMENT_CHARACTER) {
             return Ok(String::new());
         }
@@ -190,8 +218,8 @@ impl Detokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] when the decoder refuses the ids.
     pub fn finish(&mut self, tokenizer: &Tokenizer) -> Result<String, Error> {
-        let given = tokenizer.decode(&self.window[..self.read])?;
-        let all = tokenizer.decode(&self.window)?;
+        let given = tokenizer.decode_showing(&self.window[..self.read], &self.shown)?;
+        let all = tokenizer.decode_showing(&self.window, &self.shown)?;
         self.window.clear();
         self.read = 0;
         Ok(all.get(given.len()..).unwrap_or_default().to_owned())

@@ -80,7 +80,16 @@ impl TensorMap {
         Ok(())
     }
 
-    fn keep(&mut self, name: &str, blocks: &Blocks<'_>, device: &Device) {
+    /// How many matrices are blocks.
+    #[cfg(test)]
+    pub(crate) fn quantized(&self) -> usize {
+        let all = self.tensors.values();
+        all.filter(|stored| matches!(stored, Stored::Quantized(_)))
+            .count()
+    }
+
+    /// Adds a matrix whose blocks are multiplied as they are.
+    pub(crate) fn keep(&mut self, name: &str, blocks: &Blocks<'_>, device: &Device) {
         let matrix = Matrix::quantized(blocks, device);
         self.tensors
             .insert(name.to_owned(), Stored::Quantized(matrix));

@@ -131,6 +131,25 @@ impl Manifest {
     }
 }
 
+/// Copies the pack in `from` to `dir` with another manifest (one with a calibration), through a
+/// folder beside it that is renamed when complete; a pack that was in `dir` is replaced.
+///
+/// # Errors
+/// [`Error::Write`] naming the path.
+pub fn copy_pack(from: &Path, dir: &Path, manifest: &Manifest) -> Result<(), Error> {
+    let staging = Staging::begin(dir)?;
+    // Listed or not: a README is as much a part of the folder.
+    for entry in fs::read_dir(from).map_err(|e| cannot(from, &e))? {
+        let path = entry.map_err(|e| cannot(from, &e))?.path();
+        let Some(name) = path.file_name().filter(|_| path.is_file()) else {
+            continue;
+        };
+        fs::copy(&path, staging.folder.join(name)).map_err(|e| cannot(&path, &e))?;
+    }
+    staging.write(MANIFEST, &manifest.to_json())?;
+    staging.publish()
+}
+
 fn bytes(weight: &Weight) -> u64 {
     weight.bytes() as u64
 }

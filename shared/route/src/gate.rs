@@ -5,18 +5,22 @@
 //! an isotonic map, plus the threshold and the figures it was fitted on. It is fitted once per
 //! model by [`fit`] and lives, as JSON, in the model's pack.
 
+mod early;
 mod fit;
 mod isotonic;
 mod logistic;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-pub use fit::{CalibrationKind, Example, FitOptions, Split, fit, question_hash, split};
+pub use early::EARLY_TOKENS;
+pub use fit::{CalibrationKind, Example, FitOptions, Split, fit, least_kept, question_hash, split};
 
 use crate::{
     Error,
     signals::{FEATURES, Features, Signals},
 };
+use early::Early;
 use isotonic::Isotonic;
 use logistic::Logistic;
 
@@ -26,7 +30,8 @@ pub const VERSION: u32 = 1;
 /// A threshold that no confidence reaches.
 const KEEP_NOTHING: f32 = 2.0;
 
-/// A calibrated gate. Reading one (by [`Gate::from_json`] or any other serde format) checks it.
+/// A calibrated gate. Reading one by [`Gate::from_json`] checks all of it; by another serde format,
+/// all but the record of what it was fitted on.
 ///
 /// ```
 /// use sprat_route::gate::{Example, FitOptions, Gate, fit};
@@ -37,7 +42,7 @@ const KEEP_NOTHING: f32 = 2.0;
 /// };
 /// let examples: Vec<Example> = (0..1000u64)
 ///     .map(|i| (i, (i * 37 % 100) as f32 / 100.0))
-///     .map(|(i, m)| Example { features: signals(m).features(), correct: m > 0.4, hash: i })
+///     .map(|(i, m)| Example::new(&signals(m), m > 0.4, i))
 ///     .collect();
 /// let gate = fit(&examples, &FitOptions::default())?;
 /// let gate = Gate::from_json(gate.to_json().as_bytes())?;
@@ -53,7 +58,11 @@ pub struct Gate {
     logistic: Logistic,
     calibration: Calibration,
     threshold: f32,
-    fitted_on: FittedOn,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    early: Option<Early>,
+    /// A [`FittedOn`]. A page reads two of its fields; reading all of them would be code that it
+    /// has to fetch.
+    fitted_on: Value,
 }
 
 /// The stored form, before it is checked.
@@ -64,7 +73,9 @@ struct Stored {
     logistic: Logistic,
     calibration: Calibration,
     threshold: f32,
-    fitted_on: FittedOn,
+    #[serde(default)]
+    early: Option<Early>,
+    fitted_on: Value,
 }
 
 /// What is done to the regression's probability.
@@ -77,11 +88,17 @@ enum Calibration {
     Isotonic(Isotonic),
 }
 
-/// What a gate was fitted on and how well it did; for receipts, model cards and reports.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What a gate was fitted on and how well it did; for model cards and reports.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FittedOn {
     /// The data, in words.
     pub data: String,
+    /// SHA-256 of the questions and answers in normal form; none in gates of before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_sha256: Option<String>,
+    /// Fingerprint of the model that answered; none in gates of before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Answers in all.
     pub n: usize,
     /// Share of them that was right.
@@ -106,6 +123,20 @@ pub struct FittedOn {
     pub note: String,
 }
 
+/// The promise of a gate's threshold: at most the share `alpha` of the answers kept is wrong, except
+/// with probability `delta`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bound {
+    /// Largest share of wrong answers among those kept.
+    pub alpha: f64,
+    /// Chance that this does not hold.
+    pub delta: f64,
+    /// Answers that the threshold was chosen on.
+    pub n: u64,
+    /// The share of them that it keeps.
+    pub coverage: f64,
+}
+
 /// A gate's figures on held-out answers. `None` where a figure is not defined on so few.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
@@ -125,6 +156,24 @@ pub struct Figures {
     pub kept: usize,
     /// Wrong ones among them.
     pub errors: usize,
+    /// Of the early decision, if the gate takes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early: Option<EarlyFigures>,
+}
+
+/// What the early decision comes to, on held-out answers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EarlyFigures {
+    /// Tokens after which it is taken.
+    pub tokens: usize,
+    /// Answers that had so many.
+    pub running: usize,
+    /// Those that were given up.
+    pub given_up: usize,
+    /// Right ones among them that would have been kept.
+    pub lost: usize,
+    /// AUROC over all answers with what is known after so many tokens.
+    pub auroc: Option<f64>,
 }
 
 impl Gate {
@@ -133,7 +182,39 @@ impl Gate {
     /// # Errors
     /// [`Error::Gate`] where it is not JSON, of another version, or not a usable gate.
     pub fn from_json(bytes: &[u8]) -> Result<Self, Error> {
-        serde_json::from_slice(bytes).map_err(|error| Error::Gate(error.to_string()))
+        let read = |bytes| -> Result<Self, serde_json::Error> {
+            let gate: Self = serde_json::from_slice(bytes)?;
+            FittedOn::deserialize(&gate.fitted_on)?;
+            Ok(gate)
+        };
+        read(bytes).map_err(|error| Error::Gate(error.to_string()))
+    }
+
+    /// Refuses a gate of another model: what one model's signals mean says nothing of another's.
+    /// `fingerprint` is that of the model at hand; a gate that names no model passes.
+    ///
+    /// # Errors
+    /// [`Error::Gate`] where the gate names another model.
+    pub fn check_model(&self, fingerprint: &str) -> Result<(), Error> {
+        match self.fitted_on["model"].as_str() {
+            Some(model) if model != fingerprint => {
+                Err(Error::Gate("it was fitted on another model".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A gate that trusts no answer: for a model whose own gate cannot be used.
+    pub fn careful() -> Self {
+        Self {
+            version: VERSION,
+            features: Vec::new(),
+            logistic: Logistic::never(),
+            calibration: Calibration::Logistic,
+            threshold: KEEP_NOTHING,
+            early: None,
+            fitted_on: Value::Null,
+        }
     }
 
     /// The stored form. Reading it back gives the same confidences.
@@ -153,6 +234,16 @@ impl Gate {
         confidence(&self.logistic, &self.calibration, features)
     }
 
+    /// Confidence in a draft, and the least with which it is worth going on; `None` for the policy's
+    /// own measure, where the gate takes no early decision or the draft is too short for it.
+    pub fn draft(&self, signals: &Signals) -> (f32, Option<f32>) {
+        let early = self.early.as_ref();
+        match early.and_then(|early| Some((early.confidence(signals)?, Some(early.threshold)))) {
+            Some(judged) => judged,
+            None => (self.confidence(signals), None),
+        }
+    }
+
     /// The least confidence that is kept. Above 1 if nothing is.
     pub fn threshold(&self) -> f32 {
         self.threshold
@@ -168,9 +259,21 @@ impl Gate {
         self.threshold > 1.0
     }
 
-    /// What it was fitted on, and its figures.
-    pub fn fitted_on(&self) -> &FittedOn {
-        &self.fitted_on
+    /// What the threshold promises, for the receipt; `None` in a gate that does not say it.
+    pub fn bound(&self) -> Option<Bound> {
+        let number = |name| self.fitted_on[name].as_f64();
+        let n = number("calibrate")?;
+        Some(Bound {
+            alpha: number("alpha")?,
+            delta: number("delta")?,
+            n: n as u64,
+            coverage: number("kept")? / n.max(1.0),
+        })
+    }
+
+    /// What it was fitted on, and its figures; empty in a gate that says nothing of it.
+    pub fn fitted_on(&self) -> FittedOn {
+        FittedOn::deserialize(&self.fitted_on).unwrap_or_default()
     }
 }
 
@@ -200,6 +303,7 @@ impl TryFrom<Stored> for Gate {
             logistic,
             calibration,
             threshold,
+            early,
             fitted_on,
         } = stored;
         if version != VERSION {
@@ -212,12 +316,16 @@ impl TryFrom<Stored> for Gate {
         if let Calibration::Isotonic(map) = &calibration {
             map.check()?;
         }
+        if let Some(early) = &early {
+            early.check()?;
+        }
         // A threshold of 0 would keep answers whose signals are broken.
         if !(threshold > 0.0 && threshold.is_finite()) {
             return Err(format!("its threshold is {threshold}"));
         }
-        for (name, value) in [("alpha", fitted_on.alpha), ("delta", fitted_on.delta)] {
-            if !(value > 0.0 && value < 1.0) {
+        for name in ["alpha", "delta"] {
+            let value = &fitted_on[name];
+            if !value.as_f64().is_some_and(|v| v > 0.0 && v < 1.0) {
                 return Err(format!("its {name} is {value}"));
             }
         }
@@ -227,129 +335,11 @@ impl TryFrom<Stored> for Gate {
             logistic,
             calibration,
             threshold,
+            early,
             fitted_on,
         })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::signals::TokenSignal;
-    use proptest::prelude::*;
-
-    /// Answers of an imaginary model: one hidden quality drives signals and correctness.
-    pub(super) fn answers(seed: u64, n: usize) -> Vec<Example> {
-        let mut random = crate::random::SplitMix64::new(seed);
-        (0..n)
-            .map(|_| {
-                let quality = random.unit();
-                let length = 1 + random.below(12);
-                let signals: Signals = (0..length)
-                    .map(|_| {
-                        let p = (quality * 0.7 + random.unit() * 0.3).clamp(0.01, 0.99);
-                        let (logprob, margin) = (libm::log(p) as f32, p as f32);
-                        TokenSignal {
-                            logprob,
-                            margin,
-                            entropy: 1.0 - p as f32,
-                        }
-                    })
-                    .collect();
-                let correct = random.unit() < 1.0 / (1.0 + libm::exp(-12.0 * (quality - 0.4)));
-                Example {
-                    features: signals.features(),
-                    correct,
-                    hash: random.next(),
-                }
-            })
-            .collect()
-    }
-
-    fn gates() -> Vec<Gate> {
-        [CalibrationKind::Logistic, CalibrationKind::Isotonic]
-            .map(|calibration| {
-                let options = FitOptions {
-                    calibration,
-                    alpha: 0.1,
-                    ..FitOptions::default()
-                };
-                fit(&answers(1, 3000), &options).unwrap()
-            })
-            .into()
-    }
-
-    #[test]
-    fn storing_changes_no_confidence() {
-        for gate in gates() {
-            let read = Gate::from_json(gate.to_json().as_bytes()).unwrap();
-            assert_eq!(read.threshold(), gate.threshold());
-            for example in answers(2, 300) {
-                let confidence = gate.confidence_of(&example.features);
-                assert_eq!(confidence, read.confidence_of(&example.features));
-            }
-        }
-    }
-
-    #[test]
-    fn broken_signals_are_never_trusted() {
-        let bad = TokenSignal {
-            logprob: f32::NAN,
-            margin: 0.9,
-            entropy: 0.1,
-        };
-        for gate in gates() {
-            assert!(!gate.keeps_nothing(), "{}", gate.fitted_on().note);
-            for signals in [Signals::new(), [bad].into_iter().collect()] {
-                assert_eq!(gate.confidence(&signals), 0.0);
-                assert!(!gate.keeps(gate.confidence(&signals)));
-            }
-            assert!(!gate.keeps(f32::NAN));
-        }
-    }
-
-    #[test]
-    fn a_damaged_gate_is_refused() {
-        let [_, gate] = gates().try_into().unwrap();
-        let good: serde_json::Value = serde_json::from_str(&gate.to_json()).unwrap();
-        assert!(serde_json::from_value::<Gate>(good.clone()).is_ok());
-        for (pointer, value) in [
-            ("/version", serde_json::json!(7)),
-            ("/features/0", serde_json::json!("temperature")),
-            ("/logistic/weights/3", serde_json::json!(null)),
-            ("/logistic/weights", serde_json::json!([1.0, 2.0])),
-            ("/logistic/scale/2", serde_json::json!(0.0)),
-            ("/calibration/isotonic/y", serde_json::json!([])),
-            ("/calibration/isotonic/y/0", serde_json::json!(1.5)),
-            ("/threshold", serde_json::json!(0.0)),
-            ("/threshold", serde_json::json!("high")),
-            ("/fitted_on/alpha", serde_json::json!(-1)),
-        ] {
-            let mut bad = good.clone();
-            *bad.pointer_mut(pointer).unwrap() = value;
-            let bytes = serde_json::to_vec(&bad).unwrap();
-            let error = Gate::from_json(&bytes).expect_err(pointer).to_string();
-            assert!(error.starts_with("cannot use the stored gate"), "{error}");
-        }
-        assert!(Gate::from_json(b"{").is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn any_signals_give_a_probability(tokens in prop::collection::vec(any::<(f32, f32, f32)>(), 0..20)) {
-            static GATES: std::sync::LazyLock<Vec<Gate>> = std::sync::LazyLock::new(gates);
-            let signals: Signals = tokens
-                .iter()
-                .map(|&(logprob, margin, entropy)| TokenSignal { logprob, margin, entropy })
-                .collect();
-            for gate in GATES.iter() {
-                prop_assert!((0.0..=1.0).contains(&gate.confidence(&signals)));
-            }
-        }
-
-        #[test]
-        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Gate::from_json(&bytes);
-        }
-    }
-}
+mod tests;

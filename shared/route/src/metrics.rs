@@ -8,13 +8,18 @@ mod beta;
 mod calibration;
 mod deferral;
 mod interval;
+mod router;
 
 pub use beta::{beta_cdf, beta_quantile};
 pub use calibration::{
-    Bin, ECE_BINS, RiskPoint, aurc, auroc, brier, ece, nll, reliability, risk_coverage,
+    Bin, ECE_BINS, RiskPoint, aurc, auroc, brier, e_aurc, ece, nll, reliability, risk_at,
+    risk_coverage,
 };
 pub use deferral::{DeferralPoint, Pair, apgr, apgr_binned, cpt, deferral_curve, oracle};
-pub use interval::{Interval, bootstrap, clopper_pearson, clopper_pearson_upper, wilson};
+pub use interval::{
+    Interval, bootstrap, bootstrap_each, clopper_pearson, clopper_pearson_upper, wilson,
+};
+pub use router::{Cost, CostPoint, aiq, auc_df, cost_curve, peak, pgr, self_confidence};
 
 use crate::Error;
 

@@ -134,6 +134,9 @@ pub struct Facts {
     pub confidence: Option<f32>,
     /// The gate's threshold; `None` where there is no gate.
     pub threshold: Option<f32>,
+    /// The confidence below which a draft is hopeless, by [`Gate::draft`](crate::gate::Gate::draft);
+    /// `None` for the policy's own measure.
+    pub early_threshold: Option<f32>,
 }
 
 impl Default for Facts {
@@ -152,6 +155,7 @@ impl Default for Facts {
             tokens: 0,
             confidence: None,
             threshold: None,
+            early_threshold: None,
         }
     }
 }
@@ -254,7 +258,7 @@ pub struct Policy {
 }
 
 /// When a draft is given up before its end: after `tokens` tokens, where the confidence is below
-/// `ratio` times the threshold.
+/// the gate's early threshold or, if it has none, `ratio` times the threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Early {
@@ -379,10 +383,13 @@ impl Policy {
                 Band::Unknown
             };
         };
+        let hopeless = facts
+            .early_threshold
+            .unwrap_or(self.early.ratio * threshold);
         // Written so that NaN falls on the cautious side.
         if confidence >= threshold {
             Band::Sure
-        } else if facts.tokens >= self.early.tokens && confidence < self.early.ratio * threshold {
+        } else if facts.tokens >= self.early.tokens && confidence < hopeless {
             Band::Hopeless
         } else {
             Band::Unsure

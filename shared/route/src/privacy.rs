@@ -210,6 +210,11 @@ impl<T> Releasable<T> {
     pub fn into_inner(self) -> T {
         self.0
     }
+
+    /// The same with what the device has made of it, and of nothing else: the beginning of an answer.
+    pub fn with<U>(self, made: U) -> Releasable<(T, U)> {
+        Releasable((self.0, made))
+    }
 }
 
 impl<T: Serialize> Serialize for Releasable<T> {

@@ -194,6 +194,9 @@ pub struct ChatRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schemars(range(min = 0, max = 20)))]
     pub top_logprobs: Option<i64>,
+    /// The beginning of the answer, if another machine has written it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub x_continue: Option<crate::Continuation>,
     /// Taken off a token's logit for each time that the answer has it, -2 to 2.
     #[cfg(feature = "server")]
     #[serde(default, skip_serializing_if = "Option::is_none")]

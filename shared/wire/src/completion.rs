@@ -179,6 +179,9 @@ pub struct Completion {
     /// Token counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// What became of the request's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub x_continue: Option<crate::Continued>,
     /// Who answered, where several could; of several answers, the first.
     #[cfg(feature = "server")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,6 +264,9 @@ pub struct Chunk {
         deserialize_with = "lenient::present"
     )]
     pub usage: Option<Option<Usage>>,
+    /// What became of the request's, in the first chunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub x_continue: Option<crate::Continued>,
     /// Who answered, where several could; beside the finish reason.
     #[cfg(feature = "server")]
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -31,6 +31,8 @@ pub mod code {
     pub const PRIVATE_NOT_ACCEPTED: &str = "private_not_accepted";
     /// A model is still loading, failed to load, or the server is shutting down.
     pub const NOT_READY: &str = "not_ready";
+    /// The model cannot be unloaded while it is in use.
+    pub const MODEL_IN_USE: &str = "model_in_use";
     /// The body is larger than the server reads.
     pub const BODY_TOO_LARGE: &str = "request_too_large";
     /// The answer took longer than the server allows.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Serializer, de};
 
-use crate::Role;
+use crate::{ModelStatus, Role};
 
 /// `null` and a missing field (with `#[serde(default)]`) both read as the default.
 pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -31,6 +31,23 @@ pub(crate) fn known_role<'de, D: Deserializer<'de>>(
 ) -> Result<Option<Role>, D::Error> {
     let name = Option::<String>::deserialize(deserializer)?;
     Ok(name.as_deref().and_then(Role::from_name))
+}
+
+/// A model's status where only known ones matter: llama.cpp writes an object there.
+pub(crate) fn known_status<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<ModelStatus>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Status {
+        Known(ModelStatus),
+        Other(IgnoredAny),
+    }
+
+    Ok(match Option::<Status>::deserialize(deserializer)? {
+        Some(Status::Known(status)) => Some(status),
+        Some(Status::Other(_)) | None => None,
+    })
 }
 
 /// Writes a log-probability. JSON has no infinity; -9999 is what OpenAI writes for "never".

@@ -24,6 +24,7 @@
 
 mod chat;
 mod completion;
+mod continuation;
 mod error;
 mod lenient;
 mod models;
@@ -43,9 +44,10 @@ pub use completion::{
     Answer, Choice, Chunk, ChunkChoice, Completion, CompletionTokensDetails, Delta, FinishReason,
     Logprobs, PromptTokensDetails, StreamLine, TokenLogprob, TopLogprob, Usage,
 };
+pub use continuation::{Continuation, Continued};
 pub use error::{ErrorBody, ErrorDetail, code, kind};
-pub use models::{ModelCard, ModelList};
-pub use receipt::{Receipt, Source};
+pub use models::{ModelCard, ModelList, ModelStatus};
+pub use receipt::{Bound, Receipt, Source};
 #[cfg(feature = "server")]
 pub use route::{RouteRecord, Votes};
 pub use sse::{DEFAULT_EVENT_LIMIT, Event, SseDecoder, SseError};

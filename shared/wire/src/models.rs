@@ -47,9 +47,31 @@ pub struct ModelCard {
     /// Context in tokens, prompt and answer together (an extension that vLLM has too).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_model_len: Option<u32>,
+    /// Where its weights are (an extension). What other servers write there in another form reads as none.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::known_status"
+    )]
+    pub status: Option<ModelStatus>,
 }
 
 impl ModelCard {
     /// What stands in `object`.
     pub const OBJECT: &'static str = "model";
+}
+
+/// Where a model's weights are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum ModelStatus {
+    /// In memory, or on another server that is asked.
+    Loaded,
+    /// On their way there.
+    Loading,
+    /// On the disk; a request loads them.
+    Unloaded,
+    /// The last try to load them failed, or the model does not compute any more.
+    Failed,
 }

@@ -33,6 +33,20 @@ impl fmt::Display for Source {
     }
 }
 
+/// The promise of a gate's threshold: at most the share `alpha` of the answers kept is wrong, except
+/// with probability `delta`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bound {
+    /// Largest share of wrong answers among those kept.
+    pub alpha: f64,
+    /// Chance that this does not hold.
+    pub delta: f64,
+    /// Answers that the threshold was chosen on.
+    pub n: u64,
+    /// The share of them that it keeps.
+    pub coverage: f64,
+}
+
 /// What comes with every answer. All numbers must be finite: JSON has no others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -46,6 +60,9 @@ pub struct Receipt {
     pub confidence: Option<f32>,
     /// The confidence below which the cloud takes over.
     pub threshold: Option<f32>,
+    /// What that threshold promises, where the model's gate says it.
+    #[serde(default)]
+    pub bound: Option<Bound>,
     /// Id of the model that answered; none for an exact answer.
     pub model: Option<String>,
     /// What it ran on, in words.
@@ -56,6 +73,9 @@ pub struct Receipt {
     pub cached_tokens: u32,
     /// Tokens generated.
     pub completion_tokens: u32,
+    /// Tokens of this device at the beginning of an answer that the cloud has gone on with.
+    #[serde(default)]
+    pub continued_tokens: u32,
     /// Milliseconds from the question to the first text shown.
     pub first_token_ms: Option<f64>,
     /// Milliseconds spent on this device.

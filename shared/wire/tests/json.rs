@@ -97,6 +97,7 @@ fn a_chunk_is_written_as_openai_writes_it() {
             ..ChunkChoice::default()
         }],
         usage: Some(None),
+        x_continue: None,
         #[cfg(feature = "server")]
         x_route: None,
     };
@@ -183,11 +184,18 @@ fn a_receipt_has_the_keys_that_the_page_reads() {
         reason: "The model was sure.".into(),
         confidence: Some(0.5),
         threshold: None,
+        bound: Some(Bound {
+            alpha: 0.05,
+            delta: 0.1,
+            n: 863,
+            coverage: 0.25,
+        }),
         model: Some("sprat-tiny".into()),
         device: Some("CPU".into()),
         prompt_tokens: 1,
         cached_tokens: 2,
         completion_tokens: 3,
+        continued_tokens: 7,
         first_token_ms: Some(4.0),
         device_ms: 5.0,
         cloud_ms: 0.0,
@@ -196,10 +204,27 @@ fn a_receipt_has_the_keys_that_the_page_reads() {
         cost_usd: 0.0,
     };
     let expected = json!({"source": "device", "rule": "sure", "reason": "The model was sure.",
-        "confidence": 0.5, "threshold": null, "model": "sprat-tiny", "device": "CPU",
-        "prompt_tokens": 1, "cached_tokens": 2, "completion_tokens": 3, "first_token_ms": 4.0,
+        "confidence": 0.5, "threshold": null,
+        "bound": {"alpha": 0.05, "delta": 0.1, "n": 863, "coverage": 0.25}, "model": "sprat-tiny", "device": "CPU",
+        "prompt_tokens": 1, "cached_tokens": 2, "completion_tokens": 3, "continued_tokens": 7, "first_token_ms": 4.0,
         "device_ms": 5.0, "cloud_ms": 0.0, "total_ms": 6.0, "bytes_sent": 0, "cost_usd": 0.0});
     assert_eq!(to_value(receipt).unwrap(), expected);
+}
+
+/// Other servers write other things where a model's status is; their lists are read all the same.
+#[test]
+fn a_models_status_is_read_where_it_is_known() {
+    for (status, expected) in [
+        (json!("loaded"), Some(ModelStatus::Loaded)),
+        (json!("unloaded"), Some(ModelStatus::Unloaded)),
+        (json!({"value": "loaded", "args": []}), None),
+        (json!("sleeping"), None),
+        (json!(null), None),
+    ] {
+        let list = json!({"data": [{"id": "m", "status": status}]});
+        let list: ModelList = from_str(&list.to_string()).unwrap();
+        assert_eq!(list.data[0].status, expected, "{status}");
+    }
 }
 
 /// Reads `text` as every shape there is.
@@ -294,6 +319,7 @@ prop_compose! {
                 delta: Delta { role: delta.0, content: delta.1, ..Delta::default() },
             }],
             usage: usage.map(|u| u.map(|(p, c, n)| Usage::new(p, c, n))),
+            x_continue: None,
             #[cfg(feature = "server")]
             x_route: None,
         }
@@ -309,9 +335,13 @@ prop_compose! {
         (first_token_ms, device_ms, cloud_ms, total_ms) in
             (option::of(millis()), millis(), millis(), millis()),
         (bytes_sent, cost_usd) in (any::<u64>(), millis()),
+        (alpha, delta, n, coverage) in (millis(), millis(), any::<u64>(), millis()),
+        promised in any::<bool>(),
     ) -> Receipt {
+        let bound = promised.then_some(Bound { alpha, delta, n, coverage });
         Receipt {
-            source, rule, reason, confidence, threshold, model, device, prompt_tokens,
+            continued_tokens: 3,
+            source, rule, reason, confidence, threshold, bound, model, device, prompt_tokens,
             cached_tokens, completion_tokens, first_token_ms, device_ms, cloud_ms, total_ms,
             bytes_sent, cost_usd,
         }
@@ -393,6 +423,7 @@ proptest! {
             system_fingerprint: Some("fp".into()),
             choices: choices.collect(),
             usage: chunk.usage.flatten(),
+            x_continue: None,
             #[cfg(feature = "server")]
             x_route: None,
         })?;
@@ -411,9 +442,16 @@ proptest! {
     }
 
     #[test]
-    fn a_model_list_survives(cards in proptest::collection::vec((".*", any::<(u64, Option<u32>)>()), 0..3)) {
-        let cards = cards.into_iter().map(|(id, (created, max_model_len))| ModelCard {
-            id, created, max_model_len, object: ModelCard::OBJECT.into(), owned_by: "sprat".into(),
+    fn a_model_list_survives(cards in proptest::collection::vec((".*", any::<(u64, Option<u32>, u8)>()), 0..3)) {
+        let status = |n: u8| match n % 5 {
+            0 => Some(ModelStatus::Loaded),
+            1 => Some(ModelStatus::Loading),
+            2 => Some(ModelStatus::Unloaded),
+            3 => Some(ModelStatus::Failed),
+            _ => None,
+        };
+        let cards = cards.into_iter().map(|(id, (created, max_model_len, n))| ModelCard {
+            id, created, max_model_len, object: ModelCard::OBJECT.into(), owned_by: "sprat".into(), status: status(n),
         });
         survives(&ModelList::new(cards.collect()))?;
     }

@@ -95,6 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     );
     if let Some(gate) = &model.manifest().calibration {
         let gate = Gate::from_json(gate.to_string().as_bytes())?;
+        gate.check_model(&model.manifest().fingerprint())?;
         let confidence = gate.confidence(&signals);
         let verdict = match gate.keeps(confidence) {
             true => "a page keeps this answer",

@@ -3,13 +3,16 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use sprat_model::{Finish, Message, Model, Options, Storage};
+use indicatif::{ProgressBar, ProgressStyle};
+use sprat_model::{Device, Finish, Message, Model, Options, Storage};
 use sprat_route::signals::{Signals, TokenSignal};
 
 use super::{EvalOptions, load};
 use crate::generate::{Example, Role};
 use crate::skills::{self, Skill};
+use crate::train::Show;
 use crate::{Error, Result, threads};
 
 /// What a model said to one question.
@@ -27,6 +30,17 @@ pub struct Answer {
     pub ended: bool,
 }
 
+/// What a model wrote, before anyone judged it.
+pub(crate) struct Reply {
+    pub(crate) text: String,
+    /// The model's confidence in every token, the end token included.
+    pub(crate) signals: Signals,
+    /// Whether it ended by itself (false: cut off at the token limit).
+    pub(crate) ended: bool,
+    /// From the prompt's tokens to the last token.
+    pub(crate) seconds: f64,
+}
+
 /// Every question once, greedily; answers in the order of the questions. On a CPU the questions
 /// are shared out among the cores, each with its own copy of the model.
 pub(super) fn ask(
@@ -34,57 +48,97 @@ pub(super) fn ask(
     questions: &[Example],
     options: &EvalOptions,
 ) -> Result<Vec<Answer>> {
-    let pools = threads::pools(&options.device)?;
-    let begin = || load::model(folder, Storage::F32, &options.device);
-    let ask =
-        |model: &mut Model, i: usize| answer(model, &questions[i], options.max_tokens).map(Some);
-    let answers = threads::share_out(&pools, questions.len(), begin, ask)?;
-    Ok(answers.unwrap_or_default())
+    let ask = |model: &Model, i: usize| answer(model, &questions[i], options.max_tokens);
+    ask_each(folder, questions.len(), &options.device, options.show, ask)
+}
+
+/// What `ask` has from the model of each number below `count`, in their order, under a bar.
+pub(crate) fn ask_each<T: Send>(
+    folder: &Path,
+    count: usize,
+    device: &Device,
+    show: Show,
+    ask: impl Fn(&Model, usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let bar = bar(show, count);
+    let pools = threads::pools(device)?;
+    let begin = || load::model(folder, Storage::F32, device);
+    let ask = |model: &mut Model, i: usize| {
+        let answer = ask(model, i)?;
+        bar.inc(1);
+        Ok(Some(answer))
+    };
+    let answers = threads::share_out(&pools, count, begin, ask);
+    bar.finish_and_clear();
+    Ok(answers?.unwrap_or_default())
+}
+
+/// A bar of questions, shown on a terminal.
+pub fn bar(show: Show, count: usize) -> ProgressBar {
+    let bar = match show {
+        Show::Auto => ProgressBar::new(count as u64),
+        Show::Nothing => ProgressBar::hidden(),
+    };
+    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} questions, {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
 }
 
 /// Asks one question, greedily.
 pub(crate) fn answer(model: &Model, question: &Example, max_tokens: usize) -> Result<Answer> {
-    let failed = || Error::model("answer a question");
     let prompt = prompt(model, question)?;
+    let reply = reply(model, &prompt, max_tokens)?;
+    Ok(Answer {
+        skill: question.skill,
+        right: reply.ended && skills::is_right(question, &reply.text),
+        reply: reply.text,
+        signals: reply.signals,
+        ended: reply.ended,
+    })
+}
+
+/// Answers a prompt, greedily.
+pub(crate) fn reply(model: &Model, prompt: &[u32], max_tokens: usize) -> Result<Reply> {
+    let failed = || Error::model("answer a question");
+    let began = Instant::now();
     let options = Options {
         max_tokens,
         ..greedy()
     };
     let mut session = model.session();
-    let mut generation = session
-        .generate(model, &prompt, options)
-        .map_err(failed())?;
-    let (mut reply, mut signals) = (String::new(), Signals::new());
+    let mut generation = session.generate(model, prompt, options).map_err(failed())?;
+    let (mut text, mut signals) = (String::new(), Signals::new());
     while let Some(token) = pollster::block_on(generation.next()) {
         let token = token.map_err(failed())?;
-        reply.push_str(&token.text);
+        text.push_str(&token.text);
         signals.push(TokenSignal {
             logprob: token.logprob,
             margin: token.margin,
             entropy: token.entropy,
         });
     }
-    let ended = generation.finish() == Some(Finish::Stop);
-    let right = ended && skills::is_right(question, &reply);
-    Ok(Answer {
-        skill: question.skill,
-        reply,
-        right,
+    Ok(Reply {
+        text,
         signals,
-        ended,
+        ended: generation.finish() == Some(Finish::Stop),
+        seconds: began.elapsed().as_secs_f64(),
     })
 }
 
 /// The tokens of a question, up to where its answer begins.
 pub(crate) fn prompt(model: &Model, question: &Example) -> Result<Vec<u32>> {
+    model
+        .prompt(&messages(question))
+        .map_err(Error::model("answer a question"))
+}
+
+/// A question as the chat template takes it.
+pub(crate) fn messages(question: &Example) -> Vec<Message> {
     let message = |(role, content): &(Role, String)| Message {
         role: name(*role).to_owned(),
         content: content.clone(),
     };
-    let messages: Vec<Message> = question.messages.iter().map(message).collect();
-    model
-        .prompt(&messages)
-        .map_err(Error::model("answer a question"))
+    question.messages.iter().map(message).collect()
 }
 
 fn greedy() -> Options {
@@ -133,6 +187,7 @@ impl Details {
                 "right": answer.right,
                 "ended": answer.ended,
                 "features": answer.signals.features().values(),
+                "signals": answer.signals.tokens(),
             });
             writeln!(self.file, "{line}").map_err(Error::io("write", &self.path))?;
         }

@@ -9,6 +9,8 @@ mod ask;
 mod calibrate;
 mod compare;
 pub(crate) mod load;
+mod questions;
+pub mod router;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -25,10 +27,11 @@ use crate::skills::{self, Skill};
 use crate::train::{Recipe, Show, Workers};
 use crate::{Error, Result, tokenizer};
 
-pub use ask::Answer;
+pub use ask::{Answer, bar as progress_bar};
 pub(crate) use ask::{answer, prompt};
-pub use calibrate::calibrate;
+pub use calibrate::{CalibrateOptions, Calibrated, Divisions, calibrate};
 pub use compare::{Comparison, compare};
+pub use questions::{Question, builtin_questions, read_questions};
 
 /// Rows and tokens per row of a validation batch, and how many batches.
 const VALIDATION: (usize, usize, usize) = (16, 128, 16);

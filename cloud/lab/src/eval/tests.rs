@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use sprat_model::{Device, FORMAT, MANIFEST, Manifest, PackContents, Storage, write_pack};
 use sprat_route::gate::FitOptions;
 
-use super::{EvalOptions, calibrate, run};
+use super::{CalibrateOptions, EvalOptions, builtin_questions, calibrate, run};
 use crate::Error;
 use crate::dataset::Mixture;
 use crate::skills::Skill;
@@ -128,19 +128,57 @@ fn checkpoints_and_packs_are_asked_the_same() {
     );
 }
 
+fn calibration(model: &Path, out: &Path) -> CalibrateOptions {
+    CalibrateOptions {
+        model: model.to_path_buf(),
+        out: out.to_path_buf(),
+        fit: FitOptions {
+            alpha: 0.5,
+            delta: 0.5,
+            ..FitOptions::default()
+        },
+        divisions: 0,
+        max_tokens: 8,
+        device: Device::flex(),
+        show: Show::Nothing,
+    }
+}
+
 #[test]
 fn a_gate_that_cannot_be_fitted_leaves_the_pack_alone() {
     let dir = tempfile::tempdir().unwrap();
     let checkpoint = trained(dir.path());
     let pack = packed(&checkpoint, dir.path().join("pack"));
     let before = std::fs::read(pack.join(MANIFEST)).unwrap();
-    let error = calibrate(&pack, &FitOptions::default(), &options(vec![])).unwrap_err();
-    assert!(matches!(error, Error::Gate { .. }), "{error}");
-    assert_eq!(std::fs::read(pack.join(MANIFEST)).unwrap(), before);
+    let questions = builtin_questions(&[Skill::Home], 40, 1, None).unwrap();
+    // A novice has everything wrong.
+    let error = calibrate(&questions, &calibration(&pack, &pack))
+        .err()
+        .unwrap();
+    assert!(
+        matches!(error, Error::OneSided { right: false, .. }),
+        "{error}"
+    );
+    // Three questions show nothing; that is known before any is asked.
+    let mut options = calibration(&pack, &pack);
+    (options.fit.alpha, options.fit.delta) = (0.05, 0.05);
+    let error = calibrate(&questions[..3], &options).err().unwrap();
+    let Error::TooFewQuestions {
+        found: 3, needed, ..
+    } = error
+    else {
+        panic!("{error}")
+    };
+    assert_eq!(needed, 5 * 59);
+    // A folder that is no pack is neither read nor replaced.
+    let run = calibration(&checkpoint, &pack);
+    assert!(matches!(calibrate(&questions, &run), Err(Error::Io { .. })));
+    let taken = calibration(&pack, &checkpoint);
     assert!(matches!(
-        calibrate(&checkpoint, &FitOptions::default(), &options(vec![])),
-        Err(Error::Io { .. })
+        calibrate(&questions, &taken),
+        Err(Error::Exists { .. })
     ));
+    assert_eq!(std::fs::read(pack.join(MANIFEST)).unwrap(), before);
 }
 
 #[test]

@@ -50,6 +50,7 @@ impl Members {
             EngineState::Failed("none of its models can answer".to_owned())
         };
         EngineInfo {
+            text_id: None,
             id: self.id.clone(),
             device: format!("{} of {}", self.kind, ids.join(", ")),
             context: contexts.and_then(|contexts| contexts.into_iter().max()),

@@ -1,5 +1,6 @@
 //! Calls of tools as a grammar.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
@@ -12,30 +13,56 @@ use crate::CallFormat;
 const MOST: usize = 16;
 
 /// Lark's words for an answer that is a call of one of the tools, or several calls, in that format. Each tool's schema is
-/// a grammar of its own, so that its references stay inside of it.
-pub(super) fn grammar(tools: &[Tool], format: CallFormat, several: bool) -> String {
-    let rules = |name: &str| {
-        let all = (0..tools.len()).map(|i| format!("{name}{i}"));
-        all.collect::<Vec<_>>()
+/// a grammar of its own, so that its references stay inside of it. `special` are the special tokens, whose text nothing
+/// else stands for.
+pub(super) fn grammar(
+    tools: &[Tool],
+    format: CallFormat,
+    several: bool,
+    special: &HashMap<String, u32>,
+) -> String {
+    let form = format.form();
+    let written = &form.written;
+    let literal = |text: &str| literal(text, form.markers, special);
+    let all = (0..tools.len()).map(|i| format!("call{i}"));
+    let all: Vec<String> = all.collect();
+    let more = match written.between.filter(|_| several) {
+        Some(between) => format!("({} call){{0,{}}}", literal(between), MOST - 1),
+        None => String::new(),
     };
-    let start = match (several, format) {
-        (true, CallFormat::Tagged) => format!("call (\"\\n\" call){{0,{}}}", MOST - 1),
-        _ => "call".to_owned(),
-    };
-    let mut lark = format!("start: {start}\ncall: {}\n", rules("call").join(" | "));
+    let before = written.before.iter().map(|text| literal(text));
+    let before: Vec<String> = before.collect();
+    let before = before.join(" | ");
+    let after = literal(written.after);
+    let mut lark = format!(
+        "start: ({before}) call {more} {after}\ncall: {}\n",
+        all.join(" | ")
+    );
     for (i, tool) in tools.iter().enumerate() {
-        let (open, close) = format.around(&tool.function.name);
-        let (open, close) = (Value::from(open), Value::from(close));
-        let parameters = parameters(tool);
+        let [head, middle] = written.name;
+        let head = literal(&format!("{head}{}{middle}", tool.function.name));
+        let tail = literal(written.tail);
+        let schema = with_our_options(&parameters(tool));
         // Writing to a string cannot fail.
-        let _ = writeln!(lark, "call{i}: {open} arguments{i} {close}");
-        let _ = writeln!(
-            lark,
-            "arguments{i}: %json {}",
-            with_our_options(&parameters)
-        );
+        let _ = writeln!(lark, "call{i}: {head} arguments{i} {tail}");
+        let _ = writeln!(lark, "arguments{i}: %json {schema}");
     }
     lark
+}
+
+/// Lark's words for a text in which some markers may be tokens of their own.
+fn literal(text: &str, markers: &[&str], special: &HashMap<String, u32>) -> String {
+    let found = markers
+        .iter()
+        .filter_map(|marker| Some((text.find(marker)?, *marker, special.get(*marker)?)));
+    match found.min_by_key(|(at, ..)| *at) {
+        None => Value::from(text).to_string(),
+        Some((at, marker, id)) => {
+            let before = Value::from(&text[..at]);
+            let behind = literal(&text[at + marker.len()..], markers, special);
+            format!("{before} <[{id}]> {behind}")
+        }
+    }
 }
 
 /// The schema of a tool's arguments, which are always an object.

@@ -4,13 +4,18 @@ use llguidance::Matcher;
 use sprat_model::{Constraint, Error};
 
 /// One answer's place in its grammar.
-pub(super) struct Grammatical {
+pub(crate) struct Grammatical {
     matcher: Matcher,
 }
 
 impl Grammatical {
     pub(super) fn new(matcher: Matcher) -> Self {
         Self { matcher }
+    }
+
+    /// The same for another answer, which shares nothing with this one.
+    pub(crate) fn again(&self) -> Self {
+        Self::new(self.matcher.deep_clone())
     }
 }
 

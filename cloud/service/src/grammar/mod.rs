@@ -5,36 +5,44 @@ mod constraint;
 mod schema;
 mod vocabulary;
 
+use std::collections::HashMap;
+
 use llguidance::api::{ParserLimits, TopLevelGrammar};
-use llguidance::toktrie::{InferenceCapabilities, TokEnv};
+use llguidance::toktrie::InferenceCapabilities;
 use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
-use sprat_model::Model;
 
 use crate::engine::{STRUCTURED, TOOLS};
 use crate::{CallFormat, Constraint, EngineError};
-use constraint::Grammatical;
+pub(crate) use constraint::Grammatical;
+pub(crate) use vocabulary::Vocabulary;
 
 /// What makes grammars for one model's tokens.
 pub(crate) struct Grammar {
     factory: ParserFactory,
+    /// The special tokens.
+    special: HashMap<String, u32>,
 }
 
 impl Grammar {
-    /// Reads the model's tokens, which takes a while: one is enough for all answers.
+    /// Sorts a model's tokens, which takes a while: one is enough for all answers.
     ///
     /// # Errors
     /// [`EngineError::Unsupported`] if its tokens are not made of bytes or of plain text.
-    pub(crate) fn new(model: &Model) -> Result<Self, EngineError> {
-        Self::over(vocabulary::environment(model))
-    }
-
-    fn over(environment: Option<TokEnv>) -> Result<Self, EngineError> {
+    pub(crate) fn new(
+        vocabulary: Option<Vocabulary>,
+        end_ids: &[u32],
+    ) -> Result<Self, EngineError> {
+        not_where_models_compute();
+        let unsupported = EngineError::Unsupported { what: STRUCTURED };
+        let vocabulary = vocabulary.filter(Vocabulary::has_json).ok_or(unsupported)?;
+        let special = vocabulary.special();
+        let environment = vocabulary.environment(end_ids);
         // Nothing of its own: tokens that must come are drawn like the others.
         let capabilities = InferenceCapabilities::default();
         let slices = llguidance::earley::SlicedBiasComputer::general_slices();
-        let factory = environment.map(|all| ParserFactory::new(&all, capabilities, &slices));
-        let Some(Ok(mut factory)) = factory else {
+        let factory = ParserFactory::new(&environment, capabilities, &slices);
+        let Ok(mut factory) = factory else {
             return Err(EngineError::Unsupported { what: STRUCTURED });
         };
         // It would write to stderr, and what was said into its errors.
@@ -43,7 +51,7 @@ impl Grammar {
             verbose_errors: false,
             ..ParserLimits::default()
         };
-        Ok(Self { factory })
+        Ok(Self { factory, special })
     }
 
     /// A constraint for one answer.
@@ -55,7 +63,8 @@ impl Grammar {
         &self,
         constraint: &Constraint,
         format: Option<CallFormat>,
-    ) -> Result<Box<dyn sprat_model::Constraint>, EngineError> {
+    ) -> Result<Grammatical, EngineError> {
+        not_where_models_compute();
         let matcher = match constraint {
             Constraint::JsonObject => self.json("response_format", &json!({"type": "object"})),
             Constraint::JsonSchema(schema) => {
@@ -68,11 +77,11 @@ impl Grammar {
                     let at = format!("tools[{i}].function.parameters");
                     self.json(&at, &calls::parameters(tool))?;
                 }
-                let grammar = calls::grammar(tools, format, *several);
+                let grammar = calls::grammar(tools, format, *several, &self.special);
                 self.matcher("tools", TopLevelGrammar::from_lark(grammar))
             }
         };
-        Ok(Box::new(Grammatical::new(matcher?)))
+        Ok(Grammatical::new(matcher?))
     }
 
     fn json(&self, at: &str, schema: &Value) -> Result<Matcher, EngineError> {
@@ -90,15 +99,19 @@ impl Grammar {
     }
 }
 
+/// Grammars may take long: all answers would stand still.
+fn not_where_models_compute() {
+    debug_assert_ne!(std::thread::current().name(), Some(crate::local::THREAD));
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use proptest::prelude::*;
-    use sprat_model::Tokenizer;
+    use sprat_model::{Constraint as _, Tokenizer};
     use sprat_wire::{Function, Tool, ToolType};
 
-    use super::vocabulary::Vocabulary;
     use super::*;
 
     const END: u32 = 2;
@@ -108,7 +121,7 @@ mod tests {
         let tokenizer = Tokenizer::from_json(&std::fs::read(path).unwrap()).unwrap();
         let size = tokenizer.vocab_size();
         let vocabulary = Vocabulary::new(&tokenizer, size).unwrap();
-        let grammar = Grammar::over(Some(vocabulary.environment(&[END]))).unwrap();
+        let grammar = Grammar::new(Some(vocabulary), &[END]).unwrap();
         (tokenizer, grammar)
     }
 

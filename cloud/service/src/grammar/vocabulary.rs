@@ -3,6 +3,7 @@
 use llguidance::toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
 use serde_json::Value;
 use sprat_model::{Model, Tokenizer};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Longer tokens are never used: the trie has no room for them.
@@ -41,6 +42,23 @@ impl Vocabulary {
         Some(Self { words })
     }
 
+    /// That of a model.
+    pub(crate) fn of(model: &Model) -> Option<Self> {
+        Self::new(model.tokenizer(), model.config().vocab_size)
+    }
+
+    /// The special tokens, by their text.
+    pub(crate) fn special(&self) -> HashMap<String, u32> {
+        let all = (0u32..).zip(&self.words);
+        let special = all.filter_map(|(id, word)| match word.split_first() {
+            Some((&TokTrie::SPECIAL_TOKEN_MARKER, text)) => {
+                Some((String::from_utf8_lossy(text).into_owned(), id))
+            }
+            _ => None,
+        });
+        special.collect()
+    }
+
     /// Whether all that JSON must have can be written.
     pub(crate) fn has_json(&self) -> bool {
         let mut found = [false; 256];
@@ -72,13 +90,6 @@ impl Vocabulary {
         // How the tokenizer itself would cut a text does not matter: every way to write it is let through.
         Arc::new(ApproximateTokEnv::new(trie))
     }
-}
-
-/// That of a model, as a tree; none if it cannot write JSON.
-pub(crate) fn environment(model: &Model) -> Option<TokEnv> {
-    let vocabulary = Vocabulary::new(model.tokenizer(), model.config().vocab_size)?;
-    let vocabulary = Some(vocabulary).filter(Vocabulary::has_json)?;
-    Some(vocabulary.environment(model.end_ids()))
 }
 
 /// Adds a decoder's steps; none if there is one that is not known.

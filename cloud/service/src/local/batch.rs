@@ -8,7 +8,7 @@ use sprat_model::{Error, Generation, KvPool, Model, PAGE, PASS_TOKENS, step_toge
 
 use super::Work;
 use super::job::{checked, embedding, generation, text, tokens};
-use super::worker::Loaded;
+use super::loaded::Loaded;
 use crate::{Alternative, EngineError, EngineState, Event, Finish, Job, JobSink, Token};
 
 /// Answers that are written at once; more wait.
@@ -31,8 +31,12 @@ struct Answer<'a> {
     sink: JobSink,
 }
 
+/// What an answer is bound to, if it is.
+type Bound = Option<Box<dyn sprat_model::Constraint>>;
+
 enum Waiting<'a> {
-    New(Box<Job>, JobSink),
+    /// What it is bound to has its grammar already.
+    New(Box<Job>, Bound, JobSink),
     /// It gave its memory to older ones.
     Aside(Box<Answer<'a>>),
 }
@@ -40,14 +44,14 @@ enum Waiting<'a> {
 impl Waiting<'_> {
     fn sink(&self) -> &JobSink {
         match self {
-            Self::New(_, sink) => sink,
+            Self::New(_, _, sink) => sink,
             Self::Aside(answer) => &answer.sink,
         }
     }
 
     fn client(&self) -> u64 {
         match self {
-            Self::New(job, _) => job.client,
+            Self::New(job, ..) => job.client,
             Self::Aside(answer) => answer.client,
         }
     }
@@ -64,6 +68,11 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Positions that there is memory for.
+    pub(super) fn positions(&self) -> usize {
+        self.pool.positions()
+    }
+
     /// Whether there is nothing to do.
     pub(super) fn is_idle(&self) -> bool {
         self.running.is_empty() && self.waiting.is_empty()
@@ -74,7 +83,13 @@ impl<'a> Batch<'a> {
         let model = &self.loaded.model;
         // Nobody waiting for a reply is no failure: the client went away.
         match work {
-            Work::Answer(job, sink) => self.waiting.push_back(Waiting::New(job, sink)),
+            Work::Answer(job, sink) if job.constraint.is_some() => {
+                self.loaded.binder.bind(job, sink);
+            }
+            Work::Answer(job, sink) => self.waiting.push_back(Waiting::New(job, None, sink)),
+            Work::Bound(job, bound, sink) => {
+                self.waiting.push_back(Waiting::New(job, Some(bound), sink));
+            }
             Work::Tokenize(prompt, reply) => {
                 let _ = reply.send(guarded(|| tokens(model, &prompt)));
             }
@@ -83,6 +98,9 @@ impl<'a> Batch<'a> {
             }
             Work::Embed(prompt, reply) => {
                 let _ = reply.send(guarded(|| embedding(model, &prompt)));
+            }
+            Work::Load(reply) => {
+                let _ = reply.send(Ok(()));
             }
         }
     }
@@ -109,7 +127,7 @@ impl<'a> Batch<'a> {
             };
             match self.waiting.remove(next) {
                 Some(Waiting::Aside(answer)) => self.running.push(*answer),
-                Some(Waiting::New(job, sink)) => self.begin(&job, sink),
+                Some(Waiting::New(job, bound, sink)) => self.begin(&job, bound, sink),
                 None => return,
             }
         }
@@ -131,12 +149,12 @@ impl<'a> Batch<'a> {
     }
 
     /// Begins an answer; whatever happens, the job's other end is told.
-    fn begin(&mut self, job: &Job, sink: JobSink) {
-        if let EngineState::Failed(reason) = self.loaded.state() {
+    fn begin(&mut self, job: &Job, bound: Bound, sink: JobSink) {
+        if let EngineState::Failed(reason) = self.loaded.shared.info().state {
             return sink.fail(EngineError::Failed { reason });
         }
         let (loaded, pool) = (self.loaded, &self.pool);
-        match guarded(|| generation(loaded, pool, job)) {
+        match guarded(|| generation(&loaded.model, pool, job, bound)) {
             Ok(generation) => {
                 sink.send(Event::Started {
                     prompt_tokens: generation.prompt_tokens(),
@@ -169,7 +187,7 @@ impl<'a> Batch<'a> {
                 youngest.sink.fail(EngineError::Generation);
                 return;
             }
-            self.loaded.load.set_aside();
+            self.loaded.shared.figures.set_aside();
             self.waiting.push_front(Waiting::Aside(Box::new(youngest)));
         }
     }
@@ -228,7 +246,7 @@ impl<'a> Batch<'a> {
 
     fn report(&self) {
         let (free, all) = (self.pool.free(), self.pool.positions());
-        self.loaded.load.cache(all - free, all);
+        self.loaded.shared.figures.cache(all - free, all);
     }
 }
 

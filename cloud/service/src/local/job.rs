@@ -1,31 +1,29 @@
 //! From the API's words to the model crate's and back.
 
 use serde_json::{Value, json};
-use sprat_model::{Error, Generation, KvPool, Model, Options};
+use sprat_model::{Constraint, Error, Generation, KvPool, Model, Options};
 use sprat_wire::{Message, Role, Tool};
 
-use super::worker::Loaded;
+use super::calls::{self, Conversation};
 use crate::{Embedded, EngineError, Job, Prompt, Sampling};
 
 /// The first state of an answer.
 pub(super) fn generation<'a>(
-    loaded: &'a Loaded,
+    model: &'a Model,
     pool: &KvPool,
     job: &Job,
+    bound: Option<Box<dyn Constraint>>,
 ) -> Result<Generation<'a>, EngineError> {
-    let model = &loaded.model;
-    let prompt = match &job.prompt {
+    let mut prompt = match &job.prompt {
         Prompt::Chat(messages) => chat(model, messages, &job.tools)?,
         other => tokens(model, other)?,
     };
-    let bound = job
-        .constraint
-        .as_ref()
-        .map(|constraint| loaded.bind(constraint));
-    let bound = bound.transpose()?;
+    let begun = &job.begun.0;
+    known(model, begun.iter().copied())?;
+    prompt.extend_from_slice(begun);
     known(model, job.sampling.bias.iter().map(|(id, _)| *id))?;
     let session = model.session_in(pool, job.scope);
-    let generation = session.into_generation(model, &prompt, options(job));
+    let generation = session.into_generation(model, &prompt, options(model, job));
     let mut generation = generation.map_err(|error| explain(&error))?;
     if let Some(bound) = bound {
         generation.constrain(bound);
@@ -43,29 +41,13 @@ fn chat(model: &Model, messages: &[Message], tools: &[Tool]) -> Result<Vec<u32>,
         });
         model.prompt(&messages.collect::<Vec<_>>())
     } else {
-        let messages: Vec<Value> = messages.iter().map(for_template).collect();
+        let conversation = Conversation::of(model);
+        let messages = messages.iter().map(|message| conversation.tell(message));
+        let messages: Vec<Value> = messages.collect();
         let tools: Vec<Value> = tools.iter().map(|tool| json!(tool)).collect();
         model.prompt_with_tools(&messages, &tools)
     };
     tokens.map_err(|error| explain(&error))
-}
-
-/// A message as templates read it: arguments are no text but what they say.
-fn for_template(message: &Message) -> Value {
-    let mut fields = json!({"role": message.role.as_str(), "content": message.content});
-    if let Some(id) = &message.tool_call_id {
-        fields["tool_call_id"] = json!(id);
-    }
-    if !message.tool_calls.is_empty() {
-        let calls = message.tool_calls.iter().map(|call| {
-            let (name, arguments) = (&call.function.name, &call.function.arguments);
-            let arguments = serde_json::from_str(arguments).unwrap_or_else(|_| json!(arguments));
-            json!({"id": call.id, "type": "function",
-                "function": {"name": name, "arguments": arguments}})
-        });
-        fields["tool_calls"] = calls.collect();
-    }
-    fields
 }
 
 /// A prompt's tokens.
@@ -132,7 +114,7 @@ pub(super) fn checked(
 }
 
 /// What the request leaves open, the model crate's defaults decide.
-fn options(job: &Job) -> Options {
+fn options(model: &Model, job: &Job) -> Options {
     let default = sprat_model::Sampling::default();
     let Sampling {
         temperature,
@@ -160,7 +142,12 @@ fn options(job: &Job) -> Options {
         // The model stops at the end of its context by itself.
         max_tokens: job.max_tokens.unwrap_or(usize::MAX),
         stop: job.stop.clone(),
+        show: match job.tools.is_empty() {
+            true => vec![],
+            false => calls::markers(model),
+        },
         top_logprobs: job.top_logprobs,
+        continued: job.begun.0.len(),
         ..Options::default()
     }
 }

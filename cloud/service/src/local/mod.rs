@@ -2,30 +2,37 @@
 //!
 //! Tensors must stay on the thread that made them, so requests reach it through a bounded queue. It writes all answers
 //! together, a token each and pass: between passes requests join, and those leave that are complete or that nobody
-//! listens to any more.
+//! listens to any more. Models come and go between passes too: when they are asked, when others need their memory, when
+//! nobody asks for long, and when the operator says so.
 
 mod batch;
+mod binder;
+mod calls;
 mod device;
+mod figures;
 mod job;
-mod load;
+mod loaded;
+mod loading;
+mod memory;
+mod pack;
+mod slot;
 mod worker;
 
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::UNIX_EPOCH;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
-use sha2::{Digest, Sha256};
-use sprat_model::{MANIFEST, Manifest, open_checkpoint};
 use tokio::sync::oneshot;
 
 use crate::{
     CallFormat, Device, Embedded, Engine, EngineError, EngineInfo, EngineLoad, EngineState, Job,
-    JobHandle, JobSink, ModelSource, Prompt, ServiceError, channel,
+    JobHandle, JobSink, ModelSource, Prompt, ServiceError, Weights, channel,
 };
-use load::Load;
+use binder::WayBack;
+use pack::{Pack, Shared};
+pub(crate) use worker::THREAD;
 use worker::Worker;
 
 /// The models of one device and the thread they live on.
@@ -35,68 +42,109 @@ pub(crate) struct Local {
     thread: JoinHandle<()>,
 }
 
+/// What the operator has chosen of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalOptions {
+    pub(crate) device: Device,
+    /// For keys and values, of each model.
+    pub(crate) cache_bytes: u64,
+    /// For all weights and caches together, if that is bounded.
+    pub(crate) memory_bytes: Option<u64>,
+    /// How long a model stays that nobody asks; for ever without.
+    pub(crate) idle: Option<Duration>,
+    /// Requests that wait for the thread.
+    pub(crate) queue: usize,
+}
+
 /// One model of the thread.
 struct LocalEngine {
     index: usize,
-    info: SharedInfo,
-    load: Arc<Load>,
-    calls: SharedCalls,
-    queue: SyncSender<Command>,
+    shared: Arc<Shared>,
+    queue: Arc<SyncSender<Command>>,
 }
 
-/// What requests see of a model, written by its thread.
-type SharedInfo = Arc<RwLock<EngineInfo>>;
-
-/// How a model calls tools, from when it is loaded.
-type SharedCalls = Arc<OnceLock<Option<CallFormat>>>;
-
-/// Work for the model of that index.
-struct Command {
-    model: usize,
-    work: Work,
+/// What the thread is told about the model of that index.
+enum Command {
+    Do(usize, Work),
+    Unload(usize, Reply<()>),
 }
 
-/// What a model's thread can do, and where the outcome goes.
+/// What a model can do, and where the outcome goes.
 enum Work {
     Answer(Box<Job>, JobSink),
+    /// An answer whose grammar is made.
+    Bound(Box<Job>, Box<dyn sprat_model::Constraint>, JobSink),
     Tokenize(Prompt, Reply<Vec<u32>>),
     Detokenize(Vec<u32>, Reply<String>),
     Embed(Prompt, Reply<Embedded>),
+    /// Nothing: be in memory.
+    Load(Reply<()>),
 }
 
 type Reply<T> = oneshot::Sender<Result<T, EngineError>>;
 
-/// A model that is to be loaded.
-struct Pack {
-    path: PathBuf,
-    info: SharedInfo,
-    load: Arc<Load>,
-    calls: SharedCalls,
+impl Work {
+    /// Whether nobody waits for the outcome any more.
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::Answer(_, sink) | Self::Bound(_, _, sink) => sink.is_closed(),
+            Self::Tokenize(_, reply) => reply.is_closed(),
+            Self::Detokenize(_, reply) => reply.is_closed(),
+            Self::Embed(_, reply) => reply.is_closed(),
+            Self::Load(reply) => reply.is_closed(),
+        }
+    }
+
+    /// Tells whoever waits that nothing comes of it.
+    fn fail(self, error: EngineError) {
+        // Nobody waiting is no failure: the client went away.
+        match self {
+            Self::Answer(_, sink) | Self::Bound(_, _, sink) => sink.fail(error),
+            Self::Tokenize(_, reply) => drop(reply.send(Err(error))),
+            Self::Detokenize(_, reply) => drop(reply.send(Err(error))),
+            Self::Embed(_, reply) => drop(reply.send(Err(error))),
+            Self::Load(reply) => drop(reply.send(Err(error))),
+        }
+    }
 }
 
 impl Local {
-    /// Reads what the models say of themselves and begins to load their weights on a thread of its
-    /// own. Each has `cache_bytes` for keys and values.
+    /// Reads what the models say of themselves and begins to load their weights on a thread of its own: of all, or, where
+    /// memory is bounded, of the first ones as far as they fit.
     ///
     /// # Errors
-    /// [`ServiceError::Model`] if that cannot be read. What is wrong with weights or with
-    /// the device, [`Local::loaded`] says.
+    /// [`ServiceError::Model`] if that cannot be read, [`ServiceError::TooLarge`] for a model that never fits. What is
+    /// wrong with weights or with the device, [`Local::loaded`] says.
     pub(crate) fn start(
         models: &[ModelSource],
-        device: Device,
-        cache_bytes: u64,
-        queue: usize,
+        options: LocalOptions,
     ) -> Result<Self, ServiceError> {
-        let packs = models.iter().map(|model| Pack::open(model, device));
+        let LocalOptions {
+            device,
+            cache_bytes,
+            ..
+        } = options;
+        let (sender, commands) = sync_channel(options.queue.max(1));
+        let sender = Arc::new(sender);
+        let packs = models.iter().enumerate().map(|(model, source)| {
+            let queue = Arc::downgrade(&sender);
+            Pack::open(source, device, cache_bytes, WayBack { model, queue })
+        });
         let packs = packs.collect::<Result<Vec<_>, _>>()?;
-        let (sender, commands) = sync_channel(queue.max(1));
+        if let Some(budget) = options.memory_bytes
+            && let Some(pack) = packs.iter().find(|pack| pack.bytes > budget)
+        {
+            return Err(ServiceError::TooLarge {
+                id: pack.shared.info().id,
+                bytes: pack.bytes,
+                budget,
+            });
+        }
         let engines = packs.iter().enumerate().map(|(index, pack)| {
             Arc::new(LocalEngine {
                 index,
-                info: Arc::clone(&pack.info),
-                load: Arc::clone(&pack.load),
-                calls: Arc::clone(&pack.calls),
-                queue: sender.clone(),
+                shared: Arc::clone(&pack.shared),
+                queue: Arc::clone(&sender),
             }) as Arc<dyn Engine>
         });
         let engines = engines.collect();
@@ -104,7 +152,7 @@ impl Local {
         let thread = std::thread::Builder::new()
             .name(worker::THREAD.to_owned())
             .stack_size(16 << 20)
-            .spawn(move || Worker::run(packs, device, cache_bytes, commands, report))?;
+            .spawn(move || Worker::run(packs, options, &commands, report))?;
         Ok(Self {
             engines,
             loaded,
@@ -117,7 +165,7 @@ impl Local {
         self.engines.clone()
     }
 
-    /// Waits until all models are loaded.
+    /// Waits until all models are loaded that are to be from the start.
     ///
     /// # Errors
     /// The first thing that went wrong; nothing is served by a model that failed.
@@ -140,15 +188,12 @@ impl Local {
 
 impl Engine for LocalEngine {
     fn info(&self) -> EngineInfo {
-        self.info
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.shared.info()
     }
 
     fn start(&self, job: Job) -> Result<JobHandle, EngineError> {
         let (sink, handle) = channel();
-        self.send(Work::Answer(Box::new(job), sink))?;
+        self.give(Work::Answer(Box::new(job), sink))?;
         Ok(handle)
     }
 
@@ -165,23 +210,45 @@ impl Engine for LocalEngine {
     }
 
     fn calls(&self) -> Option<CallFormat> {
-        self.calls.get().copied().flatten()
+        self.shared.calls()
     }
 
     fn load(&self) -> EngineLoad {
-        self.load.get()
+        self.shared.figures.get()
+    }
+
+    fn weights(&self) -> Option<Weights> {
+        Some(self.shared.weights())
+    }
+
+    fn load_weights(&self) -> BoxFuture<'static, Result<(), EngineError>> {
+        let (reply, answer) = oneshot::channel();
+        // While the server starts, the model's turn comes.
+        let sent = match self.info().state {
+            EngineState::Failed(reason) => Err(EngineError::Failed { reason }),
+            _ => self.send(Command::Do(self.index, Work::Load(reply))),
+        };
+        outcome(sent, answer)
+    }
+
+    fn unload_weights(&self) -> BoxFuture<'static, Result<(), EngineError>> {
+        let (reply, answer) = oneshot::channel();
+        outcome(self.send(Command::Unload(self.index, reply)), answer)
     }
 }
 
 impl LocalEngine {
-    fn send(&self, work: Work) -> Result<(), EngineError> {
+    /// Gives the model something to do, if it can.
+    fn give(&self, work: Work) -> Result<(), EngineError> {
         match self.info().state {
-            EngineState::Ready => {}
-            EngineState::Loading => return Err(EngineError::Loading),
-            EngineState::Failed(reason) => return Err(EngineError::Failed { reason }),
+            EngineState::Ready => self.send(Command::Do(self.index, work)),
+            EngineState::Loading => Err(EngineError::Loading),
+            EngineState::Failed(reason) => Err(EngineError::Failed { reason }),
         }
-        let model = self.index;
-        match self.queue.try_send(Command { model, work }) {
+    }
+
+    fn send(&self, command: Command) -> Result<(), EngineError> {
+        match self.queue.try_send(command) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => Err(EngineError::Busy),
             Err(TrySendError::Disconnected(_)) => Err(EngineError::Failed {
@@ -190,70 +257,23 @@ impl LocalEngine {
         }
     }
 
-    /// Sends work whose outcome comes at once.
+    /// Gives it work whose outcome comes at once.
     fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(Reply<T>) -> Work,
     ) -> BoxFuture<'static, Result<T, EngineError>> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.send(work(reply));
-        Box::pin(async move {
-            sent?;
-            answer.await.unwrap_or(Err(EngineError::Generation))
-        })
+        outcome(self.give(work(reply)), answer)
     }
 }
 
-impl Pack {
-    fn open(source: &ModelSource, device: Device) -> Result<Self, ServiceError> {
-        let failed = |reason: String| ServiceError::Model {
-            path: source.path.clone(),
-            reason,
-        };
-        let manifest = source.path.join(MANIFEST);
-        let (name, fingerprint, dated) = if manifest.exists() {
-            let bytes = std::fs::read(&manifest)
-                .map_err(|error| failed(format!("{MANIFEST} cannot be read: {error}")))?;
-            let read = Manifest::from_json(&bytes).map_err(|error| failed(error.to_string()))?;
-            (read.name, Some(fingerprint(&bytes)), &manifest)
-        } else {
-            // Nothing there holds the hash of the weights.
-            let opened =
-                open_checkpoint(&source.path).map_err(|error| failed(error.to_string()))?;
-            (opened.name(), None, &source.path)
-        };
-        let modified = std::fs::metadata(dated)
-            .and_then(|file| file.modified())
-            .ok();
-        let created = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let info = EngineInfo {
-            id: source.id.clone().unwrap_or(name),
-            device: device.to_string(),
-            context: None,
-            created: created.unwrap_or_default().as_secs(),
-            fingerprint,
-            state: EngineState::Loading,
-        };
-        Ok(Self {
-            path: source.path.clone(),
-            info: Arc::new(RwLock::new(info)),
-            load: Arc::default(),
-            calls: Arc::default(),
-        })
-    }
-
-    fn update(&self, change: impl FnOnce(&mut EngineInfo)) {
-        change(&mut self.info.write().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-/// Names the weights: the manifest holds the hashes of all files.
-fn fingerprint(manifest: &[u8]) -> String {
-    let hash = Sha256::digest(manifest);
-    let hex: String = hash
-        .iter()
-        .take(5)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("fp_{hex}")
+/// What comes back, if it was sent.
+fn outcome<T: Send + 'static>(
+    sent: Result<(), EngineError>,
+    answer: oneshot::Receiver<Result<T, EngineError>>,
+) -> BoxFuture<'static, Result<T, EngineError>> {
+    Box::pin(async move {
+        sent?;
+        answer.await.unwrap_or(Err(EngineError::Generation))
+    })
 }

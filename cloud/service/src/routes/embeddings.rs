@@ -14,8 +14,8 @@ use sprat_wire::{
     Embedding, EmbeddingList, EmbeddingValues, EmbeddingsRequest, EmbeddingsUsage, EncodingFormat,
 };
 
-use super::body;
 use super::text::prompts;
+use super::{body, bounded};
 use crate::keys::Client;
 use crate::{ApiError, AppState, EngineError};
 
@@ -44,11 +44,7 @@ pub(super) async fn embeddings(
     };
     let (mut data, mut tokens) = (Vec::with_capacity(inputs.len()), 0u32);
     for (index, input) in inputs.into_iter().enumerate() {
-        let embedded = tokio::select! {
-            biased;
-            () = state.inner.cancel.cancelled() => Err(EngineError::ShuttingDown),
-            embedded = engine.embed(input) => embedded,
-        };
+        let embedded = bounded(&state, engine.embed(input)).await;
         let embedded = embedded.map_err(at_input)?;
         let read = u32::try_from(embedded.tokens).unwrap_or(u32::MAX);
         if let Some(client) = &client {

@@ -20,7 +20,7 @@ use axum::routing::{any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::middleware::{cors, observe, refuse_private, require_key, security_headers};
-use crate::{ApiError, AppState};
+use crate::{ApiError, AppState, EngineError};
 
 /// The whole application.
 ///
@@ -42,6 +42,8 @@ pub fn app(state: AppState) -> Router {
         .route("/detokenize", post(tokens::detokenize))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{id}", get(models::one))
+        .route("/v1/models/{id}/load", post(models::load))
+        .route("/v1/models/{id}/unload", post(models::unload))
         .route("/v1", any(not_found))
         .route("/v1/", any(not_found))
         .route("/v1/{*rest}", any(not_found))
@@ -72,6 +74,20 @@ pub fn app(state: AppState) -> Router {
         .layer(from_fn_with_state(state.clone(), security_headers))
         .layer(from_fn_with_state(state.clone(), observe))
         .with_state(state)
+}
+
+/// Waits for an engine no longer than an answer may take, or the server lives.
+async fn bounded<T>(
+    state: &AppState,
+    work: impl Future<Output = Result<T, EngineError>>,
+) -> Result<T, EngineError> {
+    let limit = state.inner.limits.answer_timeout;
+    tokio::select! {
+        biased;
+        () = state.inner.cancel.cancelled() => Err(EngineError::ShuttingDown),
+        () = tokio::time::sleep(limit) => Err(EngineError::TookTooLong { limit }),
+        outcome = work => outcome,
+    }
 }
 
 async fn not_found() -> ApiError {

@@ -21,6 +21,7 @@ pub(super) async fn document(State(state): State<AppState>) -> Json<Value> {
 /// The document of a server with these models, which anybody may ask or who has a key.
 fn write(models: Vec<String>, open: bool) -> Value {
     let mut schemas = Schemas::new();
+    let model = json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string"}});
     let paths = json!({
         "/v1/chat/completions": {"post": schemas.operation::<ChatRequest>(
             "Continue a conversation", "createChatCompletion",
@@ -44,13 +45,19 @@ fn write(models: Vec<String>, open: bool) -> Value {
         )},
         "/v1/models": {"get": schemas.look::<ModelList>("The models", "listModels", &[401])},
         "/v1/models/{id}": {
-            "parameters": [{
-                "name": "id", "in": "path", "required": true, "schema": {"type": "string"}
-            }],
+            "parameters": [model],
             "get": schemas.look::<ModelCard>("One model", "retrieveModel", &[401, 404]),
         },
+        "/v1/models/{id}/load": {
+            "parameters": [model],
+            "post": schemas.look::<ModelCard>("Load a model, and wait for it", "loadModel", &REFUSED_LOAD),
+        },
+        "/v1/models/{id}/unload": {
+            "parameters": [model],
+            "post": schemas.look::<ModelCard>("Unload a model that nobody uses", "unloadModel", &REFUSED_LOAD),
+        },
         "/healthz": {"get": schemas.look::<Status>("Whether the process lives", "healthz", &[])},
-        "/readyz": {"get": schemas.look::<Status>("Whether every model can answer", "readyz", &[503])},
+        "/readyz": {"get": schemas.look::<Status>("Whether every model can answer, if it must be loaded for it", "readyz", &[503])},
     });
     let mut components = schemas.generator.take_definitions(true);
     name_models(&mut components, &models);
@@ -91,6 +98,9 @@ fn name_models(components: &mut Map<String, Value>, models: &[String]) {
         }
     }
 }
+
+/// Statuses with which loading and unloading are refused.
+const REFUSED_LOAD: [u16; 8] = [400, 401, 404, 409, 429, 500, 503, 504];
 
 /// What `/healthz` and `/readyz` say.
 #[derive(JsonSchema)]
@@ -159,7 +169,7 @@ impl Schemas {
         })
     }
 
-    /// A GET.
+    /// What takes no body.
     fn look<T: JsonSchema>(&mut self, summary: &str, id: &str, refusals: &[u16]) -> Value {
         let content = json!({"application/json": {"schema": self.of::<T>()}});
         json!({

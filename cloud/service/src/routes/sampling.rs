@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use sprat_wire::{ChatRequest, StreamOptions, TextRequest};
 
-use crate::{ApiError, Job, Prompt, Sampling};
+use crate::{ApiError, Begun, Job, Prompt, Sampling};
 
 const MAX_STOPS: usize = 16;
 const MAX_STOP_CHARACTERS: usize = 256;
@@ -177,6 +177,7 @@ impl Common<'_> {
         };
         let job = Job {
             prompt: Prompt::default(),
+            begun: Begun::default(),
             sampling,
             max_tokens: limit.map(count).into_iter().chain(cap).min(),
             stop: self.stop.to_vec(),

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use sprat_wire::{DetokenizeRequest, Detokenized, TokenizeRequest, Tokens};
 
-use super::body;
+use super::{body, bounded};
 use crate::{ApiError, AppState, Prompt};
 
 pub(super) async fn tokenize(
@@ -21,7 +21,7 @@ pub(super) async fn tokenize(
             return Err(ApiError::invalid("prompt", problem));
         }
     };
-    let tokens = engine.tokenize(prompt).await;
+    let tokens = bounded(&state, engine.tokenize(prompt)).await;
     let tokens = tokens.map_err(|error| ApiError::Prompt { error, param })?;
     Ok(Json(Tokens {
         count: u32::try_from(tokens.len()).unwrap_or(u32::MAX),
@@ -39,7 +39,7 @@ pub(super) async fn detokenize(
 ) -> Result<Json<Detokenized>, ApiError> {
     let request: DetokenizeRequest = body::json(request, &state.inner.limits).await?;
     let (engine, _) = state.inner.engine(&request.model)?;
-    let prompt = engine.detokenize(request.tokens).await;
+    let prompt = bounded(&state, engine.detokenize(request.tokens)).await;
     let prompt = prompt.map_err(|error| ApiError::Prompt {
         error,
         param: "tokens",

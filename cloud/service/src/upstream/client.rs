@@ -1,10 +1,10 @@
 //! HTTP to another server: one try.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER, USER_AGENT};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client as Pool;
@@ -136,7 +136,7 @@ fn connector(limit: Duration) -> Result<Connector, rustls::Error> {
 /// What a response that is no success means.
 async fn refused(response: Response<Body>) -> Failed {
     let status = response.status().as_u16();
-    let retry_after = retry_after(response.headers(), SystemTime::now());
+    let retry_after = retry_after(response.headers());
     let body = axum::body::to_bytes(response.into_body(), ERROR_LIMIT).await;
     let body = body
         .ok()
@@ -153,13 +153,16 @@ async fn refused(response: Response<Body>) -> Failed {
     }
 }
 
-/// When to try again: in so many seconds, or at a time.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
+/// When to try again: in so many seconds, or at a time. That is the server's, and so is the one that its answer was made
+/// at: what our own clock shows does not matter.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let again = text(RETRY_AFTER)?;
+    if let Ok(seconds) = again.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let at = httpdate::parse_http_date(text).ok()?;
+    let at = httpdate::parse_http_date(again).ok()?;
+    let now = httpdate::parse_http_date(text(DATE)?).ok()?;
     Some(at.duration_since(now).unwrap_or_default())
 }
 
@@ -169,18 +172,28 @@ mod tests {
 
     #[test]
     fn both_forms_of_retry_after() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let read = |text: &str| {
+        let read = |again: &str, now: Option<&str>| {
             let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, text.parse().unwrap());
-            retry_after(&headers, now)
+            headers.insert(RETRY_AFTER, again.parse().unwrap());
+            if let Some(now) = now {
+                headers.insert(DATE, now.parse().unwrap());
+            }
+            retry_after(&headers)
         };
-        assert_eq!(read("7"), Some(Duration::from_secs(7)));
-        let date = httpdate::fmt_http_date(now + Duration::from_secs(9));
-        assert_eq!(read(&date), Some(Duration::from_secs(9)));
-        let past = httpdate::fmt_http_date(now - Duration::from_secs(9));
-        assert_eq!(read(&past), Some(Duration::ZERO));
-        assert_eq!(read("soon"), None);
-        assert_eq!(read("-1"), None);
+        assert_eq!(read("7", None), Some(Duration::from_secs(7)));
+        assert_eq!(read("soon", None), None);
+        assert_eq!(read("-1", None), None);
+        // Wherever the server's clock stands, and ours: years away, or an hour.
+        for hour in [
+            "Fri, 01 Jan 1971 10:00:",
+            "Fri, 27 Nov 2026 10:00:",
+            "Sun, 27 Nov 2050 11:00:",
+        ] {
+            let [early, late] = ["01", "10"].map(|second| format!("{hour}{second} GMT"));
+            assert_eq!(read(&late, Some(&early)), Some(Duration::from_secs(9)));
+            assert_eq!(read(&early, Some(&late)), Some(Duration::ZERO));
+            assert_eq!(read(&late, None), None);
+            assert_eq!(read(&late, Some("today")), None);
+        }
     }
 }

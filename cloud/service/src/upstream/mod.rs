@@ -100,6 +100,7 @@ impl Upstream {
 impl Engine for Upstream {
     fn info(&self) -> EngineInfo {
         EngineInfo {
+            text_id: None,
             id: self.shared.options.id.clone(),
             device: self.device.clone(),
             context: self.shared.options.context,

@@ -81,6 +81,7 @@ impl Parrot {
 impl Engine for Parrot {
     fn info(&self) -> EngineInfo {
         EngineInfo {
+            text_id: None,
             id: self.id.clone(),
             device: "mock".into(),
             context: Some(self.context),

@@ -80,6 +80,7 @@ async fn reaches(count: &watch::Sender<usize>, times: usize) {
 impl Engine for Scripted {
     fn info(&self) -> EngineInfo {
         EngineInfo {
+            text_id: None,
             id: self.id.to_owned(),
             device: "script".to_owned(),
             context: Some(100),

@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use burn::tensor::{DType, Device, Tensor};
 
 use super::pages::PAGE;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::Storage;
 
 /// What keys and values are kept as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,6 +22,15 @@ pub enum KvType {
 }
 
 impl KvType {
+    /// What [`crate::Decoder::kv_type`] says of a model with weights of this kind, on a CPU.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn beside(weights: Storage) -> Self {
+        match weights {
+            Storage::F32 | Storage::F16 => Self::F32,
+            Storage::Q8 | Storage::Q4 | Storage::Mixed => Self::F16,
+        }
+    }
+
     fn of(dtype: DType) -> Self {
         match dtype {
             #[cfg(not(target_arch = "wasm32"))]

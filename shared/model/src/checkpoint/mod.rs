@@ -55,23 +55,52 @@ pub trait Checkpoint {
         device: &Device,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<TensorMap, Error> {
-        let bytes = |shape: &[usize]| (shape.iter().product::<usize>() * size_of::<f32>()) as u64;
-        let tensors = self.config().tensors();
-        let total = tensors.iter().map(|(_, shape)| bytes(shape)).sum();
-        let mut map = TensorMap::keeping_blocks();
-        let mut done = 0;
-        for (name, shape) in tensors {
-            let values = self.read_tensor(&name, &shape)?;
-            map.insert_as(storage, &name, &shape, values, device)?;
-            done += bytes(&shape);
-            progress(LoadProgress {
-                stage: LoadStage::Weights,
-                done,
-                total,
-            });
-        }
-        Ok(map)
+        load(self, progress, |source, map, name, shape| {
+            let values = source.read_tensor(name, shape)?;
+            map.insert_as(storage, name, shape, values, device)
+        })
     }
+
+    /// As [`Checkpoint::load_tensors`], with every matrix as it lies in the file: blocks that a pack has too stay blocks,
+    /// of which no weight changes, and everything else becomes floats.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read_tensor`].
+    fn load_as_stored(
+        &mut self,
+        device: &Device,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<TensorMap, Error> {
+        self.load_tensors(Storage::F32, device, progress)
+    }
+
+    /// What most matrices are stored as after [`Checkpoint::load_as_stored`].
+    fn stored_as(&self) -> Storage {
+        Storage::F32
+    }
+}
+
+/// All tensors that the config names, added one by one.
+fn load<C: Checkpoint + ?Sized>(
+    source: &mut C,
+    progress: &mut dyn FnMut(LoadProgress),
+    add: impl Fn(&mut C, &mut TensorMap, &str, &[usize]) -> Result<(), Error>,
+) -> Result<TensorMap, Error> {
+    let bytes = |shape: &[usize]| (shape.iter().product::<usize>() * size_of::<f32>()) as u64;
+    let tensors = source.config().tensors();
+    let total = tensors.iter().map(|(_, shape)| bytes(shape)).sum();
+    let mut map = TensorMap::keeping_blocks();
+    let mut done = 0;
+    for (name, shape) in tensors {
+        add(source, &mut map, &name, &shape)?;
+        done += bytes(&shape);
+        progress(LoadProgress {
+            stage: LoadStage::Weights,
+            done,
+            total,
+        });
+    }
+    Ok(map)
 }
 
 /// What a conversation needs besides the tokenizer.

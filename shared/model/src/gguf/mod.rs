@@ -118,6 +118,43 @@ impl<R: Read + Seek> Gguf<R> {
         self.read_part(index, 0, elements)
     }
 
+    /// The bytes of the tensor called `name`, as they are stored; or of one of those that it stacks along its first
+    /// dimension. Takes their memory.
+    ///
+    /// # Errors
+    /// As [`Gguf::read_f32`] and [`Gguf::read_slice_f32`].
+    pub fn read_bytes(&mut self, name: &str, slice: Option<usize>) -> Result<Vec<u8>, GgufError> {
+        let missing = || GgufError::TensorMissing {
+            name: name.to_owned(),
+        };
+        let info = self.tensor(name).ok_or_else(missing)?;
+        let slices = match slice {
+            Some(slice) if info.shape.len() < 2 || slice >= info.shape[0] => return Err(missing()),
+            Some(_) => info.shape[0] as u64,
+            None => 1,
+        };
+        // A slice is whole rows, and rows are whole blocks.
+        let size = info.bytes / slices;
+        let offset = info.offset + size * slice.unwrap_or(0) as u64;
+        let (elements, tensor, place) = (info.elements(), info.name.clone(), info.offset);
+        let memory = || GgufError::Memory {
+            tensor: tensor.clone(),
+            values: elements,
+        };
+        let io = |e: std::io::Error| GgufError::Io {
+            place: format!("tensor {tensor:?}"),
+            offset: place,
+            reason: e.to_string(),
+        };
+        let size = usize::try_from(size).map_err(|_| memory())?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(size).map_err(|_| memory())?;
+        bytes.resize(size, 0);
+        self.reader.seek(SeekFrom::Start(offset)).map_err(io)?;
+        self.reader.read_exact(&mut bytes).map_err(io)?;
+        Ok(bytes)
+    }
+
     /// Values of one of the tensors that `name` stacks along its first dimension, such as one
     /// expert's matrix; the others are not read.
     ///

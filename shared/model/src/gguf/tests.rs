@@ -34,6 +34,27 @@ fn golden(name: &str) -> PathBuf {
     .join(name)
 }
 
+#[test]
+fn bytes_are_those_of_the_file() {
+    let data: Vec<u8> = (0..2 * 3 * 34).collect();
+    let file = Writer::new().tensor("stack", &[32, 2, 3], Kind::Q8_0, &data);
+    let file = file.build();
+    let mut file = open(&file).unwrap();
+    assert_eq!(file.read_bytes("stack", None).unwrap(), data);
+    for slice in 0..3 {
+        let bytes = file.read_bytes("stack", Some(slice)).unwrap();
+        assert_eq!(bytes, data[slice * 68..][..68]);
+        let mut values = Vec::new();
+        decode(Kind::Q8_0, &bytes, &mut values);
+        let expected = file.read_slice_f32("stack", slice).unwrap();
+        assert_eq!(bits(&values), bits(&expected));
+    }
+    for (name, slice) in [("stack", Some(3)), ("other", None)] {
+        let error = file.read_bytes(name, slice).unwrap_err();
+        assert!(matches!(error, GgufError::TensorMissing { .. }));
+    }
+}
+
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
 }

@@ -10,10 +10,11 @@ use sprat_model::{
 /// needs no GPU; `SPRAT_TEST_GPU=1` takes the machine's own, and `SPRAT_TEST_GPU=cuda` an NVIDIA card by CUDA, in
 /// wgpu's place.
 pub(crate) fn devices() -> Vec<(&'static str, Device)> {
-    let mut devices = Vec::from([("flex", Device::flex())]);
+    let cpu = [("flex", Device::flex())];
     #[cfg(any(feature = "wgpu", feature = "cuda"))]
-    devices.extend(gpu());
-    devices
+    return cpu.into_iter().chain(gpu()).collect();
+    #[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+    cpu.into()
 }
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]

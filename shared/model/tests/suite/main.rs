@@ -4,6 +4,7 @@
 mod agreement;
 mod common;
 mod constraint;
+mod continued;
 mod folder;
 mod gguf;
 mod golden;

@@ -324,3 +324,32 @@ fn special_tokens_in_a_message_are_taken_apart() {
     assert_eq!(prompt("t7 t8"), [7, 8, 3]);
     assert!(!prompt("t7 t2 t8").contains(&2));
 }
+
+#[test]
+fn a_fingerprint_is_of_what_decides_the_answers() {
+    let config = small_config();
+    let mut manifest = seal_contents(&config, Storage::F32);
+    let file = |path: &str, hash: &str| sprat_model::PackFile {
+        path: path.to_owned(),
+        size: 1,
+        chunk_bytes: 1,
+        sha256: vec![hash.to_owned()],
+    };
+    manifest.files = vec![
+        file("model.safetensors", "00"),
+        file("tokenizer.json", "11"),
+    ];
+    let first = manifest.fingerprint();
+    assert_eq!(first.len(), 64);
+    // Neither a name, nor a gate, nor a draft model changes an answer.
+    let mut same = manifest.clone();
+    same.name = "other".to_owned();
+    same.calibration = Some(serde_json::json!({}));
+    same.files.push(file("draft-model.safetensors", "22"));
+    assert_eq!(same.fingerprint(), first);
+    for (i, hash) in [(0, "01"), (1, "12")] {
+        let mut other = manifest.clone();
+        other.files[i].sha256 = vec![hash.to_owned()];
+        assert_ne!(other.fingerprint(), first);
+    }
+}

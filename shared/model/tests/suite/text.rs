@@ -167,6 +167,31 @@ fn streamed_text_equals_decoded_text() {
     }
 }
 
+/// Tags around calls of tools are special tokens in many vocabularies.
+#[test]
+fn special_tokens_that_are_shown_are_text() {
+    for kind in ["", "bpe-fallback", "unigram"] {
+        let folder = goldens("tokenizer").join(kind);
+        let json = std::fs::read(folder.join("tokenizer.json")).unwrap();
+        let tokenizer = Tokenizer::from_json(&json).unwrap();
+        let special = tokenizer.added_tokens().into_iter();
+        let special: Vec<_> = special.filter(|(.., special)| *special).collect();
+        let [(shown, text, _), (hidden, ..), ..] = &special[..] else {
+            panic!("{kind} has too few special tokens");
+        };
+        let word = tokenizer.encode("a").unwrap();
+        let ids = [&word[..], &[*shown, *hidden], &word, &[*shown]].concat();
+        let mut detokenizer = Detokenizer::showing(&[*shown]);
+        let mut streamed = String::new();
+        for id in ids {
+            streamed += &detokenizer.push(id, &tokenizer).unwrap();
+        }
+        streamed += &detokenizer.finish(&tokenizer).unwrap();
+        let streamed = streamed.replace(' ', "");
+        assert_eq!(streamed, format!("a{text}a{text}"), "{kind}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_streams_back(text in "\\PC{0,40}") {

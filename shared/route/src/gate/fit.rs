@@ -2,14 +2,14 @@
 //! third. The parts are chosen by a hash of the question, so one question is never in two of them.
 
 use super::{
-    Calibration, Figures, FittedOn, Gate, KEEP_NOTHING, VERSION, confidence, isotonic::Isotonic,
-    logistic::Logistic,
+    Calibration, EARLY_TOKENS, EarlyFigures, Figures, FittedOn, Gate, KEEP_NOTHING, VERSION,
+    confidence, early::Early, isotonic::Isotonic, logistic::Logistic,
 };
 use crate::{
     Error,
     metrics::{self, beta_quantile, clopper_pearson_upper},
     random::SplitMix64,
-    signals::{FEATURES, Features},
+    signals::{FEATURES, Features, Signals},
 };
 
 /// One answer of the model to a question with a known solution.
@@ -17,10 +17,35 @@ use crate::{
 pub struct Example {
     /// What the model showed while answering.
     pub features: Features,
+    /// The same of its first [`EARLY_TOKENS`] tokens, if it has so many.
+    pub early: Option<Features>,
     /// Whether the answer was right.
     pub correct: bool,
     /// A hash of the question, see [`question_hash`]: decides the part it belongs to.
     pub hash: u64,
+}
+
+impl Example {
+    /// Of an answer with these signals.
+    pub fn new(signals: &Signals, correct: bool, hash: u64) -> Self {
+        let running = signals.len() >= EARLY_TOKENS;
+        Self {
+            features: signals.features(),
+            early: running.then(|| signals.prefix(EARLY_TOKENS).features()),
+            correct,
+            hash,
+        }
+    }
+
+    /// The same answer in another division of the data into parts, drawn by `seed`.
+    #[must_use]
+    pub fn in_division(self, seed: u64) -> Self {
+        let seed = SplitMix64::new(seed).next();
+        Self {
+            hash: SplitMix64::new(self.hash ^ seed).next(),
+            ..self
+        }
+    }
 }
 
 /// How confidence is calibrated.
@@ -46,6 +71,10 @@ pub struct FitOptions {
     pub calibration: CalibrationKind,
     /// The data in words, for the record.
     pub data: String,
+    /// SHA-256 of the questions and answers, for the record.
+    pub data_sha256: Option<String>,
+    /// Fingerprint of the model that answered: the gate is for no other one.
+    pub model: Option<String>,
 }
 
 impl Default for FitOptions {
@@ -56,6 +85,8 @@ impl Default for FitOptions {
             ridge: 1.0,
             calibration: CalibrationKind::default(),
             data: String::new(),
+            data_sha256: None,
+            model: None,
         }
     }
 }
@@ -80,6 +111,13 @@ pub fn split(hash: u64) -> Split {
     }
 }
 
+/// The fewest answers that, all kept and all right, show that at most `alpha` of such answers are
+/// wrong, except with probability `delta`.
+pub fn least_kept(alpha: f64, delta: f64) -> usize {
+    // Without an error the Clopper-Pearson bound of n answers is 1 - delta^(1/n).
+    libm::ceil(libm::log(delta) / libm::log1p(-alpha)) as usize
+}
+
 /// FNV-1a hash of a question in lower case with single spaces, so that trivially different
 /// spellings of one question share a part.
 pub fn question_hash(question: &str) -> u64 {
@@ -100,7 +138,7 @@ pub fn question_hash(question: &str) -> u64 {
 /// on the error among kept answers is at most `alpha`, on answers that neither the confidence nor
 /// the run's start depend on (fixed-sequence testing: Angelopoulos et al., "Learn then Test",
 /// arXiv 2110.01052). So the bound holds with probability 1 - `delta` over new questions of the
-/// same kind. Where no threshold meets it, the gate keeps nothing and its note says so.
+/// same kind, with and without the early decision. Where no threshold meets it, the gate keeps nothing and its note says so.
 ///
 /// # Errors
 /// [`Error::Fit`] where an option is out of range or fewer than 10 usable answers are left to fit
@@ -115,19 +153,32 @@ pub fn fit(examples: &[Example], options: &FitOptions) -> Result<Gate, Error> {
     };
     let (fitting, calibrate, test) = (part(Split::Fit), part(Split::Calibrate), part(Split::Test));
     let (logistic, calibration) = fit_confidence(&fitting, options)?;
-    let score = |part: &[&Example]| -> Vec<(f32, bool)> {
-        part.iter()
-            .map(|e| (confidence(&logistic, &calibration, &e.features), e.correct))
-            .collect()
+    let whole = |example: &Example| confidence(&logistic, &calibration, &example.features);
+    let fitted: Vec<(&Example, f32)> = fitting.iter().map(|e| (*e, whole(e))).collect();
+    let kept = likely_threshold(&fitted, options.alpha);
+    let early = Early::fit(&fitted, kept, options.ridge);
+    let score = |part: &[&Example]| -> Vec<Scored> {
+        let scored = part.iter().map(|example| Scored {
+            confidence: whole(example),
+            correct: example.correct,
+            given_up: early.as_ref().is_some_and(|e| e.gives_up(example)),
+        });
+        scored.collect()
     };
     let sequence = Sequence::plan(&score(&fitting), calibrate.len(), options)?;
     let chosen = sequence.walk(&score(&calibrate), options)?;
     let threshold = chosen
         .as_ref()
         .map_or(KEEP_NOTHING, |chosen| chosen.threshold);
+    let mut test_figures = figures(&score(&test), threshold);
+    test_figures.early = early
+        .as_ref()
+        .map(|early| early_figures(&test, &score(&test), early, threshold));
     let right = examples.iter().filter(|example| example.correct).count();
     let fitted_on = FittedOn {
         data: options.data.clone(),
+        data_sha256: options.data_sha256.clone(),
+        model: options.model.clone(),
         n: examples.len(),
         accuracy: right as f64 / examples.len() as f64,
         fit: fitting.len(),
@@ -137,7 +188,7 @@ pub fn fit(examples: &[Example], options: &FitOptions) -> Result<Gate, Error> {
         kept: chosen.as_ref().map_or(0, |chosen| chosen.kept),
         errors: chosen.as_ref().map_or(0, |chosen| chosen.errors),
         bound: chosen.as_ref().map(|chosen| chosen.bound),
-        test: figures(&score(&test), threshold),
+        test: test_figures,
         note: note(chosen.as_ref(), calibrate.len(), options),
     };
     let features = FEATURES.map(String::from).into();
@@ -147,8 +198,58 @@ pub fn fit(examples: &[Example], options: &FitOptions) -> Result<Gate, Error> {
         logistic,
         calibration,
         threshold,
-        fitted_on,
+        early,
+        fitted_on: serde_json::to_value(fitted_on).expect("a record of numbers and texts"),
     })
+}
+
+/// An answer as the gate sees it.
+#[derive(Clone, Copy)]
+struct Scored {
+    confidence: f32,
+    correct: bool,
+    /// Whether the early decision hands it over.
+    given_up: bool,
+}
+
+/// The lowest confidence above which the fitting part's own errors are at most `alpha`.
+fn likely_threshold(fitted: &[(&Example, f32)], alpha: f64) -> Option<f32> {
+    let mut sorted: Vec<(f32, bool)> = fitted.iter().map(|(e, c)| (*c, e.correct)).collect();
+    sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let (mut kept, mut errors, mut lowest) = (0, 0, None);
+    for tied in sorted.chunk_by(|a, b| a.0 == b.0) {
+        kept += tied.len();
+        errors += tied.iter().filter(|answer| !answer.1).count();
+        if errors as f64 <= alpha * kept as f64 {
+            lowest = Some(tied[0].0);
+        }
+    }
+    lowest
+}
+
+fn early_figures(
+    test: &[&Example],
+    scored: &[Scored],
+    early: &Early,
+    threshold: f32,
+) -> EarlyFigures {
+    let known = test
+        .iter()
+        .zip(scored)
+        .map(|(example, scored)| match &example.early {
+            Some(features) => early.judge(features),
+            None => scored.confidence,
+        });
+    let known: Vec<f32> = known.collect();
+    let correct: Vec<bool> = scored.iter().map(|s| s.correct).collect();
+    let lost = |s: &&Scored| s.given_up && s.correct && s.confidence >= threshold;
+    EarlyFigures {
+        tokens: early.tokens,
+        running: test.iter().filter(|e| e.early.is_some()).count(),
+        given_up: scored.iter().filter(|s| s.given_up).count(),
+        lost: scored.iter().filter(lost).count(),
+        auroc: metrics::auroc(&known, &correct).ok(),
+    }
 }
 
 fn check(options: &FitOptions) -> Result<(), Error> {
@@ -230,13 +331,13 @@ struct Chosen {
 impl Sequence {
     /// One threshold for each per cent of the fitting part, from the one that is likeliest to pass
     /// on `size` new answers: a stricter one would be lost for want of answers, not for errors.
-    fn plan(fitting: &[(f32, bool)], size: usize, options: &FitOptions) -> Result<Self, Error> {
+    fn plan(fitting: &[Scored], size: usize, options: &FitOptions) -> Result<Self, Error> {
         const STEPS: usize = 100;
         let mut sorted = fitting.to_vec();
-        sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
+        sorted.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
         let n = sorted.len();
         let mut thresholds: Vec<f32> = (1..=STEPS)
-            .map(|step| sorted[(step * n).div_ceil(STEPS) - 1].0)
+            .map(|step| sorted[(step * n).div_ceil(STEPS) - 1].confidence)
             .collect();
         thresholds.dedup();
         thresholds.retain(|threshold| *threshold > 0.0);
@@ -259,19 +360,16 @@ impl Sequence {
         Ok(Self { thresholds })
     }
 
-    fn walk(
-        &self,
-        calibrate: &[(f32, bool)],
-        options: &FitOptions,
-    ) -> Result<Option<Chosen>, Error> {
+    /// The bound must hold both with the early decision and without it: private questions are never
+    /// handed over early, and both kinds of answers are kept by the same threshold.
+    fn walk(&self, calibrate: &[Scored], options: &FitOptions) -> Result<Option<Chosen>, Error> {
+        let whole: Vec<Scored> = calibrate.iter().filter(|s| !s.given_up).copied().collect();
         let mut chosen = None;
         for &threshold in &self.thresholds {
             let (kept, errors) = count(calibrate, threshold);
-            if kept == 0 {
-                break;
-            }
-            let bound = clopper_pearson_upper(errors as u64, kept as u64, options.delta)?;
-            if bound > options.alpha {
+            let bound = bound(kept, errors, options)?;
+            let (kept_too, errors_too) = count(&whole, threshold);
+            if bound.max(self::bound(kept_too, errors_too, options)?) > options.alpha {
                 break;
             }
             chosen = Some(Chosen {
@@ -285,18 +383,25 @@ impl Sequence {
     }
 }
 
+/// Upper bound on the error; 1 where nothing is kept.
+fn bound(kept: usize, errors: usize, options: &FitOptions) -> Result<f64, Error> {
+    match kept {
+        0 => Ok(1.0),
+        _ => clopper_pearson_upper(errors as u64, kept as u64, options.delta),
+    }
+}
+
 /// How many answers a threshold keeps, and how many of those are wrong.
-fn count(scored: &[(f32, bool)], threshold: f32) -> (usize, usize) {
-    let kept = scored
-        .iter()
-        .filter(|(confidence, _)| *confidence >= threshold);
-    kept.fold((0, 0), |(kept, errors), (_, correct)| {
-        (kept + 1, errors + usize::from(!correct))
+fn count(scored: &[Scored], threshold: f32) -> (usize, usize) {
+    let kept = scored.iter().filter(|s| s.confidence >= threshold);
+    kept.fold((0, 0), |(kept, errors), s| {
+        (kept + 1, errors + usize::from(!s.correct))
     })
 }
 
-fn figures(test: &[(f32, bool)], threshold: f32) -> Figures {
-    let (confidence, correct): (Vec<f32>, Vec<bool>) = test.iter().copied().unzip();
+fn figures(test: &[Scored], threshold: f32) -> Figures {
+    let (confidence, correct): (Vec<f32>, Vec<bool>) =
+        test.iter().map(|s| (s.confidence, s.correct)).unzip();
     let (kept, errors) = count(test, threshold);
     let right = correct.iter().filter(|c| **c).count();
     Figures {
@@ -308,6 +413,7 @@ fn figures(test: &[(f32, bool)], threshold: f32) -> Figures {
         auroc: metrics::auroc(&confidence, &correct).ok(),
         kept,
         errors,
+        early: None,
     }
 }
 
@@ -323,7 +429,7 @@ fn note(chosen: Option<&Chosen>, calibrate: usize, options: &FitOptions) -> Stri
             percent(chosen.bound),
         ),
         None => {
-            let least = libm::ceil(libm::log(options.delta) / libm::log1p(-options.alpha));
+            let least = least_kept(options.alpha, options.delta);
             format!(
                 "Keeps nothing: no threshold could be shown to keep at most {alpha} wrong answers, \
                  except with probability {delta}, on {calibrate} answers (it takes at least \
@@ -335,138 +441,4 @@ fn note(chosen: Option<&Chosen>, calibrate: usize, options: &FitOptions) -> Stri
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::answers;
-    use super::*;
-
-    #[test]
-    fn the_parts_have_their_sizes_and_spelling_does_not_matter() {
-        let mut counts = [0.0; 3];
-        for hash in 0..10_000 {
-            counts[split(hash) as usize] += 1e-4;
-        }
-        assert!(
-            counts
-                .iter()
-                .zip([0.6, 0.2, 0.2])
-                .all(|(a, b): (&f64, f64)| (a - b).abs() < 0.02)
-        );
-        assert_eq!(
-            question_hash("What  is\n2+2? "),
-            question_hash("what is 2+2?")
-        );
-        assert_ne!(question_hash("what is 2+2?"), question_hash("whatis 2+2?"));
-        // The published test vectors of FNV-1a, 64 bits.
-        assert_eq!(question_hash(""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(question_hash("foobar"), 0x8594_4171_f739_67e8);
-    }
-
-    #[test]
-    fn fitting_is_deterministic_calibrated_and_ranks_well() {
-        for calibration in [CalibrationKind::Logistic, CalibrationKind::Isotonic] {
-            let options = FitOptions {
-                alpha: 0.1,
-                calibration,
-                ..FitOptions::default()
-            };
-            let examples = answers(5, 5000);
-            let gate = fit(&examples, &options).unwrap();
-            assert_eq!(gate, fit(&examples, &options).unwrap());
-            let test = &gate.fitted_on().test;
-            assert!(test.n > 900 && test.kept > 100);
-            assert!(
-                test.auroc.unwrap() > 0.7 && test.ece.unwrap() < 0.06,
-                "{test:?}"
-            );
-            assert!(gate.fitted_on().bound.unwrap() <= 0.1);
-        }
-    }
-
-    #[test]
-    fn keeps_nothing_and_says_so() {
-        // Too few answers for the bound, then answers that are all wrong.
-        let mut examples = answers(6, 100);
-        let gate = fit(&examples, &FitOptions::default()).unwrap();
-        assert!(gate.keeps_nothing() && !gate.keeps(1.0));
-        assert!(
-            gate.fitted_on().note.starts_with("Keeps nothing"),
-            "{}",
-            gate.fitted_on().note
-        );
-        assert_eq!(Gate::from_json(gate.to_json().as_bytes()).unwrap(), gate);
-        examples = answers(6, 2000);
-        examples
-            .iter_mut()
-            .for_each(|example| example.correct = false);
-        assert!(
-            fit(&examples, &FitOptions::default())
-                .unwrap()
-                .keeps_nothing()
-        );
-        examples
-            .iter_mut()
-            .for_each(|example| example.correct = true);
-        assert!(
-            !fit(&examples, &FitOptions::default())
-                .unwrap()
-                .keeps_nothing()
-        );
-    }
-
-    #[test]
-    fn bad_requests_are_named() {
-        for options in [
-            FitOptions {
-                alpha: 0.0,
-                ..FitOptions::default()
-            },
-            FitOptions {
-                delta: f64::NAN,
-                ..FitOptions::default()
-            },
-            FitOptions {
-                ridge: -1.0,
-                ..FitOptions::default()
-            },
-        ] {
-            assert!(fit(&answers(1, 100), &options).is_err());
-        }
-        assert!(fit(&[], &FitOptions::default()).is_err());
-    }
-
-    /// The promise itself, on a model whose true risk is known in closed form: its confidence is
-    /// uniform on (0, 1) and right with probability sqrt(confidence), so the risk among answers
-    /// kept at t is 1 - (2/3) (1 - t^1.5) / (1 - t).
-    #[test]
-    fn the_bound_holds_as_often_as_it_says() {
-        let options = FitOptions {
-            alpha: 0.15,
-            delta: 0.1,
-            ..FitOptions::default()
-        };
-        let (rounds, mut broken, mut found) = (400, 0, 0);
-        for seed in 0..rounds {
-            let mut random = SplitMix64::new(seed);
-            let mut draw = |n: usize| -> Vec<(f32, bool)> {
-                (0..n)
-                    .map(|_| (random.unit(), random.unit()))
-                    .map(|(c, luck)| (c as f32, luck < libm::sqrt(c)))
-                    .collect()
-            };
-            let (fitting, calibrate) = (draw(600), draw(300));
-            let sequence = Sequence::plan(&fitting, calibrate.len(), &options).unwrap();
-            if let Some(chosen) = sequence.walk(&calibrate, &options).unwrap() {
-                let t = f64::from(chosen.threshold);
-                let risk = 1.0 - 2.0 / 3.0 * (1.0 - libm::pow(t, 1.5)) / (1.0 - t);
-                found += 1;
-                broken += u32::from(risk > options.alpha);
-            }
-        }
-        // 10 % of 400, and three standard deviations of that count.
-        assert!(broken <= 58, "broken in {broken} of {rounds}");
-        assert!(
-            found > 300,
-            "a threshold was found in only {found} of {rounds}"
-        );
-    }
-}
+mod tests;

@@ -54,6 +54,16 @@ impl Logistic {
         model
     }
 
+    /// Gives every row a probability of nearly 0: it looks at none of its features.
+    pub(super) fn never() -> Self {
+        Self {
+            mean: Vec::new(),
+            scale: Vec::new(),
+            weights: Vec::new(),
+            bias: -100.0,
+        }
+    }
+
     /// Probability in `[0, 1]` for one row.
     pub(super) fn probability(&self, row: &[f64]) -> f64 {
         sigmoid(self.score(&self.standardize(row)))

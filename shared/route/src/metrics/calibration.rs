@@ -175,6 +175,39 @@ pub fn aurc<C: Into<f64> + Copy>(confidence: &[C], correct: &[bool]) -> Result<f
     Ok(areas.sum())
 }
 
+/// What [`aurc`] could be better: its distance to that of an order with every right answer above
+/// every wrong one. Geifman, Uziel and El-Yaniv (ICLR 2019).
+///
+/// # Errors
+/// As [`brier`].
+pub fn e_aurc<C: Into<f64> + Copy>(confidence: &[C], correct: &[bool]) -> Result<f64, Error> {
+    let area = aurc(confidence, correct)?;
+    let right = correct.iter().filter(|c| **c).count();
+    let risk = |kept: usize| (kept - right) as f64 / kept as f64;
+    let best: f64 = (right + 1..=correct.len()).map(risk).sum();
+    Ok(area - best / correct.len() as f64)
+}
+
+/// Risk among the most confident answers when at least the share `coverage` is kept: that of the
+/// strictest threshold that keeps so many.
+///
+/// # Errors
+/// As [`brier`], and where `coverage` is outside `(0, 1]`.
+pub fn risk_at<C: Into<f64> + Copy>(
+    confidence: &[C],
+    correct: &[bool],
+    coverage: f64,
+) -> Result<f64, Error> {
+    if !(coverage > 0.0 && coverage <= 1.0) {
+        let problem = format!("the coverage {coverage} is not between 0 and 1");
+        return Err(Error::metric("the risk at a coverage", problem));
+    }
+    let points = risk_coverage(confidence, correct)?;
+    // A share such as 0.2 of 10 has no exact value; the last point keeps everything.
+    let enough = points.iter().find(|p| p.coverage >= coverage - 1e-12);
+    Ok(enough.map_or(points[points.len() - 1].risk, |point| point.risk))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +232,24 @@ mod tests {
                 accuracy: 0.5
             }]
         );
+    }
+
+    #[test]
+    fn excess_and_risk_at_a_coverage_worked_by_hand() {
+        let (confidence, correct) = ([0.9, 0.8, 0.7, 0.6], [true, false, true, false]);
+        // Risks when each is kept: 0, 1/2, 1/3, 1/2. In the best order: 0, 0, 1/3, 1/2.
+        let excess = e_aurc(&confidence, &correct).unwrap();
+        assert!((excess - 0.125).abs() < 1e-12, "{excess}");
+        let perfect = e_aurc(&[0.9, 0.7, 0.8, 0.6], &correct).unwrap();
+        assert!(perfect.abs() < 1e-12, "{perfect}");
+        for (coverage, risk) in [(0.2, 0.0), (0.25, 0.0), (0.3, 0.5), (0.5, 0.5), (1.0, 0.5)] {
+            assert_eq!(risk_at(&confidence, &correct, coverage).unwrap(), risk);
+        }
+        // Ties are kept together: asking for one of three keeps all three.
+        let tied = risk_at(&[0.5, 0.5, 0.5], &[true, false, false], 0.2).unwrap();
+        assert!((tied - 2.0 / 3.0).abs() < 1e-12);
+        assert!(risk_at(&confidence, &correct, 0.0).is_err());
+        assert!(risk_at(&confidence, &correct, f64::NAN).is_err());
     }
 
     #[test]

@@ -131,7 +131,7 @@ pub fn oracle(pairs: &[Pair]) -> Vec<Pair> {
 }
 
 /// The deferral curve in shares of the gap between device (0) and cloud (1).
-fn recovered(metric: &'static str, pairs: &[Pair]) -> Result<Vec<DeferralPoint>, Error> {
+pub(super) fn recovered(metric: &'static str, pairs: &[Pair]) -> Result<Vec<DeferralPoint>, Error> {
     let mut curve = deferral_curve(pairs)?;
     let weak = curve[0].quality;
     let gap = curve[curve.len() - 1].quality - weak;
@@ -147,7 +147,7 @@ fn recovered(metric: &'static str, pairs: &[Pair]) -> Result<Vec<DeferralPoint>,
     Ok(curve)
 }
 
-fn interpolate(curve: &[DeferralPoint], calls: f64) -> f64 {
+pub(super) fn interpolate(curve: &[DeferralPoint], calls: f64) -> f64 {
     let after = curve
         .partition_point(|p| p.calls < calls)
         .clamp(1, curve.len() - 1);

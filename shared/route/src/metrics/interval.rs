@@ -91,28 +91,47 @@ pub fn bootstrap(
     level: f64,
     mut statistic: impl FnMut(&[usize]) -> Option<f64>,
 ) -> Result<Interval, Error> {
+    let [interval] = bootstrap_each(n, resamples, seed, level, |draw| [statistic(draw)])?;
+    interval
+}
+
+/// [`bootstrap`] for several statistics of the same draws.
+///
+/// # Errors
+/// As [`bootstrap`]; a statistic that is undefined too often has an error of its own.
+pub fn bootstrap_each<const K: usize>(
+    n: usize,
+    resamples: usize,
+    seed: u64,
+    level: f64,
+    mut statistics: impl FnMut(&[usize]) -> [Option<f64>; K],
+) -> Result<[Result<Interval, Error>; K], Error> {
     const NAME: &str = "a bootstrap interval";
     check(NAME, 0, n.min(resamples) as u64, level)?;
     let mut random = SplitMix64::new(seed);
     let mut draw = vec![0; n];
-    let mut values = Vec::with_capacity(resamples);
+    let mut values: [Vec<f64>; K] = core::array::from_fn(|_| Vec::with_capacity(resamples));
     for _ in 0..resamples {
         draw.iter_mut().for_each(|index| *index = random.below(n));
-        values.extend(statistic(&draw).filter(|value| value.is_finite()));
+        for (values, value) in values.iter_mut().zip(statistics(&draw)) {
+            values.extend(value.filter(|value| value.is_finite()));
+        }
     }
-    if values.len() * 2 < resamples {
-        let problem = format!(
-            "undefined on {} of {resamples} draws",
-            resamples - values.len()
-        );
-        return Err(Error::metric(NAME, problem));
-    }
-    values.sort_by(f64::total_cmp);
-    let at = |q: f64| values[libm::round(q * (values.len() - 1) as f64) as usize];
-    Ok(Interval {
-        low: at(0.5 * (1.0 - level)),
-        high: at(0.5 * (1.0 + level)),
-    })
+    Ok(values.map(|mut values| {
+        if values.len() * 2 < resamples {
+            let problem = format!(
+                "undefined on {} of {resamples} draws",
+                resamples - values.len()
+            );
+            return Err(Error::metric(NAME, problem));
+        }
+        values.sort_by(f64::total_cmp);
+        let at = |q: f64| values[libm::round(q * (values.len() - 1) as f64) as usize];
+        Ok(Interval {
+            low: at(0.5 * (1.0 - level)),
+            high: at(0.5 * (1.0 + level)),
+        })
+    }))
 }
 
 fn check(metric: &'static str, k: u64, n: u64, level: f64) -> Result<(), Error> {
@@ -178,6 +197,11 @@ mod tests {
         // Standard error of the mean of 0..=100 is 2.9, so the interval is about 11.4 wide.
         assert!((8.0..15.0).contains(&(interval.high - interval.low)));
         assert_eq!(interval, bootstrap(101, 500, 7, 0.95, mean).unwrap());
+        // Several statistics see the same draws, and one that is undefined spoils no other.
+        let both = |draw: &[usize]| [None, mean(draw)];
+        let [none, same] = bootstrap_each(101, 500, 7, 0.95, both).unwrap();
+        assert!(none.is_err());
+        assert_eq!(same.unwrap(), interval);
     }
 
     proptest! {

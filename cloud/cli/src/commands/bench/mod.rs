@@ -5,7 +5,7 @@ mod machine;
 mod model;
 mod niches;
 mod page;
-mod serve;
+pub(crate) mod serve;
 
 use anyhow::{Context, Result};
 use serde::Serialize;

@@ -94,6 +94,13 @@ pub(crate) struct Args {
     /// Megabytes for the keys and values of each model's texts; what does not fit is computed again [default: 512]
     #[arg(long, env = "SPRAT_CACHE_MB", value_name = "MB")]
     cache_mb: Option<u64>,
+    /// Megabytes for the weights, keys and values of all models together; a model that is not loaded is loaded when it is
+    /// asked, and those that were asked longest ago make way [default: no limit, all models are loaded]
+    #[arg(long, env = "SPRAT_MEMORY_MB", value_name = "MB")]
+    memory_mb: Option<u64>,
+    /// Seconds after which a model that nobody asks is unloaded [default: never]
+    #[arg(long, env = "SPRAT_IDLE_SECONDS", value_name = "S")]
+    idle_seconds: Option<u64>,
 }
 
 /// What answers.
@@ -158,6 +165,8 @@ struct File {
     answer_seconds: Option<u64>,
     drain_seconds: Option<u64>,
     cache_mb: Option<u64>,
+    memory_mb: Option<u64>,
+    idle_seconds: Option<u64>,
     echo_first: Option<u64>,
     echo_pause: Option<u64>,
     echo_tokens: Option<usize>,
@@ -203,6 +212,8 @@ pub(super) struct Settings {
     answer_seconds: u64,
     drain_seconds: u64,
     cache_mb: u64,
+    memory_mb: Option<u64>,
+    idle_seconds: Option<u64>,
     echo: EchoOptions,
     upstreams: Vec<UpstreamOptions>,
     cascades: Vec<CascadeOptions>,
@@ -285,6 +296,8 @@ impl Settings {
                 file.cache_mb,
                 default.cache_bytes >> 20,
             ),
+            memory_mb: from.maybe("memory_mb", args.memory_mb, file.memory_mb, None),
+            idle_seconds: from.maybe("idle_seconds", args.idle_seconds, file.idle_seconds, None),
             echo: EchoOptions {
                 first: Duration::from_millis(from.pick(
                     "echo_first",
@@ -352,7 +365,9 @@ impl Settings {
             upstreams: self.upstreams,
             cascades: self.cascades,
             votes: self.votes,
-            cache_bytes: self.cache_mb << 20,
+            cache_bytes: bytes(self.cache_mb),
+            memory_bytes: self.memory_mb.map(bytes),
+            idle: self.idle_seconds.map(Duration::from_secs),
             echo,
             web: self.web,
             api_keys: api_keys(self.api_keys_file.as_deref())?,
@@ -366,6 +381,11 @@ impl Settings {
         config.limits.answer_timeout = Duration::from_secs(self.answer_seconds);
         Ok(config)
     }
+}
+
+/// Of so many megabytes.
+fn bytes(megabytes: u64) -> u64 {
+    megabytes.saturating_mul(1 << 20)
 }
 
 /// The keys of the file and of the environment.

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Gain, Kind, Measured, Report};
-use crate::chart::{Chart, Line, escape};
+use crate::chart::{Chart, Line, PAGE_STYLE as STYLE, escape};
 use crate::train::duration;
 
 /// Points by the model that they are of.
 type Lines<'a> = BTreeMap<&'a str, Vec<(f64, f64)>>;
-
-const STYLE: &str = include_str!("report.css");
 
 impl Report {
     /// A page of HTML with its pictures in it.

@@ -11,6 +11,8 @@ pub(super) struct Calls {
     format: CallFormat,
     /// The functions that there are.
     names: Vec<String>,
+    /// Whether an answer may have more calls than one.
+    several: bool,
     readers: Vec<Reader>,
 }
 
@@ -28,11 +30,17 @@ pub(super) struct Written {
 }
 
 impl Calls {
-    pub(super) fn new(state: AppState, format: CallFormat, names: Vec<String>) -> Self {
+    pub(super) fn new(
+        state: AppState,
+        format: CallFormat,
+        names: Vec<String>,
+        several: bool,
+    ) -> Self {
         Self {
             state,
             format,
             names,
+            several,
             readers: Vec::new(),
         }
     }
@@ -62,6 +70,10 @@ impl Calls {
         let reader = &mut self.readers[index];
         let mut written = Written::default();
         for piece in pieces(&mut reader.splitter) {
+            // As if it had been stopped behind its one call, which not every form allows.
+            if reader.calls > 0 && !self.several {
+                break;
+            }
             match piece {
                 Piece::Text(text) => written.text += &text,
                 Piece::Call { name, arguments } => {

@@ -1,8 +1,8 @@
 //! The engine's events as OpenAI's chat completions.
 
 use sprat_wire::{
-    Answer, ChatRequest, Choice, Chunk, ChunkChoice, Completion, Delta, FinishReason, Logprobs,
-    Role, RouteRecord, TokenLogprob, TopLogprob, Usage,
+    Answer, ChatRequest, Choice, Chunk, ChunkChoice, Completion, Continued, Delta, FinishReason,
+    Logprobs, Role, RouteRecord, TokenLogprob, TopLogprob, Usage,
 };
 
 use super::calls::{self, Calls, Written};
@@ -16,13 +16,21 @@ pub(super) struct Chat {
     logprobs: bool,
     /// Where the model may call tools.
     calls: Option<Calls>,
+    /// What became of `x_continue`, until it is said.
+    continued: Option<Continued>,
 }
 
 impl Chat {
-    pub(super) fn new(head: Head, request: &ChatRequest, calls: Option<Calls>) -> Self {
+    pub(super) fn new(
+        head: Head,
+        request: &ChatRequest,
+        calls: Option<Calls>,
+        continued: Option<Continued>,
+    ) -> Self {
         Self {
             head,
             calls,
+            continued,
             include_usage: request.include_usage(),
             logprobs: request.logprobs == Some(true),
         }
@@ -44,6 +52,7 @@ impl Chat {
             system_fingerprint: fingerprint.clone(),
             choices: choice.into_iter().collect(),
             usage: self.include_usage.then_some(None),
+            x_continue: None,
             x_route: None,
         }
     }
@@ -111,11 +120,13 @@ impl Format for Chat {
             content: Some(String::new()),
             ..Delta::default()
         };
-        Some(self.chunk(Some(ChunkChoice {
+        let mut first = self.chunk(Some(ChunkChoice {
             index: index as u32,
             delta,
             ..ChunkChoice::default()
-        })))
+        }));
+        first.x_continue = self.continued.take();
+        Some(first)
     }
 
     fn token(&mut self, index: usize, token: Token) -> Option<Chunk> {
@@ -177,6 +188,7 @@ impl Format for Chat {
             system_fingerprint: self.head.fingerprint,
             choices,
             usage: Some(usage),
+            x_continue: self.continued,
             x_route,
         }
     }

@@ -1,6 +1,7 @@
 //! `POST /v1/chat/completions`.
 
 mod calls;
+mod continuation;
 mod format;
 mod shape;
 
@@ -46,9 +47,11 @@ pub(super) async fn completions(
     let called = call_format.filter(|_| !shape.tools.is_empty());
     let calls = called.map(|format| {
         let names = shape.tools.iter().map(|tool| tool.function.name.clone());
-        Calls::new(state.clone(), format, names.collect())
+        Calls::new(state.clone(), format, names.collect(), shape.several)
     });
-    let format = Chat::new(Head::new(&state, &info, "chatcmpl-"), &request, calls);
+    let continued = continuation::put_into(&mut jobs, &request, &info)?;
+    let head = Head::new(&state, &info, "chatcmpl-");
+    let format = Chat::new(head, &request, calls, continued);
     let mut flights = Flights::start(&state, engine.as_ref(), &info, jobs, common.n(), client)?;
     // A refused prompt must be a status of its own, so nothing is sent before it is accepted.
     flights.accepted().await?;

@@ -9,7 +9,6 @@ use sprat_wire::{
     ToolChoiceMode,
 };
 
-use crate::calls::CLOSE;
 use crate::{ApiError, CallFormat, Constraint, Job};
 
 const MAX_SCHEMA_BYTES: usize = 64 << 10;
@@ -25,8 +24,10 @@ pub(super) struct Shape {
     constraint: Option<Constraint>,
     /// Those that the model is told of; none if it may not call.
     pub(super) tools: Arc<[Tool]>,
-    /// A model that decides by itself stops after one call.
-    one_call: bool,
+    /// Whether there may be more calls than one.
+    pub(super) several: bool,
+    /// Behind this text a model that decides by itself has made its one call.
+    stop: Option<&'static str>,
 }
 
 impl Shape {
@@ -66,7 +67,10 @@ impl Shape {
         let several = request.parallel_tool_calls == Some(true);
         let forced = forced(&request.tools, choice)?;
         Ok(Self {
-            one_call: !several && forced.is_none() && format == Some(CallFormat::Tagged),
+            several,
+            stop: format
+                .and_then(|format| format.form().stop)
+                .filter(|_| !several && forced.is_none()),
             constraint: forced.map(|tools| Constraint::Calls {
                 several: several && tools.len() == request.tools.len(),
                 tools,
@@ -79,9 +83,7 @@ impl Shape {
     pub(super) fn put_into(&self, job: &mut Job) {
         job.constraint = self.constraint.clone();
         job.tools = Arc::clone(&self.tools);
-        if self.one_call {
-            job.stop.push(CLOSE.to_owned());
-        }
+        job.stop.extend(self.stop.map(str::to_owned));
     }
 }
 
@@ -300,7 +302,7 @@ mod tests {
                 Constraint::Calls { tools, several } => (tools.len(), several),
                 other => panic!("{other:?}"),
             });
-            (calls, shape.one_call)
+            (calls, shape.stop.is_some())
         };
         assert_eq!(made(json!({})), (None, true));
         assert_eq!(made(json!({"parallel_tool_calls": true})), (None, false));

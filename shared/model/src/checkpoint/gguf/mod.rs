@@ -1,5 +1,6 @@
 //! GGUF files as models: llama.cpp's names, layouts and metadata, turned back into Hugging Face's.
 
+mod blocks;
 mod config;
 mod parts;
 mod tensors;
@@ -7,9 +8,11 @@ mod tokenizer;
 
 use std::path::Path;
 
-use super::{ChatSettings, Checkpoint, finite};
+use burn::tensor::Device;
+
+use super::{ChatSettings, Checkpoint, finite, load};
 use crate::gguf::Metadata;
-use crate::{Error, Family, ModelConfig};
+use crate::{Error, Family, LoadProgress, ModelConfig, Storage, TensorMap};
 use parts::Parts;
 pub use parts::gguf_parts;
 
@@ -59,6 +62,24 @@ impl Checkpoint for GgufModel {
     fn read_tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         let values = tensors::read(&mut self.file, &self.config, name, shape)?;
         finite(name, values)
+    }
+
+    fn load_as_stored(
+        &mut self,
+        device: &Device,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<TensorMap, Error> {
+        load(self, progress, |file, map, name, shape| {
+            match blocks::read(&mut file.file, &file.config, name, shape)? {
+                Some(blocks) => map.keep(name, &blocks, device),
+                None => map.insert(name, shape, file.read_tensor(name, shape)?, device)?,
+            }
+            Ok(())
+        })
+    }
+
+    fn stored_as(&self) -> Storage {
+        blocks::most(&self.file, &self.config)
     }
 
     fn tokenizer(&mut self) -> Result<Vec<u8>, Error> {

@@ -79,6 +79,15 @@ impl Parts {
         self.with(name).read_slice_f32(name, slice)
     }
 
+    /// As [`Gguf::read_bytes`].
+    pub(super) fn read_bytes(
+        &mut self,
+        name: &str,
+        slice: Option<usize>,
+    ) -> Result<Vec<u8>, GgufError> {
+        self.with(name).read_bytes(name, slice)
+    }
+
     /// The file with this tensor; the first, which then says that it has none, for an unknown one.
     fn with(&mut self, name: &str) -> &mut Gguf<File> {
         let index = self

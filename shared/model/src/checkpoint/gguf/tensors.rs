@@ -6,7 +6,7 @@ use crate::{Error, Family, ModelConfig};
 
 /// Where a tensor comes from.
 #[derive(Debug, PartialEq)]
-enum Source {
+pub(super) enum Source {
     /// As it is.
     Plain(String),
     /// Rows of query or key heads, whose halves llama.cpp interleaves.
@@ -117,7 +117,7 @@ fn expansion(
     Ok(out)
 }
 
-fn find(config: &ModelConfig, name: &str) -> Option<Source> {
+pub(super) fn find(config: &ModelConfig, name: &str) -> Option<Source> {
     let names = config.names();
     match name {
         "model.embed_tokens.weight" => return Some(Source::Plain("token_embd.weight".into())),

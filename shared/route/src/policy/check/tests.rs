@@ -204,6 +204,24 @@ fn what_a_person_meets() {
             Action::Device,
             "go-on",
         ),
+        // The gate's own early measure, where it has one.
+        (
+            Facts {
+                early_threshold: Some(0.05),
+                ..draft.clone()
+            },
+            Action::Device,
+            "go-on",
+        ),
+        (
+            Facts {
+                confidence: Some(0.5),
+                early_threshold: Some(0.6),
+                ..draft.clone()
+            },
+            Action::Handover,
+            "early-unsure",
+        ),
         (
             Facts {
                 private: true,

@@ -25,7 +25,7 @@ pub(super) struct Answer {
 
 /// Why a request brought no whole answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The server has too much to do and said so: HTTP 429.
     Refused(String),
     /// Any other status than 200, and what the server says about it.
@@ -35,7 +35,7 @@ pub(super) enum Failure {
     /// The stream ended, or its connection broke, before `[DONE]`.
     CutOff,
     TimedOut,
-    /// The stream is not one of chat chunks.
+    /// What came is no chat answer, or its stream not one of chat chunks.
     Malformed,
     /// The server put an error into its stream.
     InStream(String),
@@ -52,7 +52,7 @@ impl Failure {
             Self::Connection(why) => why.clone(),
             Self::CutOff => "cut off".to_owned(),
             Self::TimedOut => "timed out".to_owned(),
-            Self::Malformed => "no stream of chat chunks".to_owned(),
+            Self::Malformed => "no chat answer".to_owned(),
             Self::InStream(_) => "error in the stream".to_owned(),
             Self::NotSent => "not sent".to_owned(),
         }

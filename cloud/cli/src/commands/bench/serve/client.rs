@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use sprat_wire::{ErrorBody, ModelList};
+use sprat_wire::{Completion, ErrorBody, ModelList};
 use ureq::http::{HeaderValue, Response, Uri};
 use ureq::{Agent, Body};
 
@@ -17,7 +17,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TEXT_LIMIT: u64 = 1 << 20;
 
 /// A server, and connections to it that are used again.
-pub(super) struct Client {
+pub(crate) struct Client {
     agent: Agent,
     /// Without `/v1` and without a slash at its end.
     base: String,
@@ -30,7 +30,7 @@ impl Client {
     ///
     /// # Errors
     /// If `url` is none of a server, or has credentials in it, which would be printed with the results.
-    pub(super) fn new(url: &str, key: Option<String>) -> Result<Self> {
+    pub(crate) fn new(url: &str, key: Option<String>) -> Result<Self> {
         let base = url.trim_end_matches('/');
         let base = base
             .strip_suffix("/v1")
@@ -81,7 +81,7 @@ impl Client {
     }
 
     /// The server's address, which has no credentials.
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.base
     }
 
@@ -89,7 +89,7 @@ impl Client {
     ///
     /// # Errors
     /// If no chat server answers there.
-    pub(super) fn models(&self) -> Result<Vec<String>> {
+    pub(crate) fn models(&self) -> Result<Vec<String>> {
         let request = self.agent.get(format!("{}/v1/models", self.base));
         let request = match &self.key {
             Some((_, bearer)) => request.header("authorization", bearer),
@@ -97,7 +97,7 @@ impl Client {
         };
         let response = request.call().map_err(|e| {
             anyhow!(
-                "no server answers at {} ({}); start one with `sprat serve`, or name one with --url",
+                "no server answers at {} ({}); start one with `sprat serve`, or give another address",
                 self.base,
                 Failure::from_ureq(e)
             )
@@ -118,6 +118,26 @@ impl Client {
 
     /// Sends a request that was due at `start`, and reads its answer to the end.
     pub(super) fn ask(&self, body: &[u8], start: Instant) -> Outcome {
+        let response = self.post(body)?;
+        if response.status() != 200 {
+            return Err(self.failure(response));
+        }
+        read_stream(response.into_body().into_reader(), start).map_err(|e| match e {
+            Failure::InStream(said) => Failure::InStream(self.without_key(&said)),
+            other => other,
+        })
+    }
+
+    /// Sends a request for an answer that comes whole.
+    pub(crate) fn complete(&self, body: &[u8]) -> Result<Completion, Failure> {
+        let response = self.post(body)?;
+        if response.status() != 200 {
+            return Err(self.failure(response));
+        }
+        serde_json::from_str(&text(response.into_body())).map_err(|_| Failure::Malformed)
+    }
+
+    fn post(&self, body: &[u8]) -> Result<Response<Body>, Failure> {
         let request = self
             .agent
             .post(format!("{}/v1/chat/completions", self.base));
@@ -126,14 +146,7 @@ impl Client {
             Some((_, bearer)) => request.header("authorization", bearer),
             None => request,
         };
-        let response = request.send(body).map_err(Failure::from_ureq)?;
-        if response.status() != 200 {
-            return Err(self.failure(response));
-        }
-        read_stream(response.into_body().into_reader(), start).map_err(|e| match e {
-            Failure::InStream(said) => Failure::InStream(self.without_key(&said)),
-            other => other,
-        })
+        request.send(body).map_err(Failure::from_ureq)
     }
 
     fn failure(&self, response: Response<Body>) -> Failure {

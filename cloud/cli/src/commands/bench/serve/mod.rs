@@ -3,6 +3,7 @@
 mod answer;
 mod arrivals;
 mod client;
+mod overhead;
 mod report;
 mod scale;
 mod svg;
@@ -16,9 +17,10 @@ use sprat_wire::{ChatRequest, Message, Role, StreamOptions};
 
 use super::machine::Machine;
 use crate::device::DeviceName;
+pub(crate) use answer::Failure;
 use answer::Outcome;
 use arrivals::{Prompts, closed_loop, open_loop, poisson};
-use client::Client;
+pub(crate) use client::Client;
 use report::{Level, LevelReport, Load, Report, ServerReport};
 
 /// Each stream is a thread of this program.
@@ -73,6 +75,10 @@ pub(crate) struct Args {
     api_key_env: Option<String>,
     #[command(flatten)]
     compare: CompareArgs,
+    /// Instead: what the HTTP server adds to a model's own times, by an echo that it starts in this process. --streams
+    /// and --requests count
+    #[arg(long, conflicts_with_all = ["url", "model", "name", "rate", "compare", "svg", "api_key_env"])]
+    overhead: bool,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -165,6 +171,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         && !folder.is_dir()
     {
         bail!("there is no folder {} for the drawing", folder.display());
+    }
+    if args.overhead {
+        let machine = Machine::read(DeviceName::Cpu)?;
+        let requests = args.requests.map(|requests| requests as usize);
+        let report = overhead::measure(&args.streams, requests)?;
+        return super::print(args.json, &machine, &report, report.to_string());
     }
     let load = args.load();
     let prompts = Prompts::new(load.seed, load.prompt_words, load.shared_prefix_words);
@@ -321,6 +333,8 @@ mod tests {
             "--prompt-tokens-ish 0",
             "--max-tokens 0",
             "--compare-name other",
+            "--overhead --rate 1",
+            "--overhead --url http://127.0.0.1:1",
         ];
         for line in wrong {
             assert!(parse(line).is_err(), "{line}");

@@ -63,7 +63,7 @@ impl Percentiles {
 }
 
 /// The smallest value that `percent` % of all do not exceed.
-fn nearest_rank(sorted: &[f64], percent: usize) -> Option<f64> {
+pub(super) fn nearest_rank(sorted: &[f64], percent: usize) -> Option<f64> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied()
 }

@@ -1,16 +1,33 @@
 //! `sprat eval`
 
+mod live;
+mod router;
+
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use sprat_lab::eval::{self, EvalOptions};
 use sprat_lab::skills::Skill;
-use sprat_route::gate::FitOptions;
 
 use crate::device::DeviceName;
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    models: Models,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Measure a router: what its calls buy, at which cost, and how good its confidence is
+    Router(router::Args),
+}
+
+#[derive(clap::Args)]
+struct Models {
     /// Packs or training runs to compare
     #[arg(default_value = "web/models/sprat-tiny")]
     models: Vec<PathBuf>,
@@ -32,21 +49,19 @@ pub(crate) struct Args {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
-    /// Fit the gate on fresh questions and store it in the (one) pack
-    #[arg(long)]
-    calibrate: bool,
-    /// With --calibrate: largest share of wrong answers among those kept
-    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
-    alpha: f64,
-    /// With --calibrate: largest chance that the bound does not hold
-    #[arg(long, default_value_t = 0.05, value_name = "CHANCE")]
-    delta: f64,
     /// What the models run on
     #[arg(long, value_enum, default_value_t)]
     device: DeviceName,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
+    match args.what {
+        Some(What::Router(args)) => router::run(&args),
+        None => models(args.models),
+    }
+}
+
+fn models(args: Models) -> Result<()> {
     let models = args
         .models
         .iter()
@@ -64,19 +79,6 @@ pub(crate) fn run(args: Args) -> Result<()> {
             .map(|name| skill(name))
             .collect::<Result<_>>()?;
     }
-    if args.calibrate {
-        let [pack] = options.models.as_slice() else {
-            bail!("--calibrate takes one pack, not {}", options.models.len())
-        };
-        let fit = FitOptions {
-            alpha: args.alpha,
-            delta: args.delta,
-            ..FitOptions::default()
-        };
-        let gate = eval::calibrate(&pack.clone(), &fit, &options)?;
-        println!("{}", serde_json::to_string_pretty(gate.fitted_on())?);
-        return Ok(());
-    }
     let report = eval::run(&options)?;
     match args.json {
         true => println!("{}", serde_json::to_string_pretty(&report)?),
@@ -85,7 +87,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-fn skill(name: &str) -> Result<Skill> {
+pub(crate) fn skill(name: &str) -> Result<Skill> {
     Skill::from_name(name).ok_or_else(|| {
         let known: Vec<_> = Skill::ALL.iter().map(|skill| skill.name()).collect();
         anyhow::anyhow!(
