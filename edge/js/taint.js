@@ -67,19 +67,20 @@ function distinct(turns) {
 
 /**
  * 53 bits of a text; the text itself is not kept. A collision can make an open call private, never a private one open.
- * (cyrb53, by bryc; public domain)
+ * Two hashes of Fowler, Noll and Vo: FNV-1 for the upper bits, FNV-1a for the lower.
  * @param {string} text
  * @param {number} seed
  */
 function fingerprint(text, seed) {
-  let high = 0xdeadbeef ^ seed;
-  let low = 0x41c6ce57 ^ (seed / 2 ** 21);
+  const [basis, prime] = [0x811c9dc5, 0x01000193];
+  let upper = basis ^ Math.floor(seed / 2 ** 32);
+  let lower = basis ^ (seed >>> 0);
   for (let at = 0; at < text.length; at += 1) {
     const unit = text.charCodeAt(at);
-    high = Math.imul(high ^ unit, 2654435761);
-    low = Math.imul(low ^ unit, 1597334677);
+    upper = Math.imul(upper, prime) ^ unit;
+    lower = Math.imul(lower ^ unit, prime);
   }
-  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909);
-  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909);
-  return 2 ** 32 * (2097151 & low) + (high >>> 0);
+  // The last step spreads what the last characters changed.
+  upper = Math.imul(upper ^ (upper >>> 15), prime);
+  return (upper >>> 11) * 2 ** 32 + ((lower ^ (lower >>> 13)) >>> 0);
 }
