@@ -14,7 +14,7 @@ import { Server } from "./lib/server.js";
 import { Tab, Talk } from "./lib/talk.js";
 import { Watch, complaints } from "./lib/watch.js";
 
-const CONVERSATIONS = Number(process.env.LEAK_CONVERSATIONS ?? 60);
+const CONVERSATIONS = Number(process.env.LEAK_CONVERSATIONS ?? 36);
 /** Typing takes longer, and a GPU in software far longer. */
 const TYPED = Math.max(7, Math.floor(CONVERSATIONS / 40));
 const ON_A_GPU = Math.max(1, Math.floor(CONVERSATIONS / 200));
