@@ -370,7 +370,9 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
             match bit? {
                 Bit::Model(name) => self.tally.borrow_mut().cloud_model(name),
                 Bit::Continued(tokens) => {
-                    if let Some(draft) = begun.filter(|_| tokens > 0) {
+                    // Behind all of it or anew: there is nothing between that would fit together.
+                    let whole = |draft: &&Draft<L::Run>| draft.ids.len() == tokens as usize;
+                    if let Some(draft) = begun.filter(whole) {
                         self.tally.borrow_mut().goes_on(tokens);
                         self.delta(Source::Cloud, draft.text.clone());
                     }

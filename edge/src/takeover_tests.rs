@@ -39,14 +39,17 @@ fn the_cloud_goes_on_where_the_device_broke_off() {
     assert_eq!(told.collect::<Vec<_>>(), ["Paris ", "is big"]);
 }
 
+/// So does one that speaks of other tokens than it was sent.
 #[test]
 fn a_cloud_of_another_tokenizer_begins_anew() {
-    let mut anew = said("Berlin");
-    anew.insert(1, Ok(Bit::Continued(0)));
-    let sky = Sky::new([Ok(anew)]);
-    let outcome = ask("Which?", Mode::Auto, false, &breaking(), Some(&sky));
-    let (text, receipt) = outcome.end();
-    assert_eq!((text, receipt.continued_tokens), ("Berlin", 0));
+    for tokens in [0, 1, 3] {
+        let mut anew = said("Berlin");
+        anew.insert(1, Ok(Bit::Continued(tokens)));
+        let sky = Sky::new([Ok(anew)]);
+        let outcome = ask("Which?", Mode::Auto, false, &breaking(), Some(&sky));
+        let (text, receipt) = outcome.end();
+        assert_eq!((text, receipt.continued_tokens), ("Berlin", 0));
+    }
 }
 
 /// Servers that are not ours refuse a field that they do not know: they are asked again without it, at once.

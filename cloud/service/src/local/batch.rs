@@ -266,7 +266,7 @@ impl Answer<'_> {
 }
 
 /// A panic is an error of its request alone.
-fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(EngineError::Generation))
 }
 

@@ -1,12 +1,12 @@
 //! The thread that makes a model's grammars, so that the one that computes never waits for that.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel};
 
 use sprat_model::Model;
 
+use super::batch::guarded;
 use super::{Command, Work};
 use crate::grammar::{Grammar, Grammatical, Vocabulary};
 use crate::{CallFormat, Constraint, EngineError, Job, JobSink};
@@ -109,11 +109,6 @@ impl WayBack {
             sink.fail(EngineError::Busy);
         }
     }
-}
-
-/// A panic is an error of its request alone.
-fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(EngineError::Generation))
 }
 
 #[cfg(test)]
