@@ -5,6 +5,7 @@
  */
 
 /** @typedef {import("./types.js").Recipe} Recipe */
+/** @typedef {import("./line.js").Line} Line */
 
 /** @type {Promise<any> | null} */
 let mixer = null;
@@ -13,18 +14,19 @@ let mixer = null;
  * The weights that a recipe makes, for the pack that `runtime` has fetched: its base.
  *
  * @param {any} runtime
+ * @param {import("./modules.js").Modules} modules
  * @param {Recipe} recipe its models are absolute addresses of packs
- * @param {(url: string, work: () => Promise<unknown>) => Promise<any>} alone runs a download in one tab at a time
+ * @param {(url: string, work: (line: Line) => Promise<unknown>) => Promise<any>} alone runs a download in one tab at a time
  * @param {AbortSignal} signal
  * @param {(event: string) => void} emit
  * @returns {Promise<Uint8Array[]>} one for each of the base's files of weights
  */
-export async function mix(runtime, recipe, alone, signal, emit) {
-  mixer ??= start();
+export async function mix(runtime, modules, recipe, alone, signal, emit) {
+  mixer ??= start(modules);
   const mixing = await mixer;
   const parents = parentsOf(recipe);
   for (const url of parents) {
-    if (!mixing.has(url)) mixing.add(url, await alone(url, () => runtime.parent(url, signal, emit)));
+    if (!mixing.has(url)) mixing.add(url, await alone(url, (line) => runtime.parent(url, line, signal, emit)));
   }
   mixing.keep(parents);
   /** @param {string} told */
@@ -57,11 +59,13 @@ function parentsOf({ base_model, models = [] }) {
   return [...new Set(base_model ? [String(base_model), ...all] : all)];
 }
 
-async function start() {
+/** @param {import("./modules.js").Modules} modules */
+async function start(modules) {
   try {
-    // A variable address: the module is built, not written, and only whoever mixes fetches it.
-    const module = await import(new URL("./mix/sprat_mix.js", import.meta.url).href);
-    await module.default();
+    const compiled = modules.get("mix");
+    // @ts-ignore: built, not written
+    const module = await import("./mix/sprat_mix.js");
+    await module.default({ module_or_path: await compiled });
     return new module.WebMixer();
   } catch (error) {
     mixer = null;

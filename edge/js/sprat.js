@@ -8,12 +8,17 @@
  *       if (event.type === "delta") console.log(event.source, event.text);
  *     }
  *
- * Everything runs in one dedicated worker; the page is never blocked.
+ * Everything runs in two workers; the page is never blocked. The one with the model has no network, and the page gives
+ * it a way out for each question that may leave.
  *
  * @module sprat
  */
 
+import { SpratError } from "./error.js";
+import { Port, Queue } from "./port.js";
 import { Taint } from "./taint.js";
+
+export { SpratError };
 
 /** @typedef {import("./types.js").LoadOptions} LoadOptions */
 /** @typedef {import("./types.js").ChatOptions} ChatOptions */
@@ -25,30 +30,9 @@ import { Taint } from "./taint.js";
 /** @typedef {import("./types.js").StoredPack} StoredPack */
 /** @typedef {import("./types.js").Recipe} Recipe */
 /** @typedef {import("./types.js").UseOptions} UseOptions */
-/** @typedef {import("./types.js").ErrorCode} ErrorCode */
-/** @typedef {import("./types.js").Failure} Failure */
 
-/** How long a stopped answer may take to hand over its receipt, in milliseconds. */
-const STOP_GRACE = 2000;
 /** How many times a crashed worker is replaced before Sprat gives up. */
 const MAX_RESTARTS = 3;
-
-/** Every failure of Sprat. `code` is stable and may be matched on. */
-export class SpratError extends Error {
-  /** @param {Partial<Failure> & { code: ErrorCode, message: string }} failure */
-  constructor({ code, message, hint = "", partial = "", receipt = null }) {
-    super(message);
-    this.name = "SpratError";
-    /** The stable name of the failure. @type {ErrorCode} */
-    this.code = code;
-    /** What can be done about it. @type {string} */
-    this.hint = hint;
-    /** The text of the answer so far. @type {string} */
-    this.partial = partial;
-    /** Who had answered until then. @type {Receipt | null} */
-    this.receipt = receipt;
-  }
-}
 
 /** A small language model in the page. Make one with {@link Sprat.load} or {@link Sprat.open}. */
 export class Sprat {
@@ -101,19 +85,21 @@ export class Sprat {
 
   /**
    * The model packs that this site has stored on the device.
+   * @param {{ wasm?: string | URL }} [options] as in {@link LoadOptions}
    * @returns {Promise<StoredPack[]>}
    */
-  static stored() {
-    return once({ type: "stored" });
+  static stored({ wasm } = {}) {
+    return once({ type: "stored" }, wasm);
   }
 
   /**
    * Removes a stored model pack.
    * @param {string | URL} model the address it was loaded from
+   * @param {{ wasm?: string | URL }} [options] as in {@link LoadOptions}
    * @returns {Promise<boolean>} whether there was one
    */
-  static forget(model) {
-    return once({ type: "forget", url: resolve(model) });
+  static forget(model, { wasm } = {}) {
+    return once({ type: "forget", url: resolve(model) }, wasm);
   }
 
   /** @param {LoadOptions} options use {@link Sprat.open} */
@@ -170,7 +156,7 @@ export class Sprat {
   async use(model, { signal, onProgress = this.#options.onProgress } = {}) {
     if (!this.#port) throw this.#gone();
     const tell = (/** @type {unknown} */ notice) => this.#told(notice, onProgress);
-    const loaded = await this.#port.call({ type: "use", ...source(model) }, tell, signal);
+    const loaded = await this.#call(this.#port, { type: "use", ...source(model) }, tell, signal);
     // A worker that comes after a crash loads what was used last.
     this.#options = { ...this.#options, model };
     this.#set("ready", loaded.device, loaded.model);
@@ -194,10 +180,14 @@ export class Sprat {
     /** @type {Queue<ChatEvent>} */
     const events = new Queue();
     if (!this.#port) throw this.#gone();
+    const ask = write({ messages, options: rest });
+    // The engine has no network: where there is no line, nothing can leave.
+    const lines = rest.private === true || !this.#options.cloud ? [] : [this.#port.question()];
     const call = this.#port.call(
-      { type: "chat", ask: write({ messages, options: rest }) },
+      { type: "chat", ask, port: lines[0] ?? null },
       (event) => events.push(/** @type {ChatEvent} */ (event)),
       signal,
+      lines,
     );
     call.then(() => events.close(), (error) => events.fail(error));
     try {
@@ -224,42 +214,42 @@ export class Sprat {
 
   /** @param {"auto" | "cpu" | "webgpu"} device */
   async #start(device) {
-    const { model, cloud, cloudModel, cloudHeaders, cloudPrice, signal, onProgress } = this.#options;
+    const { model, cloud, cloudModel, cloudHeaders, cloudPrice, wasm, signal, onProgress } = this.#options;
     this.#set("loading", null, null);
     let port;
     try {
-      port = new Port((error) => this.#crashed(error), (note) => this.#noted(note));
+      port = new Port(folder(wasm), (error) => this.#crashed(error), (note) => this.#noted(note));
     } catch (error) {
       this.#set("failed", null, null);
       throw new SpratError({ code: "unsupported", message: `no worker can be started: ${error}` });
     }
     this.#port = port;
     try {
-      const loaded = await port.call(
-        {
-          type: "load",
-          ...source(model),
-          device,
-          settings: write({
-            cloud: cloud
-              ? {
-                  url: resolve(cloud),
-                  model: cloudModel ?? "sprat-small",
-                  headers: cloudHeaders ?? {},
-                  price: cloudPrice ?? {},
-                }
-              : null,
-          }),
-        },
-        (notice) => this.#told(notice, onProgress),
-        signal,
-      );
+      const url = cloud ? resolve(cloud) : null;
+      if (url) port.cloud({ url, headers: cloudHeaders ?? {} });
+      const settings = write({
+        cloud: url ? { model: cloudModel ?? "sprat-small", here: isHere(url), price: cloudPrice ?? {} } : null,
+      });
+      const tell = (/** @type {unknown} */ notice) => this.#told(notice, onProgress);
+      const loaded = await this.#call(port, { type: "load", ...source(model), device, settings }, tell, signal);
       this.#set("ready", loaded.device, loaded.model);
       onProgress?.({ stage: "ready", loaded: loaded.model.bytes, total: loaded.model.bytes, message: loaded.model.name });
     } catch (error) {
       if (this.#port === port) this.#set("failed", this.#device, null);
       throw error;
     }
+  }
+
+  /**
+   * Has the engine load a model, with a line to each pack that it needs.
+   * @param {Port} port
+   * @param {{ packs: string[], [name: string]: unknown }} request
+   * @param {(notice: unknown) => void} tell
+   * @param {AbortSignal} [signal]
+   */
+  #call(port, { packs, ...request }, tell, signal) {
+    const lines = packs.map((url) => /** @type {const} */ ([url, port.pack(url)]));
+    return port.call({ ...request, lines }, tell, signal, lines.map(([, line]) => line));
   }
 
   /**
@@ -320,138 +310,13 @@ export class Sprat {
   }
 }
 
-/** @typedef {Promise<any> & { stop: () => void }} Call */
-
-/** The worker's other end: numbered calls, their events, their results. */
-class Port {
-  #worker;
-  #next = 1;
-  /** @type {Map<number, { resolve: (value: any) => void, reject: (error: SpratError) => void, event: (event: unknown) => void }>} */
-  #pending = new Map();
-
-  /**
-   * @param {(error: SpratError) => void} crashed called once, after all pending calls have failed
-   * @param {(note: unknown) => void} noted called for what belongs to no call
-   */
-  constructor(crashed, noted) {
-    this.#worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "sprat" });
-    /** @param {string} message */
-    const crash = (message) => {
-      const error = new SpratError({
-        code: "internal",
-        message: `the worker crashed: ${message}`,
-        hint: "Ask again: it is being started anew. If it happens again, please report it.",
-      });
-      if (this.close(error)) crashed(error);
-    };
-    this.#worker.onerror = (event) => crash(event.message || "its script cannot be loaded");
-    this.#worker.onmessageerror = () => crash("a message was unreadable");
-    this.#worker.onmessage = ({ data }) => {
-      if (data.type === "panic") return crash(data.message);
-      const pending = this.#pending.get(data.id);
-      if (data.id === undefined) noted(data);
-      else if (!pending) return;
-      else if ("event" in data) pending.event(JSON.parse(data.event));
-      else if ("error" in data) this.#settle(data.id)?.reject(new SpratError(data.error));
-      else this.#settle(data.id)?.resolve(data.value);
-    };
-  }
-
-  /**
-   * Asks the worker something.
-   * @param {Record<string, unknown>} request
-   * @param {(event: unknown) => void} [event]
-   * @param {AbortSignal} [signal]
-   * @returns {Call} `stop()` ends it; if it has ended already that does nothing
-   */
-  call(request, event = () => {}, signal) {
-    const id = this.#next++;
-    const aborted = () => new SpratError({ code: "aborted", message: "stopped by the caller" });
-    const stop = () => {
-      if (this.#pending.has(id)) this.#worker.postMessage({ type: "abort", id });
-    };
-    const onAbort = () => {
-      stop();
-      // A worker that is busy with one long step must not make a stop button feel dead.
-      setTimeout(() => this.#settle(id)?.reject(aborted()), STOP_GRACE);
-    };
-    const promise = new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(aborted());
-      signal?.addEventListener("abort", onAbort, { once: true });
-      this.#pending.set(id, { resolve, reject, event });
-      this.#worker.postMessage({ id, ...request });
-    }).finally(() => signal?.removeEventListener("abort", onAbort));
-    return Object.assign(promise, { stop });
-  }
-
-  /**
-   * Ends the worker and fails what is pending.
-   * @param {SpratError} error
-   * @returns {boolean} whether it was still open
-   */
-  close(error) {
-    const open = this.#worker.onmessage !== null;
-    this.#worker.onmessage = this.#worker.onerror = this.#worker.onmessageerror = null;
-    this.#worker.terminate();
-    for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(error);
-    return open;
-  }
-
-  /** @param {number} id */
-  #settle(id) {
-    const pending = this.#pending.get(id);
-    this.#pending.delete(id);
-    return pending;
-  }
-}
-
 /**
- * Events between their arrival and their reader.
- * @template T
- */
-class Queue {
-  /** @type {T[]} */ #items = [];
-  /** @type {(() => void) | null} */ #wake = null;
-  /** @type {{ error?: unknown } | null} */ #end = null;
-
-  /** @param {T} item */
-  push(item) {
-    this.#items.push(item);
-    this.#wake?.();
-  }
-
-  close() {
-    this.#end ??= {};
-    this.#wake?.();
-  }
-
-  /** @param {unknown} error */
-  fail(error) {
-    this.#end ??= { error };
-    this.#wake?.();
-  }
-
-  async *[Symbol.asyncIterator]() {
-    for (;;) {
-      const item = this.#items.shift();
-      if (item !== undefined) {
-        yield item;
-      } else if (this.#end) {
-        if ("error" in this.#end) throw this.#end.error;
-        return;
-      } else {
-        await new Promise((resolve) => (this.#wake = () => resolve(undefined)));
-      }
-    }
-  }
-}
-
-/**
- * One call to a worker that lives only for it.
+ * One call to an engine that lives only for it.
  * @param {Record<string, unknown>} request
+ * @param {string | URL | undefined} wasm
  */
-async function once(request) {
-  const port = new Port(() => {}, () => {});
+async function once(request, wasm) {
+  const port = new Port(folder(wasm), () => {}, () => {});
   try {
     return await port.call(request);
   } finally {
@@ -460,12 +325,16 @@ async function once(request) {
 }
 
 /**
- * A model as the worker takes it. A recipe's base, or its first model without one, gives what is not weights.
+ * A model as the worker takes it, and the packs it is made of. A recipe's base, or its first model without one, gives
+ * what is not weights.
  * @param {string | URL | Recipe} model
- * @returns {{ url: string, recipe: Recipe | null }}
+ * @returns {{ url: string, recipe: Recipe | null, packs: string[] }}
  */
 function source(model) {
-  if (typeof model === "string" || model instanceof URL) return { url: resolve(model), recipe: null };
+  if (typeof model === "string" || model instanceof URL) {
+    const url = resolve(model);
+    return { url, recipe: null, packs: [url] };
+  }
   // A copy, in which URLs are texts.
   const recipe = JSON.parse(write(model ?? null));
   const models = Array.isArray(recipe?.models) ? recipe.models : [];
@@ -474,7 +343,24 @@ function source(model) {
   }
   if (recipe.base_model !== undefined) recipe.base_model = resolve(recipe.base_model);
   for (const entry of models) entry.model = resolve(entry.model);
-  return { url: recipe.base_model ?? models[0].model, recipe };
+  const url = recipe.base_model ?? models[0].model;
+  return { url, recipe, packs: [...new Set([url, ...models.map((/** @type {any} */ { model }) => model)])] };
+}
+
+/**
+ * The address of a folder, with the slash at its end.
+ * @param {string | URL | undefined} url
+ */
+function folder(url) {
+  return url === undefined ? undefined : `${resolve(url).replace(/\/+$/, "")}/`;
+}
+
+/**
+ * Whether an address is this machine's, which is there even when the network is not.
+ * @param {string} url
+ */
+function isHere(url) {
+  return /^(localhost|127\..*|\[::1\])$/.test(new URL(url).hostname);
 }
 
 /**

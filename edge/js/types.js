@@ -33,6 +33,7 @@
  * @property {Record<string, string>} [cloudHeaders] more headers for it, such as Authorization
  * @property {{ prompt?: number, completion?: number }} [cloudPrice] US dollars per million tokens
  * @property {"auto" | "cpu" | "webgpu"} [device] "auto": WebGPU where a hardware adapter works
+ * @property {string | URL} [wasm] where the folders cpu, webgpu, mix and link are, if their .wasm files are not beside the scripts
  * @property {AbortSignal} [signal] stops loading
  * @property {(progress: Progress) => void} [onProgress]
  * @property {(warning: Warning) => void} [onWarning]
@@ -69,6 +70,7 @@
  * @typedef {object} DeviceInfo
  * @property {"cpu" | "webgpu"} kind
  * @property {string} words for a person
+ * @property {boolean} sealed whether a policy of the page's server forbids the model's worker to connect to anything
  *
  * @typedef {object} ModelInfo
  * @property {string} name

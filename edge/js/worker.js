@@ -1,11 +1,17 @@
 // @ts-check
 /**
- * The worker's shell: picks the module and the device, numbers the calls, and changes from the CPU to
+ * The worker of the engine: picks the module and the device, numbers the calls, and changes from the CPU to
  * WebGPU when that is ready, and back when it must. What is computed is computed in Rust (`Runtime`).
+ *
+ * It has no network. What comes from outside comes over lines from the worker that has one (`link.js`), and the page
+ * lays them: one for each model that is to be loaded, one for each question that may leave.
  */
 
+import { Line } from "./line.js";
 import { mix, nameOf } from "./mix.js";
+import { Modules } from "./modules.js";
 import { Retelling } from "./retell.js";
+import { seal } from "./seal.js";
 
 /** @typedef {"cpu" | "webgpu"} Kind */
 /**
@@ -14,9 +20,9 @@ import { Retelling } from "./retell.js";
  */
 /** @typedef {{ words: string, software: boolean, most: number | undefined }} Adapter */
 /**
- * A model to load: a pack, or what a recipe makes of several, the one at `url` being their base. `weights` are what it
- * made, for further devices.
- * @typedef {{ url: string, recipe: import("./types.js").Recipe | null, weights: Uint8Array[] | null }} Wanted
+ * A model to load: a pack, or what a recipe makes of several, the one at `url` being their base. `lines` lead to the
+ * packs, by their addresses. `weights` are what the recipe made, for further devices.
+ * @typedef {{ url: string, recipe: import("./types.js").Recipe | null, lines: Map<string, Line>, weights: Uint8Array[] | null }} Wanted
  */
 
 /**
@@ -25,14 +31,19 @@ import { Retelling } from "./retell.js";
  */
 const worker = self;
 
+/** Whether a policy forbids this worker to connect. Nothing is done before that is known. */
+const sealed = seal(self);
+
 /** Stops for the calls that go on. @type {Map<number, AbortController>} */
 const running = new Map();
 
 /** The engine that answers; replaced when WebGPU fails. @type {Promise<Engine> | null} */
 let engine = null;
 /** What the engine has, or loads. @type {Wanted} */
-let wanted = { url: "", recipe: null, weights: null };
+let wanted = { url: "", recipe: null, lines: new Map(), weights: null };
 let settings = "";
+/** The engine's modules, which another worker fetches. */
+const modules = new Modules();
 /** The last of the loads that wait for each other. @type {Promise<unknown>} */
 let loads = Promise.resolve();
 
@@ -41,6 +52,10 @@ const HELD_TWICE = 64e6;
 
 worker.onmessage = async ({ data }) => {
   const { id, type } = data;
+  if (type === "modules") {
+    modules.come(data.port);
+    return;
+  }
   if (type === "abort") {
     running.get(id)?.abort();
     return;
@@ -62,8 +77,8 @@ worker.onmessage = async ({ data }) => {
 const handlers = {
   /** @type {(data: any, signal: AbortSignal, emit: (event: string) => void) => Promise<unknown>} */
   async load(data, signal, emit) {
-    const { url, recipe, device } = data;
-    wanted = { url, recipe, weights: null };
+    const { device } = data;
+    wanted = want(data);
     settings = data.settings;
     emit(JSON.stringify({ type: "progress", stage: "engine", loaded: 0, total: 0, message: "Starting" }));
     const finding = device === "cpu" ? Promise.resolve(null) : findAdapter();
@@ -92,13 +107,14 @@ const handlers = {
   },
 
   /** @type {(data: any, signal: AbortSignal, emit: (event: string) => void) => Promise<unknown>} */
-  async use({ url, recipe }, signal, emit) {
+  async use(data, signal, emit) {
     return inTurn(async () => {
-      const next = { url, recipe, weights: null };
+      const next = want(data);
       for (;;) {
         const ready = await engine;
         if (!ready) throw { code: "model_missing", message: "loading was stopped before it began" };
         const loaded = await load(ready, next, signal, emit);
+        if (wanted !== next) for (const line of wanted.lines.values()) line.close();
         wanted = next;
         // Meanwhile another device may have taken over, with the model before this one.
         if ((await engine) === ready) return loaded;
@@ -107,25 +123,12 @@ const handlers = {
   },
 
   /** @type {(data: any, signal: AbortSignal, emit: (event: string) => void) => Promise<unknown>} */
-  async chat({ ask }, signal, emit) {
-    const retelling = new Retelling(emit);
-    const tell = (/** @type {string} */ event) => retelling.tell(event);
-    for (let losses = 0; ; ) {
-      const current = await engine;
-      if (!current) throw { code: "model_missing", message: "loading was stopped before it began" };
-      try {
-        return await current.runtime.chat(ask, signal, tell);
-      } catch (error) {
-        const { code } = failure(error);
-        if (code === "webgpu_lost" && losses === 0 && (await isReplaced(current))) {
-          // The engine that took its place gives the same answer, and goes on where this one fell silent.
-          losses += 1;
-          retelling.beginAgain();
-          continue;
-        }
-        // Nothing has been answered yet; the engine that replaced this one does it.
-        if (code !== "retired") throw error;
-      }
+  async chat({ ask, port }, signal, emit) {
+    const line = port ? new Line(port) : undefined;
+    try {
+      return await answer(ask, line, signal, emit);
+    } finally {
+      line?.close();
     }
   },
 
@@ -138,6 +141,44 @@ const handlers = {
     return (await instantiate("cpu")).forget(url);
   },
 };
+
+/**
+ * Answers a question, by whichever engine there is.
+ * @param {string} ask the call, as JSON
+ * @param {Line | undefined} line to the cloud, if the question may leave
+ * @param {AbortSignal} signal
+ * @param {(event: string) => void} emit
+ */
+async function answer(ask, line, signal, emit) {
+  const retelling = new Retelling(emit);
+  const tell = (/** @type {string} */ event) => retelling.tell(event);
+  for (let losses = 0; ; ) {
+    const current = await engine;
+    if (!current) throw { code: "model_missing", message: "loading was stopped before it began" };
+    try {
+      return await current.runtime.chat(ask, line, signal, tell);
+    } catch (error) {
+      const { code } = failure(error);
+      if (code === "webgpu_lost" && losses === 0 && (await isReplaced(current))) {
+        // The engine that took its place gives the same answer, and goes on where this one fell silent.
+        losses += 1;
+        retelling.beginAgain();
+        continue;
+      }
+      // Nothing has been answered yet; the engine that replaced this one does it.
+      if (code !== "retired") throw error;
+    }
+  }
+}
+
+/**
+ * What to load, as the page asks for it.
+ * @param {{ url: string, recipe: import("./types.js").Recipe | null, lines: [string, MessagePort][] }} data
+ * @returns {Wanted}
+ */
+function want({ url, recipe, lines }) {
+  return { url, recipe, lines: new Map(lines.map(([url, port]) => [url, new Line(port)])), weights: null };
+}
 
 /**
  * Runs `load` after the loads that were asked for before it, whatever became of them.
@@ -185,9 +226,12 @@ async function boot(kind, adapter) {
 async function instantiate(kind) {
   let module;
   try {
-    // A variable address: the modules are built, not written, and only one of them is fetched.
-    module = await import(new URL(`./${kind}/sprat_edge.js`, import.meta.url).href);
-    await module.default();
+    await sealed;
+    const compiled = modules.get(kind);
+    // Two addresses and no variable, so that bundlers see them; only one of them is fetched.
+    // @ts-ignore: built, not written
+    module = await (kind === "webgpu" ? import("./webgpu/sprat_edge.js") : import("./cpu/sprat_edge.js"));
+    await module.default({ module_or_path: await compiled });
   } catch (error) {
     const code = kind === "webgpu" ? "webgpu_unavailable" : "unsupported";
     throw { code, message: `the ${kind} module cannot be started: ${error}`, hint: "Use a current browser; WebAssembly with SIMD is needed." };
@@ -216,12 +260,12 @@ async function load(ready, model, signal, emit) {
  * @returns {Promise<number>}
  */
 async function fetchModel({ runtime, most }, model, signal, emit) {
-  const { url, recipe } = model;
-  /** @type {(url: string, work: () => Promise<unknown>) => Promise<any>} */
-  const once = (url, work) => alone(`sprat ${url}`, signal, work);
-  const bytes = await once(url, () => runtime.fetch(url, most, signal, emit));
+  const { url, recipe, lines } = model;
+  /** @type {(url: string, work: (line: Line) => Promise<unknown>) => Promise<any>} */
+  const once = (url, work) => alone(`sprat ${url}`, signal, () => work(/** @type {Line} */ (lines.get(url))));
+  const bytes = await once(url, (line) => runtime.fetch(url, line, most, signal, emit));
   if (recipe) {
-    model.weights ??= await mix(runtime, recipe, once, signal, emit);
+    model.weights ??= await mix(runtime, modules, recipe, once, signal, emit);
     await runtime.mixed(nameOf(recipe), model.weights);
   }
   return bytes;
@@ -235,7 +279,7 @@ async function fetchModel({ runtime, most }, model, signal, emit) {
  */
 async function put(ready, signal, emit) {
   const { kind, runtime, words } = ready;
-  const device = { kind, words };
+  const device = { kind, words, sealed: await sealed };
   emit(JSON.stringify({ type: "device", ...device }));
   const model = JSON.parse(await runtime.load(signal, emit));
   if (kind === "webgpu") runtime.lost().then((/** @type {string} */ reason) => lost(ready, reason));
@@ -358,7 +402,7 @@ async function lost(old, reason) {
   if ((await engine) !== old) return;
   worker.postMessage({ type: "warning", code: "webgpu_lost", message: `The GPU was lost (${reason}); the CPU takes over.` });
   const ready = await change(old);
-  worker.postMessage({ type: "status", state: "loading", device: { kind: ready.kind, words: ready.words }, model: null });
+  worker.postMessage({ type: "status", state: "loading", device: { kind: ready.kind, words: ready.words, sealed: await sealed }, model: null });
   try {
     const { device, model } = await load(ready, wanted, new AbortController().signal, () => {});
     worker.postMessage({ type: "status", state: "ready", device, model });

@@ -1,14 +1,13 @@
-//! The cloud client on the browser's `fetch`.
+//! The cloud client, over a line to the worker that has a network.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use gloo_net::http::Request;
 use gloo_timers::future::TimeoutFuture;
 use serde::Deserialize;
 
 use crate::cloud::{Bit, Cloud, MAX_BODY, Outgoing, Reply, StreamReader, read_whole, refusal};
 use crate::error::Error;
-use crate::net::{Abort, Failure, Stream, send};
+use crate::net::{Failure, Line, Stream};
 use crate::web;
 
 /// How long a cloud may take to begin its answer: it may have a queue.
@@ -19,16 +18,12 @@ const SILENCE_MS: u32 = 20_000;
 /// How long to wait before asking it once more.
 const RETRY_MS: u32 = 700;
 
-/// Where the cloud is and how to ask it.
+/// What the engine knows of the cloud. Its address and its keys are the link's.
 #[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct FetchCloud {
-    /// Base URL of an OpenAI-compatible API, as in `https://example.org/v1`.
-    url: String,
+pub(crate) struct About {
     model: String,
-    /// More request headers, such as `Authorization`.
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
+    /// Whether its address is this machine, which is there even when the network is not.
+    here: bool,
     /// US dollars per million tokens.
     #[serde(default)]
     price: Price,
@@ -41,62 +36,51 @@ struct Price {
     completion: f64,
 }
 
-impl FetchCloud {
-    /// Whether the address is this machine, which is there even when the network is not.
-    fn is_here(&self) -> bool {
-        let host = self
-            .url
-            .split("//")
-            .nth(1)
-            .and_then(|rest| rest.split('/').next())
-            .unwrap_or("");
-        ["localhost", "127.", "[::1]"]
-            .iter()
-            .any(|here| host.starts_with(here))
+/// The cloud, for one question.
+pub(crate) struct LineCloud {
+    about: About,
+    /// The way to it; a question that the page knows to be private has none.
+    line: Option<Line>,
+}
+
+impl LineCloud {
+    pub(crate) fn new(about: About, line: Option<Line>) -> Self {
+        Self { about, line }
     }
 }
 
-impl Cloud for FetchCloud {
-    type Reply = FetchReply;
+impl Cloud for LineCloud {
+    type Reply = LineReply;
 
     fn model(&self) -> &str {
-        &self.model
+        &self.about.model
     }
 
     fn price(&self) -> (f64, f64) {
-        (self.price.prompt, self.price.completion)
+        (self.about.price.prompt, self.about.price.completion)
     }
 
     fn is_offline(&self) -> bool {
-        web::is_offline() && !self.is_here()
+        web::is_offline() && !self.about.here
     }
 
     async fn pause(&self) {
         TimeoutFuture::new(RETRY_MS).await;
     }
 
-    async fn send(&self, outgoing: &Outgoing) -> Result<FetchReply, Error> {
-        let unreachable = |failure: Failure| Error::CloudUnreachable(failure.to_string());
-        let abort = Abort::new().map_err(unreachable)?;
-        let url = format!("{}/chat/completions", self.url.trim_end_matches('/'));
-        let mut request = Request::post(&url)
-            .header("Content-Type", "application/json")
-            .header("Accept", "text/event-stream")
-            .abort_signal(Some(&abort.signal()));
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        let request = request
-            .body(outgoing.as_str())
-            .map_err(|e| Error::CloudUnreachable(e.to_string()))?;
-        let response = send(request, FIRST_BYTE_MS).await.map_err(unreachable)?;
-        let stream = Stream::new(&response, SILENCE_MS, abort);
-        if !response.ok() {
+    async fn send(&self, outgoing: &Outgoing) -> Result<LineReply, Error> {
+        let line = self.line.as_ref().ok_or_else(|| {
+            Error::Internal("the page laid no line to the cloud for this question".into())
+        })?;
+        let stream = Stream::ask(line, outgoing.as_str(), FIRST_BYTE_MS, SILENCE_MS)
+            .await
+            .map_err(|failure| Error::CloudUnreachable(failure.to_string()))?;
+        let (status, kind) = (stream.status(), stream.kind());
+        if !stream.is_ok() {
             let body = read_all(stream).await.unwrap_or_default();
-            return Err(refusal(response.status(), &body));
+            return Err(refusal(status, &body));
         }
-        let kind = response.headers().get("Content-Type").unwrap_or_default();
-        let mut reply = FetchReply {
+        let mut reply = LineReply {
             stream: Some(stream),
             reader: StreamReader::default(),
             bits: VecDeque::new(),
@@ -127,7 +111,7 @@ async fn read_all(mut stream: Stream) -> Result<Vec<u8>, Failure> {
 }
 
 /// A streamed answer. Dropping it ends the request.
-pub(crate) struct FetchReply {
+pub(crate) struct LineReply {
     /// `None` once everything has been read.
     stream: Option<Stream>,
     reader: StreamReader,
@@ -136,7 +120,7 @@ pub(crate) struct FetchReply {
     failed: Option<Error>,
 }
 
-impl FetchReply {
+impl LineReply {
     async fn fill(&mut self, bits: &mut Vec<Bit>) -> Result<(), Error> {
         let Some(stream) = &mut self.stream else {
             return Ok(());
@@ -158,7 +142,7 @@ impl FetchReply {
     }
 }
 
-impl Reply for FetchReply {
+impl Reply for LineReply {
     async fn next(&mut self) -> Option<Result<Bit, Error>> {
         loop {
             if let Some(bit) = self.bits.pop_front() {

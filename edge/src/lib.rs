@@ -1,11 +1,15 @@
-//! Sprat in the browser: the model, its store, the gate and the cloud client, in one worker.
+//! Sprat in the browser: the model, its store and the gate, in a worker that cannot connect to anything.
 //!
 //! ```text
 //! sprat.js (page) ─▶ worker.js ─▶ Runtime ─▶ chat ─▶ exact answer
 //!                                    │         ├───▶ local ─▶ sprat-model on CPU or WebGPU
-//!                                    │         └───▶ cloud, with what the policy released
+//!                                    │         └───▶ client ─▶ a line, with what the policy released
 //!                                    └─▶ pack ─▶ fill ─▶ shelf: OPFS, or memory
+//!                                                 └───▶ a line, for the pack's files
 //! ```
+//!
+//! At the other end of the lines is the worker with a network (`edge/link`). Nothing here imports a network call, and
+//! a test reads the built modules to see that.
 //!
 //! `chat`, `cloud`, `fill`, `request`, `shelf` and `tally` are pure and tested natively; the
 //! other modules exist on wasm32 only. JavaScript's part, and the package, are in `edge/js`.

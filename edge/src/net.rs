@@ -1,18 +1,50 @@
-//! Fetching in the browser: requests that end when they are dropped, bodies read piece by piece,
-//! and a limit on every wait.
+//! What the engine has fetched for it. It has no network itself: it asks the link, the worker that has one, over a line
+//! that the page has laid. Every wait has a limit, and whoever stops waiting also stops the transfer.
 
 use futures::future::{Either, select};
-use gloo_net::http::{Request, Response};
 use gloo_timers::future::TimeoutFuture;
-use js_sys::{ArrayBuffer, Function, Object, Reflect, Uint8Array};
+use js_sys::{Reflect, Uint8Array};
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
-use web_sys::{
-    AbortController, ReadableStream, ReadableStreamByobReader, ReadableStreamDefaultReader,
-    RequestCache,
-};
 
 use crate::fill::{self, Fault, Opened, Origin};
+
+#[wasm_bindgen]
+extern "C" {
+    /// One end of a line to the link; `Line` in `line.js`.
+    #[derive(Clone)]
+    pub type Line;
+
+    /// On a model's line: asks for a file from a byte on, with `fresh` past every cache.
+    #[wasm_bindgen(method)]
+    fn open(this: &Line, file: &str, from: f64, fresh: bool) -> Flow;
+
+    /// On the cloud's line: sends a chat completion's body.
+    #[wasm_bindgen(method)]
+    fn ask(this: &Line, body: &str) -> Flow;
+
+    /// An answer on its way; `Flow` in `line.js`.
+    type Flow;
+
+    /// Resolves when its head is there.
+    #[wasm_bindgen(method, catch)]
+    async fn head(this: &Flow) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, getter)]
+    fn status(this: &Flow) -> u16;
+
+    #[wasm_bindgen(method, getter)]
+    fn kind(this: &Flow) -> String;
+
+    #[wasm_bindgen(method, getter)]
+    fn from(this: &Flow) -> f64;
+
+    #[wasm_bindgen(method, catch)]
+    async fn next(this: &Flow) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method)]
+    fn end(this: &Flow);
+}
 
 /// How long a model's server may stay silent, in milliseconds.
 const DOWNLOAD_SILENCE_MS: u32 = 30_000;
@@ -32,27 +64,6 @@ impl std::fmt::Display for Failure {
             Self::Broken(reason) => f.write_str(reason),
             Self::Silent(ms) => write!(f, "nothing came for {} seconds", ms / 1000),
         }
-    }
-}
-
-/// Cancels its request when dropped, so that whoever stops waiting also stops the transfer.
-pub(crate) struct Abort(AbortController);
-
-impl Abort {
-    pub(crate) fn new() -> Result<Self, Failure> {
-        AbortController::new()
-            .map(Self)
-            .map_err(|e| Failure::Broken(words(&e)))
-    }
-
-    pub(crate) fn signal(&self) -> web_sys::AbortSignal {
-        self.0.signal()
-    }
-}
-
-impl Drop for Abort {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
@@ -80,121 +91,95 @@ pub(crate) async fn within<T>(ms: u32, future: impl Future<Output = T>) -> Resul
     }
 }
 
-/// Sends `request` and waits for the head of the answer.
-pub(crate) async fn send(request: Request, ms: u32) -> Result<Response, Failure> {
-    within(ms, request.send())
-        .await?
-        .map_err(|e| Failure::Broken(e.to_string()))
-}
-
-/// Reads the body of an answer.
-enum Reader {
-    /// Into one buffer, again and again. A buffer for each piece would be left to the browser's garbage
-    /// collector, which lets a whole model gather before it begins.
-    Reusing(ReadableStreamByobReader, ArrayBuffer),
-    /// Where the browser cannot do that.
-    Plain(ReadableStreamDefaultReader),
-}
-
-/// Bytes of the buffer that is read into.
-const BUFFER: u32 = 256 << 10;
-
-impl Reader {
-    fn new(body: &ReadableStream) -> Option<Self> {
-        let byob = Object::new();
-        Reflect::set(&byob, &"mode".into(), &"byob".into()).ok()?;
-        let get_reader = Reflect::get(body, &"getReader".into()).ok()?;
-        let reader = get_reader.dyn_into::<Function>().ok()?.call1(body, &byob);
-        match reader {
-            Ok(reader) => Some(Self::Reusing(
-                reader.dyn_into().ok()?,
-                ArrayBuffer::new(BUFFER),
-            )),
-            Err(_) => Some(Self::Plain(body.get_reader().dyn_into().ok()?)),
-        }
-    }
-
-    /// The next bytes; `None` at the end.
-    async fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
-        match self {
-            Self::Reusing(reader, buffer) => {
-                // The browser takes the buffer, and gives its memory back as another one.
-                let view = Uint8Array::new(buffer);
-                let read = reader.read_with_array_buffer_view(&view);
-                let Some(bytes) = piece(JsFuture::from(read).await)? else {
-                    return Ok(None);
-                };
-                *buffer = bytes.buffer();
-                Ok(Some(bytes.to_vec()))
-            }
-            Self::Plain(reader) => {
-                let bytes = piece(JsFuture::from(reader.read()).await)?;
-                Ok(bytes.map(|bytes| bytes.to_vec()))
-            }
-        }
-    }
-}
-
-/// The body of an answer. Dropping it ends the transfer.
+/// An answer. Dropping it ends the transfer.
 pub(crate) struct Stream {
-    reader: Option<Reader>,
+    flow: Flow,
+    /// There is nothing more to read.
+    ended: bool,
     silence_ms: u32,
-    _abort: Abort,
 }
 
 impl Stream {
-    /// `abort` must belong to the request that was answered by `response`.
-    pub(crate) fn new(response: &Response, silence_ms: u32, abort: Abort) -> Self {
+    /// Asks the cloud, and waits for the head of its answer.
+    pub(crate) async fn ask(
+        line: &Line,
+        body: &str,
+        first_ms: u32,
+        silence_ms: u32,
+    ) -> Result<Self, Failure> {
+        let stream = Self::new(line.ask(body), silence_ms);
+        let head = within(first_ms, stream.flow.head()).await?;
+        head.map_err(|e| Failure::Broken(words(&e)))?;
+        Ok(stream)
+    }
+
+    fn new(flow: Flow, silence_ms: u32) -> Self {
         Self {
-            reader: response.body().as_ref().and_then(Reader::new),
+            flow,
+            ended: false,
             silence_ms,
-            _abort: abort,
         }
+    }
+
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> u16 {
+        self.flow.status()
+    }
+
+    /// Whether the status says that all is well.
+    pub(crate) fn is_ok(&self) -> bool {
+        (200..300).contains(&self.status())
+    }
+
+    /// The content type.
+    pub(crate) fn kind(&self) -> String {
+        self.flow.kind()
     }
 
     /// The next bytes; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<Result<Vec<u8>, Failure>> {
-        let reader = self.reader.as_mut()?;
-        let read = within(self.silence_ms, reader.next()).await;
-        match read.and_then(|piece| piece) {
-            Ok(piece) => piece.map(Ok),
+        if self.ended {
+            return None;
+        }
+        let read = within(self.silence_ms, self.flow.next()).await;
+        let piece = read.and_then(|read| read.map_err(|e| Failure::Broken(words(&e))));
+        match piece {
+            Ok(bytes) if bytes.is_undefined() => self.ended = true,
+            Ok(bytes) => return Some(Ok(bytes.unchecked_into::<Uint8Array>().to_vec())),
             Err(failure) => {
-                self.reader = None;
-                Some(Err(failure))
+                self.ended = true;
+                return Some(Err(failure));
             }
         }
+        None
     }
 }
 
-/// The bytes in what a reader's `read()` resolves to.
-fn piece(read: Result<JsValue, JsValue>) -> Result<Option<Uint8Array>, Failure> {
-    let broken = |e: JsValue| Failure::Broken(words(&e));
-    let read = read.map_err(broken)?;
-    let done = Reflect::get(&read, &"done".into()).map_err(broken)?;
-    if done.is_truthy() {
-        return Ok(None);
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.flow.end();
     }
-    let value = Reflect::get(&read, &"value".into()).map_err(broken)?;
-    Ok(Some(value.dyn_into::<Uint8Array>().map_err(broken)?))
 }
 
-/// A pack's folder on a web server.
+/// A pack's folder on a web server, at the other end of a line.
 pub(crate) struct Folder {
-    /// Address of the folder, with the slash at its end.
+    /// Address of the folder, with the slash at its end; for messages.
     base: String,
+    line: Line,
 }
 
 impl Folder {
-    pub(crate) fn new(url: &str) -> Self {
+    pub(crate) fn new(url: &str, line: &Line) -> Self {
         let slash = if url.ends_with('/') { "" } else { "/" };
         Self {
             base: format!("{url}{slash}"),
+            line: line.clone(),
         }
     }
 
-    /// The whole of a small file, asked again from the server whatever a cache holds.
+    /// The whole of a small file.
     pub(crate) async fn read_small(&self, file: &str, limit: usize) -> Result<Vec<u8>, Fault> {
-        let mut opened = self.get(file, 0, RequestCache::NoCache).await?;
+        let mut opened = self.get(file, 0, false).await?;
         let mut bytes = Vec::new();
         while let Some(piece) = fill::Body::next(&mut opened.body).await {
             bytes.extend_from_slice(&piece?);
@@ -207,53 +192,35 @@ impl Folder {
         Ok(bytes)
     }
 
-    async fn get(
-        &self,
-        file: &str,
-        from: u64,
-        cache: RequestCache,
-    ) -> Result<Opened<Stream>, Fault> {
-        let broken = |failure: Failure| Fault::Broken(failure.to_string());
-        let abort = Abort::new().map_err(broken)?;
-        let mut request = Request::get(&self.address(file)).cache(cache);
-        if from > 0 {
-            request = request.header("Range", &format!("bytes={from}-"));
-        }
-        let request = request
-            .abort_signal(Some(&abort.signal()))
-            .build()
-            .map_err(|e| Fault::Missing(e.to_string()))?;
-        let response = send(request, DOWNLOAD_SILENCE_MS).await.map_err(broken)?;
-        let from = match response.status() {
-            200 => 0,
-            206 => response
-                .headers()
-                .get("Content-Range")
-                .and_then(|range| range_start(&range))
-                // Across origins the header may be hidden; then the server did as it was asked.
-                .unwrap_or(from),
+    async fn get(&self, file: &str, from: u64, fresh: bool) -> Result<Opened<Stream>, Fault> {
+        // A pack is far below 2^53 bytes.
+        #[allow(clippy::cast_precision_loss)]
+        let flow = self.line.open(file, from as f64, fresh);
+        let body = Stream::new(flow, DOWNLOAD_SILENCE_MS);
+        let head = within(DOWNLOAD_SILENCE_MS, body.flow.head()).await;
+        let head = head.map_err(|failure| Fault::Broken(failure.to_string()))?;
+        head.map_err(|error| fault(&error))?;
+        match body.status() {
+            200 | 206 => {}
             status @ (408 | 416 | 425 | 429 | 500..) => {
                 return Err(Fault::Broken(format!("HTTP status {status}")));
             }
             status => return Err(Fault::Missing(format!("HTTP status {status}"))),
-        };
-        Ok(Opened {
-            from,
-            body: Stream::new(&response, DOWNLOAD_SILENCE_MS, abort),
-        })
+        }
+        // A position in a file: a whole number, and not negative.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let from = body.flow.from() as u64;
+        Ok(Opened { from, body })
     }
 }
 
-/// The first number of `bytes 40-99/100`.
-fn range_start(content_range: &str) -> Option<u64> {
-    content_range
-        .trim()
-        .strip_prefix("bytes ")?
-        .split('-')
-        .next()?
-        .trim()
-        .parse()
-        .ok()
+/// What a request that failed before its answer means: what the link refuses, it refuses again.
+fn fault(error: &JsValue) -> Fault {
+    let name = Reflect::get(error, &JsValue::from_str("name"));
+    match name.ok().and_then(|name| name.as_string()).as_deref() {
+        Some("Refused") => Fault::Missing(words(error)),
+        _ => Fault::Broken(words(error)),
+    }
 }
 
 impl fill::Body for Stream {
@@ -267,12 +234,7 @@ impl Origin for Folder {
     type Body = Stream;
 
     async fn open(&self, file: &str, from: u64, fresh: bool) -> Result<Opened<Stream>, Fault> {
-        let cache = if fresh {
-            RequestCache::Reload
-        } else {
-            RequestCache::Default
-        };
-        self.get(file, from, cache).await
+        self.get(file, from, fresh).await
     }
 
     async fn pause(&self, attempt: u32) {

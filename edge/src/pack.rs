@@ -6,7 +6,7 @@ use sprat_model::{Manifest, PackFile, PackSource};
 
 use crate::error::Error;
 use crate::fill::{Fault, fill};
-use crate::net::Folder;
+use crate::net::{Folder, Line};
 use crate::opfs::{About, Library, Opfs, key};
 use crate::shelf::{Fallback, Refused, Shelf};
 
@@ -34,6 +34,7 @@ pub(crate) type Tell<'a> = &'a dyn Fn(Notice);
 /// A pack whose files are at hand.
 pub(crate) struct Pack {
     url: String,
+    line: Line,
     pub(crate) manifest: Manifest,
     /// Bytes of all its files.
     pub(crate) bytes: u64,
@@ -45,11 +46,12 @@ impl Pack {
     /// Finds out what the pack at `url` is and fetches what is not stored yet, unless `wanted` says no to its manifest.
     pub(crate) async fn get(
         url: &str,
+        line: &Line,
         wanted: impl Fn(&Manifest) -> Result<(), Error>,
         tell: Tell<'_>,
     ) -> Result<Self, Error> {
         let library = Library::open().await;
-        let manifest_bytes = manifest(url, library.as_ref().ok()).await?;
+        let manifest_bytes = manifest(url, line, library.as_ref().ok()).await?;
         let manifest =
             Manifest::from_json(&manifest_bytes).map_err(|e| Error::from_model(e, false))?;
         wanted(&manifest)?;
@@ -68,6 +70,7 @@ impl Pack {
         let shelf = Mutex::new(shelf);
         let pack = Self {
             url: url.to_owned(),
+            line: line.clone(),
             manifest,
             bytes,
             manifest_bytes,
@@ -94,7 +97,7 @@ impl Pack {
         };
         tell(progress(0));
         let mut shelf = self.shelf.lock().await;
-        let origin = Folder::new(&self.url);
+        let origin = Folder::new(&self.url, &self.line);
         fill(&self.manifest, &origin, &mut *shelf, &mut |loaded| {
             tell(progress(loaded))
         })
@@ -170,6 +173,7 @@ impl Pack {
         shelf.put(sprat_model::MANIFEST, manifest_bytes.clone());
         Ok(Self {
             url: self.url.clone(),
+            line: self.line.clone(),
             bytes: manifest.total_bytes(),
             manifest,
             manifest_bytes,
@@ -234,8 +238,8 @@ pub(crate) fn check_kin(base: &Manifest, other: &Manifest) -> Result<(), Error> 
 }
 
 /// The manifest as it is on the server now, or as it was at the last visit if there is no network.
-async fn manifest(url: &str, library: Option<&Library>) -> Result<Vec<u8>, Error> {
-    let folder = Folder::new(url);
+async fn manifest(url: &str, line: &Line, library: Option<&Library>) -> Result<Vec<u8>, Error> {
+    let folder = Folder::new(url, line);
     let fault = match folder.read_small(sprat_model::MANIFEST, MAX_MANIFEST).await {
         Ok(bytes) => return Ok(bytes),
         Err(fault) => fault,

@@ -19,10 +19,11 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::AbortSignal;
 
 use crate::chat::Turn;
-use crate::client::FetchCloud;
+use crate::client::{About, LineCloud};
 use crate::device::Engine;
 use crate::error::{Error, Failure};
 use crate::local::{Loaded, LocalModel, Slot};
+use crate::net::Line;
 use crate::opfs::Library;
 use crate::pack::{Notice, Pack, check_fits, check_kin};
 use crate::request::Ask;
@@ -31,7 +32,7 @@ use crate::web;
 
 #[derive(Deserialize)]
 struct Settings {
-    cloud: Option<FetchCloud>,
+    cloud: Option<About>,
 }
 
 /// The model as the page sees it.
@@ -50,7 +51,7 @@ struct ModelInfo<'a> {
 /// One device and the model on it.
 #[wasm_bindgen]
 pub struct Runtime {
-    cloud: Option<FetchCloud>,
+    cloud: Option<About>,
     local: LocalModel,
     engine: RefCell<Option<Rc<Engine>>>,
     pack: RefCell<Option<Rc<Pack>>>,
@@ -60,7 +61,7 @@ pub struct Runtime {
 
 #[wasm_bindgen]
 impl Runtime {
-    /// Settings as JSON: `{cloud: null | {url, model, headers, price: {prompt, completion}}}`.
+    /// Settings as JSON: `{cloud: null | {model, here, price: {prompt, completion}}}`.
     #[wasm_bindgen(constructor)]
     pub fn new(settings: &str) -> Result<Runtime, JsValue> {
         let settings: Settings = serde_json::from_str(settings)
@@ -102,18 +103,19 @@ impl Runtime {
         }
     }
 
-    /// Fetches the pack at `url` into the store, as far as it is not there; gives its bytes. `most` is the
+    /// Fetches the pack at `url` over its line into the store, as far as it is not there; gives its bytes. `most` is the
     /// largest buffer that the device takes, in bytes; where the device has no such limit it is left out.
     pub async fn fetch(
         &self,
         url: String,
+        line: Line,
         most: Option<f64>,
         signal: AbortSignal,
         tell: Function,
     ) -> Result<f64, JsValue> {
         let tell = |notice: Notice| post(&tell, &notice);
         let fits = |manifest: &Manifest| check_fits(manifest, most);
-        match unless_aborted(&signal, Pack::get(&url, fits, &tell)).await {
+        match unless_aborted(&signal, Pack::get(&url, &line, fits, &tell)).await {
             Ok(pack) => {
                 let bytes = pack.bytes;
                 self.pack.replace(Some(Rc::new(pack)));
@@ -129,6 +131,7 @@ impl Runtime {
     pub async fn parent(
         &self,
         url: String,
+        line: Line,
         signal: AbortSignal,
         tell: Function,
     ) -> Result<Vec<Uint8Array>, JsValue> {
@@ -136,7 +139,7 @@ impl Runtime {
         let base = self.fetched().map_err(|e| thrown(&e, None))?;
         let shards = async {
             let kin = |manifest: &Manifest| check_kin(&base.manifest, manifest);
-            Pack::get(&url, kin, &tell).await?.shards().await
+            Pack::get(&url, &line, kin, &tell).await?.shards().await
         };
         let shards = unless_aborted(&signal, shards).await;
         let shards = shards.map_err(|e| thrown(&e, None))?;
@@ -193,20 +196,24 @@ impl Runtime {
         self.local.set(Slot::Retired);
     }
 
-    /// Answers `{messages, options}`, given as JSON, through events, given as JSON.
+    /// Answers `{messages, options}`, given as JSON, through events, given as JSON. `line` leads to the cloud; a question
+    /// that the page knows to be private has none.
     pub async fn chat(
         &self,
         ask: String,
+        line: Option<Line>,
         signal: AbortSignal,
         emit: Function,
     ) -> Result<(), JsValue> {
         let ask = Ask::from_json(&ask).map_err(|e| thrown(&e, None))?;
         let tally = RefCell::new(Tally::new(web::now()));
         let thread = self.thread(&ask);
+        let cloud = self.cloud.clone();
+        let cloud = cloud.map(|about| LineCloud::new(about, line));
         let turn = Turn {
             policy: Policy::builtin(),
             local: &self.local,
-            cloud: self.cloud.as_ref(),
+            cloud: cloud.as_ref(),
             now: &web::now,
             emit: &|event| post(&emit, &event),
             tally: &tally,

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { conversation } from "./lib/canary.js";
 import { FAULTS, GPU_FAULTS } from "./lib/faults.js";
-import { CIPHERS, LEAKS, LeakingBuild } from "./lib/leaks.js";
+import { CIPHERS, LEAKS, LeakingBuild, STOPPED } from "./lib/leaks.js";
 import { Random } from "./lib/random.js";
 import { converse, learnOrdinary, type } from "./lib/run.js";
 import { Server } from "./lib/server.js";
@@ -136,6 +136,15 @@ describe("builds that leak on purpose", () => {
       const { hits } = await (leak.alone || ONE_BY_ONE ? reportOn([leak]) : reportOnAll());
       const places = [...new Set(hits.map(({ where }) => where))];
       assert.ok(places.some((place) => leak.where.test(place)), `found only in ${places.join("; ")}`);
+    });
+  }
+
+  for (const [name, leak] of Object.entries(STOPPED)) {
+    test(`${name}: stopped`, async () => {
+      const { hits, odd, foreign } = await reportOn([{ build: leak }]);
+      assert.deepEqual([odd, foreign], [[], []]);
+      // That it tried is seen in the worker; nothing has come out of there.
+      assert.deepEqual(hits.filter(({ where }) => !/ in worker$/.test(where)), []);
     });
   }
 

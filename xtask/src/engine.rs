@@ -1,5 +1,5 @@
-//! The browser's engine: two WebAssembly modules of one crate, a third that mixes models, and the npm package around
-//! them.
+//! The browser's engine: two WebAssembly modules of one crate, one that mixes models, one that has the network; and the
+//! npm package around them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ pub(crate) struct Module {
 }
 
 /// The engine's two builds, of which the CPU one is small and starts at once, and the other is fetched only where there
-/// is a GPU; and what mixes models, fetched by whoever does.
-pub(crate) const MODULES: [Module; 3] = [
+/// is a GPU; what mixes models, fetched by whoever does; and the one with the network, which the engine has not.
+pub(crate) const MODULES: [Module; 4] = [
     Module {
         folder: "cpu",
         package: "sprat-edge",
@@ -41,6 +41,12 @@ pub(crate) const MODULES: [Module; 3] = [
         folder: "mix",
         package: "sprat-mix",
         file: "sprat_mix",
+        feature: None,
+    },
+    Module {
+        folder: "link",
+        package: "sprat-link",
+        file: "sprat_link",
         feature: None,
     },
 ];
@@ -169,10 +175,12 @@ fn make(profile: Profile, module: &Module, wasm: &tools::WasmCompiler, bindgen: 
 }
 
 /// What the modules are made of, besides the compiler: the crates, what they lock, the profiles.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 17] = [
     ".cargo/config.toml",
     "edge/src",
     "edge/Cargo.toml",
+    "edge/link/src",
+    "edge/link/Cargo.toml",
     "edge/mix/src",
     "edge/mix/Cargo.toml",
     "shared/merge/src",

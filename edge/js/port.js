@@ -1,0 +1,184 @@
+// @ts-check
+/**
+ * The page's half of the protocol with the workers.
+ */
+
+import { SpratError } from "./error.js";
+
+/** How long a stopped answer may take to hand over its receipt, in milliseconds. */
+const STOP_GRACE = 2000;
+
+/** @typedef {Promise<any> & { stop: () => void }} Call */
+
+/**
+ * The other end of the two workers, of which one has the engine and the other the network: numbered calls to the
+ * engine, their events, their results; and the lines between the two.
+ */
+export class Port {
+  #engine;
+  #link;
+  #next = 1;
+  /** @type {Map<number, { resolve: (value: any) => void, reject: (error: SpratError) => void, event: (event: unknown) => void }>} */
+  #pending = new Map();
+
+  /**
+   * @param {string | undefined} wasm where the engine's modules are; beside the scripts by default
+   * @param {(error: SpratError) => void} crashed called once, after all pending calls have failed
+   * @param {(note: unknown) => void} noted called for what belongs to no call
+   */
+  constructor(wasm, crashed, noted) {
+    this.#engine = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "sprat" });
+    this.#link = new Worker(new URL("./link.js", import.meta.url), { type: "module", name: "sprat-link" });
+    /** @param {string} message */
+    const crash = (message) => {
+      const error = new SpratError({
+        code: "internal",
+        message: `the worker crashed: ${message}`,
+        hint: "Ask again: it is being started anew. If it happens again, please report it.",
+      });
+      if (this.close(error)) crashed(error);
+    };
+    for (const worker of this.#workers()) {
+      worker.onerror = (event) => crash(event.message || "its script cannot be loaded");
+      worker.onmessageerror = () => crash("a message was unreadable");
+    }
+    this.#engine.onmessage = ({ data }) => {
+      if (data.type === "panic") return crash(data.message);
+      const pending = this.#pending.get(data.id);
+      if (data.id === undefined) noted(data);
+      else if (!pending) return;
+      else if ("event" in data) pending.event(JSON.parse(data.event));
+      else if ("error" in data) this.#settle(data.id)?.reject(new SpratError(data.error));
+      else this.#settle(data.id)?.resolve(data.value);
+    };
+    const modules = this.#lay({ type: "modules", base: wasm ?? null });
+    this.#engine.postMessage({ type: "modules", port: modules }, [modules]);
+  }
+
+  #workers() {
+    return [this.#engine, this.#link];
+  }
+
+  /**
+   * A line to a model's files, for the engine.
+   * @param {string} url
+   */
+  pack(url) {
+    return this.#lay({ type: "pack", url });
+  }
+
+  /** A line to the cloud, for one question that may leave. */
+  question() {
+    return this.#lay({ type: "question" });
+  }
+
+  /**
+   * Tells the link where the cloud is. The engine does not get to know its keys.
+   * @param {{ url: string, headers: Record<string, string> }} cloud
+   */
+  cloud(cloud) {
+    this.#link.postMessage({ type: "cloud", settings: JSON.stringify(cloud) });
+  }
+
+  /**
+   * Lays a line to the link.
+   * @param {{ type: string, [name: string]: unknown }} what where it leads
+   * @returns {MessagePort} the engine's end
+   */
+  #lay(what) {
+    const { port1, port2 } = new MessageChannel();
+    this.#link.postMessage({ ...what, port: port1 }, [port1]);
+    return port2;
+  }
+
+  /**
+   * Asks the engine something.
+   * @param {Record<string, unknown>} request
+   * @param {(event: unknown) => void} [event]
+   * @param {AbortSignal} [signal]
+   * @param {MessagePort[]} [lines] those in the request
+   * @returns {Call} `stop()` ends it; if it has ended already that does nothing
+   */
+  call(request, event = () => {}, signal, lines = []) {
+    const id = this.#next++;
+    const aborted = () => new SpratError({ code: "aborted", message: "stopped by the caller" });
+    const stop = () => {
+      if (this.#pending.has(id)) this.#engine.postMessage({ type: "abort", id });
+    };
+    const onAbort = () => {
+      stop();
+      // A worker that is busy with one long step must not make a stop button feel dead.
+      setTimeout(() => this.#settle(id)?.reject(aborted()), STOP_GRACE);
+    };
+    const promise = new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(aborted());
+      signal?.addEventListener("abort", onAbort, { once: true });
+      this.#pending.set(id, { resolve, reject, event });
+      this.#engine.postMessage({ id, ...request }, lines);
+    }).finally(() => signal?.removeEventListener("abort", onAbort));
+    return Object.assign(promise, { stop });
+  }
+
+  /**
+   * Ends the workers and fails what is pending.
+   * @param {SpratError} error
+   * @returns {boolean} whether it was still open
+   */
+  close(error) {
+    const open = this.#engine.onmessage !== null;
+    for (const worker of this.#workers()) {
+      worker.onmessage = worker.onerror = worker.onmessageerror = null;
+      worker.terminate();
+    }
+    for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(error);
+    return open;
+  }
+
+  /** @param {number} id */
+  #settle(id) {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    return pending;
+  }
+}
+
+/**
+ * Events between their arrival and their reader.
+ * @template T
+ */
+export class Queue {
+  /** @type {T[]} */ #items = [];
+  /** @type {(() => void) | null} */ #wake = null;
+  /** @type {{ error?: unknown } | null} */ #end = null;
+
+  /** @param {T} item */
+  push(item) {
+    this.#items.push(item);
+    this.#wake?.();
+  }
+
+  close() {
+    this.#end ??= {};
+    this.#wake?.();
+  }
+
+  /** @param {unknown} error */
+  fail(error) {
+    this.#end ??= { error };
+    this.#wake?.();
+  }
+
+  async *[Symbol.asyncIterator]() {
+    for (;;) {
+      const item = this.#items.shift();
+      if (item !== undefined) {
+        yield item;
+      } else if (this.#end) {
+        if ("error" in this.#end) throw this.#end.error;
+        return;
+      } else {
+        await new Promise((resolve) => (this.#wake = () => resolve(undefined)));
+      }
+    }
+  }
+}

@@ -1,0 +1,44 @@
+// Whether a worker is sealed is found out by trying.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { seal } from "../seal.js";
+
+/** A worker's global whose policy is this; null is none. */
+function scope(policy) {
+  const listeners = new Set();
+  const base = { XMLHttpRequest: class {}, WebSocket: class {} };
+  return Object.assign(Object.create(base), {
+    addEventListener: (_, listener) => listeners.add(listener),
+    removeEventListener: (_, listener) => listeners.delete(listener),
+    listeners,
+    async fetch() {
+      if (policy === null) return {};
+      queueMicrotask(() => listeners.forEach((listener) => listener({ originalPolicy: policy })));
+      throw new TypeError("Failed to fetch");
+    },
+  });
+}
+
+test("only a policy that forbids every connection seals", async () => {
+  for (const [policy, sealed] of [
+    ["default-src 'none'; connect-src 'none'", true],
+    ["connect-src 'self'", false],
+    [null, false],
+  ]) {
+    assert.equal(await seal(scope(policy)), sealed, String(policy));
+  }
+});
+
+test("what could connect is gone, wherever it was, and nobody listens any more", async () => {
+  const worker = scope(null);
+  await seal(worker);
+  for (const name of ["fetch", "XMLHttpRequest", "WebSocket"]) assert.equal(worker[name], undefined, name);
+  assert.equal(worker.listeners.size, 0);
+});
+
+test("a refusal without a word is not taken for a seal", async () => {
+  const worker = scope(null);
+  worker.fetch = () => Promise.reject(new TypeError("offline"));
+  assert.equal(await seal(worker), false);
+});
