@@ -4,6 +4,7 @@
  */
 
 import { SpratError } from "./error.js";
+import { startEngine, startLink } from "./start-worker.js";
 
 /** How long a stopped answer may take to hand over its receipt, in milliseconds. */
 const STOP_GRACE = 2000;
@@ -27,8 +28,16 @@ export class Port {
    * @param {(note: unknown) => void} noted called for what belongs to no call
    */
   constructor(wasm, crashed, noted) {
-    this.#engine = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "sprat" });
-    this.#link = new Worker(new URL("./link.js", import.meta.url), { type: "module", name: "sprat-link" });
+    try {
+      this.#engine = startEngine();
+      this.#link = startLink();
+    } catch (error) {
+      throw new SpratError({
+        code: "unsupported",
+        message: `no worker can be started: ${error}`,
+        hint: "A service worker may start none; elsewhere, the content security policy must allow worker-src 'self'.",
+      });
+    }
     /** @param {string} message */
     const crash = (message) => {
       const error = new SpratError({

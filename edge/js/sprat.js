@@ -133,6 +133,23 @@ export class Sprat {
     return this.#model;
   }
 
+  /** Address of the cloud that may be asked; `null` where there is none. */
+  get cloud() {
+    return this.#options.cloud ? resolve(this.#options.cloud) : null;
+  }
+
+  /**
+   * How many tokens of prompt these messages are for the model on this device, markup included; waits until it is
+   * loaded.
+   *
+   * @param {Message[]} messages
+   * @returns {Promise<number>} rejects with a {@link SpratError}
+   */
+  async count(messages) {
+    if (!this.#port) throw this.#gone();
+    return this.#port.call({ type: "count", messages: write(messages) });
+  }
+
   /**
    * Puts another model into the place of this one: a pack, or what a recipe makes of several. Until it is there the
    * present one answers, and it stays if the other can't be had.
@@ -221,7 +238,7 @@ export class Sprat {
       port = new Port(folder(wasm), (error) => this.#crashed(error), (note) => this.#noted(note));
     } catch (error) {
       this.#set("failed", null, null);
-      throw new SpratError({ code: "unsupported", message: `no worker can be started: ${error}` });
+      throw error;
     }
     this.#port = port;
     try {

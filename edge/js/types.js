@@ -100,6 +100,7 @@
  * @property {number} prompt_tokens
  * @property {number} cached_tokens prompt tokens that were not computed again
  * @property {number} completion_tokens
+ * @property {"stop" | "length" | string | null} finish_reason why the answer ended; null if it was stopped, or a server does not say
  * @property {number | null} first_token_ms from the question to the first text shown
  * @property {number} device_ms
  * @property {number} cloud_ms

@@ -132,6 +132,20 @@ const handlers = {
     }
   },
 
+  /** @type {(data: any) => Promise<number>} */
+  async count({ messages }) {
+    for (;;) {
+      const current = await engine;
+      if (!current) throw { code: "model_missing", message: "loading was stopped before it began" };
+      try {
+        return await current.runtime.count(messages);
+      } catch (error) {
+        // Another engine has taken its place.
+        if (failure(error).code !== "retired") throw error;
+      }
+    }
+  },
+
   async stored() {
     return JSON.parse(await (await instantiate("cpu")).stored());
   },

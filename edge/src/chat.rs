@@ -15,7 +15,7 @@ use sprat_route::policy::{
 };
 use sprat_route::privacy::Thread;
 use sprat_route::signals::{Signals, TokenSignal};
-use sprat_wire::{Continuation, Message, Receipt, Source};
+use sprat_wire::{Continuation, FinishReason, Message, Receipt, Source};
 
 use crate::cloud::{Bit, Cloud, Outgoing, Reply};
 use crate::error::Error;
@@ -67,6 +67,8 @@ pub(crate) trait Local {
 pub(crate) trait Run {
     /// The next token; `None` when the answer is complete.
     async fn next(&mut self) -> Option<Result<Step, Error>>;
+    /// Why it ended, once it has.
+    fn finish(&self) -> Option<FinishReason>;
 }
 
 /// One token.
@@ -145,6 +147,7 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
                     let text = exact.as_ref().map(|exact| exact.text.clone());
                     self.start(Source::Exact);
                     self.delta(Source::Exact, text.unwrap_or_default());
+                    self.tally.borrow_mut().finished(FinishReason::Stop);
                     return self.end();
                 }
                 Action::Device => self.step(&mut state, &ask.choice).await?,
@@ -284,7 +287,10 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
     fn keep(&self, state: State<L::Run>) -> Result<(), Error> {
         match state.draft {
             Some(draft) => {
-                self.resume(draft);
+                let draft = self.resume(draft);
+                if let Some(reason) = draft.run.finish() {
+                    self.tally.borrow_mut().finished(reason);
+                }
                 self.end()
             }
             None => Err(trouble(state.trouble)),
@@ -378,6 +384,7 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
                     }
                 }
                 Bit::Text(text) => self.delta(Source::Cloud, text),
+                Bit::Finished(reason) => self.tally.borrow_mut().finished(reason),
                 Bit::Usage(usage) => self.tally.borrow_mut().usage(&usage, cloud.price()),
             }
         }

@@ -2,7 +2,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 
 use pollster::block_on;
-use sprat_wire::{Role, Usage};
+use sprat_wire::{FinishReason, Role, Usage};
 
 use super::*;
 
@@ -41,6 +41,10 @@ pub(super) struct Words {
 }
 
 impl Run for Words {
+    fn finish(&self) -> Option<FinishReason> {
+        self.left.is_empty().then_some(FinishReason::Stop)
+    }
+
     async fn next(&mut self) -> Option<Result<Step, Error>> {
         let next = self.left.pop_front()?;
         self.said += 1;
@@ -123,6 +127,7 @@ pub(super) fn said(text: &str) -> Vec<Result<Bit, Error>> {
     vec![
         Ok(Bit::Model("sprat-small".into())),
         Ok(Bit::Text(text.into())),
+        Ok(Bit::Finished(FinishReason::Length)),
         Ok(Bit::Usage(Usage::new(10, 0, 4))),
     ]
 }
@@ -276,6 +281,7 @@ fn a_sure_answer_stays_on_the_device() {
         ("Hello you.", Source::Device, "sure")
     );
     assert!(receipt.confidence >= receipt.threshold);
+    assert_eq!(receipt.finish_reason, Some(FinishReason::Stop));
     let bound = receipt.bound.unwrap();
     assert_eq!((bound.alpha, bound.delta), (0.05, 0.05));
     assert!(bound.n > 60 && bound.coverage > 0.0);
@@ -304,6 +310,7 @@ fn an_unsure_answer_is_taken_over() {
     assert_eq!(receipt.bytes_sent, sky.requests.borrow()[0].len() as u64);
     assert!((receipt.cost_usd - 10.0).abs() < 1e-9);
     assert_eq!((receipt.prompt_tokens, receipt.completion_tokens), (10, 4));
+    assert_eq!(receipt.finish_reason, Some(FinishReason::Length));
     assert!(receipt.device_ms > 0.0 && receipt.cloud_ms > 0.0);
     assert!(outcome.events.iter().any(|event| matches!(
         event,

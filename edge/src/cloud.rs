@@ -6,7 +6,8 @@
 
 use sprat_route::privacy::Releasable;
 use sprat_wire::{
-    Completion, Continuation, ErrorBody, Event, Message, SseDecoder, StreamLine, Usage,
+    Completion, Continuation, ErrorBody, Event, FinishReason, Message, SseDecoder, StreamLine,
+    Usage,
 };
 
 use crate::error::Error;
@@ -57,6 +58,8 @@ pub(crate) enum Bit {
     Continued(u32),
     /// More of the answer.
     Text(String),
+    /// Why it ended.
+    Finished(FinishReason),
     /// What it took.
     Usage(Usage),
 }
@@ -156,7 +159,10 @@ impl StreamReader {
                     self.started = true;
                     bits.push(Bit::Text(chunk.text().to_owned()));
                 }
-                self.finished |= chunk.finish_reason().is_some();
+                if let Some(reason) = chunk.finish_reason() {
+                    self.finished = true;
+                    bits.push(Bit::Finished(reason));
+                }
                 bits.extend(chunk.usage().cloned().map(Bit::Usage));
                 Ok(())
             }
@@ -169,12 +175,11 @@ pub(crate) fn read_whole(body: &[u8]) -> Result<Vec<Bit>, Error> {
     let completion: Completion = serde_json::from_slice(body).map_err(|_| refusal(200, body))?;
     let mut bits = vec![Bit::Model(completion.model.clone())];
     bits.extend(completion.x_continue.map(|of| Bit::Continued(of.tokens)));
-    let answer = completion
-        .choices
-        .into_iter()
-        .next()
-        .and_then(|choice| choice.message.content);
+    let choice = completion.choices.into_iter().next();
+    let reason = choice.as_ref().and_then(|choice| choice.finish_reason);
+    let answer = choice.and_then(|choice| choice.message.content);
     bits.push(Bit::Text(answer.unwrap_or_default()));
+    bits.extend(reason.map(Bit::Finished));
     bits.extend(completion.usage.map(Bit::Usage));
     Ok(bits)
 }

@@ -1,17 +1,17 @@
 //! The model on this device, as `chat` sees it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, select};
 use futures::lock::Mutex;
 use futures::{SinkExt, StreamExt};
-use sprat_model::{Model, Session};
+use sprat_model::{Finish, Model, Session};
 use sprat_route::gate::Gate;
 use sprat_route::policy::ModelState;
 use sprat_route::signals::TokenSignal;
-use sprat_wire::Message;
+use sprat_wire::{FinishReason, Message};
 use wasm_bindgen_futures::spawn_local;
 
 use crate::chat::{Local, Run, Step};
@@ -49,6 +49,20 @@ impl Loaded {
     }
 }
 
+impl Loaded {
+    fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, Error> {
+        let messages: Vec<_> = messages
+            .iter()
+            .map(|message| sprat_model::Message {
+                role: message.role.as_str().to_owned(),
+                content: message.content.clone(),
+            })
+            .collect();
+        let tokens = self.model.prompt(&messages);
+        tokens.map_err(|e| Error::from_model(e, self.engine.gpu))
+    }
+}
+
 /// How far the model is.
 #[derive(Clone, Default)]
 pub(crate) enum Slot {
@@ -74,6 +88,18 @@ impl LocalModel {
         for waiter in self.waiting.take() {
             // It may have been dropped meanwhile.
             let _ = waiter.send(());
+        }
+    }
+
+    /// How many tokens of prompt a conversation is.
+    ///
+    /// # Errors
+    /// [`Error::Retired`] when another engine takes over, the model's failure when there is none.
+    pub(crate) async fn count(&self, messages: &[Message]) -> Result<usize, Error> {
+        match self.loaded().await {
+            Slot::Ready(loaded) => Ok(loaded.prompt(messages)?.len()),
+            Slot::Failed(error) => Err(error),
+            Slot::Loading | Slot::Retired => Err(Error::Retired),
         }
     }
 
@@ -149,17 +175,7 @@ impl Local for LocalModel {
 
     fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, Error> {
         let loaded = self.ready().ok_or(Error::Retired)?;
-        let messages: Vec<_> = messages
-            .iter()
-            .map(|message| sprat_model::Message {
-                role: message.role.as_str().to_owned(),
-                content: message.content.clone(),
-            })
-            .collect();
-        let tokens = loaded
-            .model
-            .prompt(&messages)
-            .map_err(|e| Error::from_model(e, loaded.engine.gpu))?;
+        let tokens = loaded.prompt(messages)?;
         let (prompt, context) = (tokens.len(), loaded.model.context());
         if prompt + ROOM_FOR_ANSWER > context {
             return Err(Error::ContextTooLong { prompt, context });
@@ -171,22 +187,34 @@ impl Local for LocalModel {
         // No room in the channel: the model is one token ahead of its reader at most, and stops
         // at the next token when the reader is gone.
         let (sender, steps) = mpsc::channel(0);
+        let finish = Rc::default();
         if let Some(loaded) = self.ready() {
             // A seed only has to differ from question to question.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let options = choice.for_device((js_sys::Math::random() * 2f64.powi(53)) as u64);
-            spawn_local(generate(loaded, prompt, options, sender));
+            spawn_local(generate(loaded, prompt, options, sender, finish.clone()));
         }
-        Answer(steps)
+        Answer { steps, finish }
     }
 }
 
 /// An answer that is being made in the background. Dropping it ends that.
-pub(crate) struct Answer(mpsc::Receiver<Result<Step, Error>>);
+pub(crate) struct Answer {
+    steps: mpsc::Receiver<Result<Step, Error>>,
+    /// Why it ended; told behind its last step.
+    finish: Rc<Cell<Option<Finish>>>,
+}
 
 impl Run for Answer {
     async fn next(&mut self) -> Option<Result<Step, Error>> {
-        self.0.next().await
+        self.steps.next().await
+    }
+
+    fn finish(&self) -> Option<FinishReason> {
+        self.finish.get().map(|finish| match finish {
+            Finish::Stop => FinishReason::Stop,
+            Finish::Length => FinishReason::Length,
+        })
     }
 }
 
@@ -198,9 +226,10 @@ async fn generate(
     prompt: Vec<u32>,
     options: sprat_model::Options,
     mut steps: Steps,
+    finish: Rc<Cell<Option<Finish>>>,
 ) {
     let lost = loaded.engine.lost.clone();
-    let work = Box::pin(tokens(&loaded, &prompt, options, steps.clone()));
+    let work = Box::pin(tokens(&loaded, &prompt, options, steps.clone(), &finish));
     let error = match select(work, lost).await {
         Either::Left((Ok(()), _)) => return,
         Either::Left((Err(error), _)) => error,
@@ -219,6 +248,7 @@ async fn tokens(
     prompt: &[u32],
     options: sprat_model::Options,
     mut steps: Steps,
+    finish: &Cell<Option<Finish>>,
 ) -> Result<(), Error> {
     let told = |error| Error::from_model(error, loaded.engine.gpu);
     let mut session = loaded.session.lock().await;
@@ -265,5 +295,6 @@ async fn tokens(
             breath = web::now();
         }
     }
+    finish.set(generation.finish());
     Ok(())
 }

@@ -116,19 +116,18 @@ impl Choice {
     }
 }
 
+/// Reads a JSON array of messages, as `sprat.count(messages)` sends it; any conversation has a length.
+pub(crate) fn conversation(text: &str) -> Result<Vec<Message>, Error> {
+    let value: Value = serde_json::from_str(text).map_err(|_| bad("the call is not JSON"))?;
+    list(&value)
+}
+
 fn bad(what: impl Into<String>) -> Error {
     Error::BadRequest(what.into())
 }
 
 fn messages(value: &Value) -> Result<Vec<Message>, Error> {
-    let list = value
-        .as_array()
-        .ok_or_else(|| bad("messages must be an array"))?;
-    let messages: Vec<Message> = list
-        .iter()
-        .enumerate()
-        .map(|(at, value)| message(at, value))
-        .collect::<Result<_, _>>()?;
+    let messages = list(value)?;
     match messages.last() {
         None => return Err(bad("messages must not be empty")),
         Some(last) if last.role != Role::User => {
@@ -139,6 +138,18 @@ fn messages(value: &Value) -> Result<Vec<Message>, Error> {
         }
         Some(_) => {}
     }
+    Ok(messages)
+}
+
+fn list(value: &Value) -> Result<Vec<Message>, Error> {
+    let list = value
+        .as_array()
+        .ok_or_else(|| bad("messages must be an array"))?;
+    let messages: Vec<Message> = list
+        .iter()
+        .enumerate()
+        .map(|(at, value)| message(at, value))
+        .collect::<Result<_, _>>()?;
     let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
     if bytes > MAX_TEXT {
         return Err(bad(format!(

@@ -3,7 +3,7 @@
 
 use sprat_route::gate;
 use sprat_route::policy::{Decision, Facts};
-use sprat_wire::{Bound, Receipt, Source, Usage};
+use sprat_wire::{Bound, FinishReason, Receipt, Source, Usage};
 
 /// What was answered and spent so far. Times are milliseconds from one fixed moment.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub(crate) struct Tally {
     cloud_tokens: Tokens,
     /// Of the device, which the cloud goes on behind.
     continued: u32,
+    /// Why the present text ended, if it has.
+    finish: Option<FinishReason>,
     first_token: Option<f64>,
     cloud_ms: f64,
     bytes_sent: u64,
@@ -56,6 +58,7 @@ impl Tally {
             device_tokens: Tokens::default(),
             cloud_tokens: Tokens::default(),
             continued: 0,
+            finish: None,
             first_token: None,
             cloud_ms: 0.0,
             bytes_sent: 0,
@@ -74,12 +77,18 @@ impl Tally {
         self.calling = (source == Source::Cloud).then_some(now);
         self.source = Some(source);
         self.continued = 0;
+        self.finish = None;
         self.text.clear();
     }
 
     /// The cloud goes on behind so many tokens of the device.
     pub(crate) fn goes_on(&mut self, tokens: u32) {
         self.continued = tokens;
+    }
+
+    /// The present text has ended, and why.
+    pub(crate) fn finished(&mut self, reason: FinishReason) {
+        self.finish = Some(reason);
     }
 
     /// More text.
@@ -181,6 +190,7 @@ impl Tally {
             cached_tokens: tokens.cached,
             completion_tokens: tokens.completion,
             continued_tokens: self.continued,
+            finish_reason: self.finish,
             first_token_ms: self.first_token,
             device_ms: now - self.began - self.cloud_ms,
             cloud_ms: self.cloud_ms,

@@ -26,7 +26,7 @@ use crate::local::{Loaded, LocalModel, Slot};
 use crate::net::Line;
 use crate::opfs::Library;
 use crate::pack::{Notice, Pack, check_fits, check_kin};
-use crate::request::Ask;
+use crate::request::{self, Ask};
 use crate::tally::Tally;
 use crate::web;
 
@@ -194,6 +194,13 @@ impl Runtime {
     /// Sends whoever waits for this device's model to another runtime, with code "retired".
     pub fn retire(&self) {
         self.local.set(Slot::Retired);
+    }
+
+    /// How many tokens of prompt a conversation is, given as a JSON array of messages.
+    pub async fn count(&self, messages: String) -> Result<usize, JsValue> {
+        let messages = request::conversation(&messages).map_err(|e| thrown(&e, None))?;
+        let count = self.local.count(&messages).await;
+        count.map_err(|e| thrown(&e, None))
     }
 
     /// Answers `{messages, options}`, given as JSON, through events, given as JSON. `line` leads to the cloud; a question

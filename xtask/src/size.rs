@@ -15,6 +15,8 @@ const BUDGETS: [(&str, &[&str], u64); 3] = [
             "sprat.js",
             "error.js",
             "port.js",
+            "start-worker.js",
+            "flows.js",
             "taint.js",
             "worker.js",
             "line.js",

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::FinishReason;
+
 /// Who answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -76,6 +78,9 @@ pub struct Receipt {
     /// Tokens of this device at the beginning of an answer that the cloud has gone on with.
     #[serde(default)]
     pub continued_tokens: u32,
+    /// Why the answer ended, where that is known; none for one that was stopped.
+    #[serde(default)]
+    pub finish_reason: Option<FinishReason>,
     /// Milliseconds from the question to the first text shown.
     pub first_token_ms: Option<f64>,
     /// Milliseconds spent on this device.

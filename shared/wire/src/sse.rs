@@ -97,9 +97,12 @@ impl SseDecoder {
     /// Ends the stream. An event without its closing blank line is dropped, as the standard
     /// says, because it may be cut short; only `[DONE]` counts, which cannot be.
     pub fn finish(mut self) -> Option<Event> {
-        // A failure here can only concern the event that is dropped anyway.
-        let _ = self.end_line();
-        (!self.done && self.data == b"[DONE]").then_some(Event::Done)
+        let told = self.done;
+        // A failure here can only concern the event that is dropped anyway. Where the last line had its end and no blank
+        // line behind it, this is that blank line.
+        let last = self.end_line();
+        let done = self.data == b"[DONE]" || matches!(last, Ok(Some(Event::Done)));
+        (!told && done).then_some(Event::Done)
     }
 
     /// Whether `[DONE]` was seen.
@@ -187,6 +190,15 @@ mod tests {
         assert_eq!(decoder.push(b"data: [DONE]").unwrap(), []);
         assert!(!decoder.is_done());
         assert_eq!(decoder.finish(), Some(Event::Done));
+
+        for line in ["data: [DONE]\n", "data: [DONE]\r\n", "data: [DONE]\r"] {
+            let mut decoder = SseDecoder::default();
+            assert_eq!(decoder.push(line.as_bytes()).unwrap(), []);
+            assert_eq!(decoder.finish(), Some(Event::Done), "{line:?}");
+        }
+        let mut decoder = SseDecoder::default();
+        assert_eq!(decoder.push(b"data: cut off\n").unwrap(), []);
+        assert_eq!(decoder.finish(), None);
     }
 
     #[test]

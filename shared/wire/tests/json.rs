@@ -196,6 +196,7 @@ fn a_receipt_has_the_keys_that_the_page_reads() {
         cached_tokens: 2,
         completion_tokens: 3,
         continued_tokens: 7,
+        finish_reason: Some(FinishReason::Length),
         first_token_ms: Some(4.0),
         device_ms: 5.0,
         cloud_ms: 0.0,
@@ -206,7 +207,7 @@ fn a_receipt_has_the_keys_that_the_page_reads() {
     let expected = json!({"source": "device", "rule": "sure", "reason": "The model was sure.",
         "confidence": 0.5, "threshold": null,
         "bound": {"alpha": 0.05, "delta": 0.1, "n": 863, "coverage": 0.25}, "model": "sprat-tiny", "device": "CPU",
-        "prompt_tokens": 1, "cached_tokens": 2, "completion_tokens": 3, "continued_tokens": 7, "first_token_ms": 4.0,
+        "prompt_tokens": 1, "cached_tokens": 2, "completion_tokens": 3, "continued_tokens": 7, "finish_reason": "length", "first_token_ms": 4.0,
         "device_ms": 5.0, "cloud_ms": 0.0, "total_ms": 6.0, "bytes_sent": 0, "cost_usd": 0.0});
     assert_eq!(to_value(receipt).unwrap(), expected);
 }
@@ -341,6 +342,7 @@ prop_compose! {
         let bound = promised.then_some(Bound { alpha, delta, n, coverage });
         Receipt {
             continued_tokens: 3,
+            finish_reason: promised.then_some(FinishReason::Stop),
             source, rule, reason, confidence, threshold, bound, model, device, prompt_tokens,
             cached_tokens, completion_tokens, first_token_ms, device_ms, cloud_ms, total_ms,
             bytes_sent, cost_usd,

@@ -33,7 +33,7 @@ export class LeakingBuild {
     if (existsSync(at)) return;
     cpSync(path.join(this.folder, "sprat/worker.js"), at);
     this.edit(UNSEALED, "seal(self)", "Promise.resolve(false)");
-    this.edit("sprat/port.js", "./worker.js", "./unsealed.js");
+    this.edit("sprat/start-worker.js", "./worker.js", "./unsealed.js");
   }
 
   /** The page as it was built. */
