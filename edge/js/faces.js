@@ -221,16 +221,19 @@ export function countsAreKnown(receipt) {
 }
 
 /**
- * A controller that is aborted with `signal`. Whoever is done calls `release`, so that a long-lived signal holds nothing.
- * @param {AbortSignal | null | undefined} signal
+ * A controller that is aborted with the first of the signals. Whoever is done calls `release`, so that a long-lived signal
+ * holds nothing.
+ * @param {...(AbortSignal | null | undefined)} signals
  * @returns {{ controller: AbortController, release: () => void }}
  */
-export function linked(signal) {
+export function linked(...signals) {
   const controller = new AbortController();
-  const abort = () => controller.abort(signal?.reason);
-  if (signal?.aborted) abort();
-  signal?.addEventListener("abort", abort, { once: true });
-  return { controller, release: () => signal?.removeEventListener("abort", abort) };
+  const links = signals.filter((signal) => !!signal).map((signal) => ({ signal, abort: () => controller.abort(signal.reason) }));
+  for (const { signal, abort } of links) {
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+  }
+  return { controller, release: () => links.forEach(({ signal, abort }) => signal.removeEventListener("abort", abort)) };
 }
 
 /**
