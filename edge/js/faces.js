@@ -122,20 +122,36 @@ export function mayChangeHands(sprat, { mode = "auto", private: isPrivate = fals
  * Asks, and waits until somebody begins to answer: what is refused is refused here.
  * @param {SpratLike} sprat
  * @param {Message[]} messages
- * @param {ChatOptions} options
- * @returns {Promise<AsyncGenerator<ChatEvent, void, void>>}
+ * @param {ChatOptions & { signal: AbortSignal }} options the signal is this call's own; who stops reading aborts it
+ * @returns {Promise<AsyncGenerator<ChatEvent, void, void>>} events up to `end`, or an error
  */
 export async function begin(sprat, messages, options) {
+  const { signal } = options;
   const events = sprat.chat(messages, options);
+  // An answer that nobody reads must end too, and nothing wakes a generator whose reader has gone.
+  signal.addEventListener("abort", () => void events.return().catch(() => {}), { once: true });
   const first = await events.next();
-  return (async function* () {
-    try {
-      if (!first.done) yield first.value;
-      yield* events;
-    } finally {
-      await events.return();
+  return toEnd(first, events, signal);
+}
+
+/**
+ * @param {IteratorResult<ChatEvent, void>} next
+ * @param {AsyncGenerator<ChatEvent, void, void>} events
+ * @param {AbortSignal} signal
+ * @returns {AsyncGenerator<ChatEvent, void, void>}
+ */
+async function* toEnd(next, events, signal) {
+  try {
+    for (; !next.done; next = await events.next()) {
+      yield next.value;
+      if (next.value.type === "end") return;
     }
-  })();
+  } finally {
+    await events.return();
+  }
+  throw signal.aborted
+    ? new Failure({ code: "aborted", message: "stopped by the caller" })
+    : new Failure({ code: "internal", message: "the answer had no end" });
 }
 
 /**

@@ -158,7 +158,7 @@ async function askEngine(engine, request, how, controller) {
     if (event.type === "start" && event.source !== "exact") tries += 1;
     if (event.type === "end") return head.whole(event.text, event.receipt, tries, options.maxTokens);
   }
-  throw new APIError({ code: "internal", message: "the answer had no end" });
+  throw new Error("unreachable: events end with an end");
 }
 
 /** What stands in every part of an answer. */

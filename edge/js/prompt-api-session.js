@@ -306,7 +306,7 @@ export class Session extends EventTarget {
       await this.#measure(piece.receipt);
       return piece.text;
     }
-    throw domException("UnknownError", "the answer had no end");
+    throw new Error("unreachable: events end with an end");
   }
 
   /**

@@ -72,7 +72,9 @@ export class FakeSprat {
 export const count = (messages) => messages.reduce((sum, { content }) => sum + 4 + content.split(/\s+/).filter(Boolean).length, 0);
 
 /** Lets everything that is ready run. */
-export const turn = () => new Promise((resolve) => setTimeout(resolve));
+export async function turn() {
+  for (let turns = 0; turns < 20; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+}
 
 /** Reads something async iterable to its end: what came, and the error if there was one. */
 export async function read(iterable) {
