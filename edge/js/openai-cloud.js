@@ -18,7 +18,7 @@ export class CloudClient {
   #fetch;
   #timeout;
 
-  /** @param {{ baseURL: string | URL, apiKey?: string, headers?: Record<string, string>, fetch?: typeof fetch, timeout?: number }} options */
+  /** @param {{ baseURL: string | URL, apiKey?: string, headers?: Record<string, string>, fetch?: typeof globalThis.fetch, timeout?: number }} options */
   constructor({ baseURL, apiKey, headers = {}, fetch = globalThis.fetch, timeout = 120_000 }) {
     this.#url = `${String(baseURL).replace(/\/+$/, "")}/chat/completions`;
     this.#headers = { "content-type": "application/json", ...(apiKey ? { authorization: `Bearer ${apiKey}` } : {}), ...headers };

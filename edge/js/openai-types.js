@@ -56,7 +56,7 @@
  * @property {string} model
  * @property {string | null} system_fingerprint
  * @property {{ index: number, message: { role: "assistant", content: string | null, refusal: string | null, tool_calls?: any[] },
- *   logprobs: any, finish_reason: FinishReason | null }[]} choices
+ *   logprobs: any, finish_reason: FinishReason }[]} choices
  * @property {Usage} [usage]
  * @property {RouteRecord} [x_route]
  * @property {import("./types.js").Receipt} [x_receipt] of an answer made in this page

@@ -25,7 +25,7 @@ import { check, forEngine } from "./openai-request.js";
 /** @typedef {import("./openai-types.js").ChatCompletion} ChatCompletion */
 /** @typedef {import("./openai-types.js").ChatCompletionChunk} ChatCompletionChunk */
 /** @typedef {import("./types.js").Receipt} Receipt */
-/** @typedef {{ baseURL: string | URL, apiKey?: string, headers?: Record<string, string>, fetch?: typeof fetch, timeout?: number }} CloudOptions
+/** @typedef {{ baseURL: string | URL, apiKey?: string, headers?: Record<string, string>, fetch?: typeof globalThis.fetch, timeout?: number }} CloudOptions
  *   `timeout`: how long the server may be silent, in milliseconds; two minutes by default */
 /** @typedef {{ signal?: AbortSignal | null }} RequestOptions */
 
@@ -35,19 +35,7 @@ export { APIError };
 export class SpratOpenAI {
   /** @type {CloudClient | null} */ #cloud = null;
   /** @type {Engine | null} */ #engine = null;
-  chat = {
-    completions: {
-      /**
-       * Asks for an answer. A stream resolves when somebody begins to answer; what is refused rejects here.
-       *
-       * @template {ChatRequest} R
-       * @param {R} request
-       * @param {RequestOptions} [options] stops it
-       * @returns {Promise<R extends { stream: true } ? Stream : ChatCompletion>}
-       */
-      create: (request, options) => /** @type {any} */ (this.#create(request, options)),
-    },
-  };
+  chat = { completions: new Completions((request, options) => this.#create(request, options)) };
 
   /** @param {import("./faces.js").EngineOptions | CloudOptions} options a `sprat`, or a `model` to load, or the `baseURL` of a server */
   constructor(options) {
@@ -85,6 +73,45 @@ export class SpratOpenAI {
     } finally {
       if (!streaming) release();
     }
+  }
+}
+
+/** `client.chat.completions`. */
+class Completions {
+  #create;
+
+  /** @param {(request: ChatRequest, options?: RequestOptions) => Promise<any>} create */
+  constructor(create) {
+    this.#create = create;
+  }
+
+  /**
+   * Asks for an answer. A stream resolves when somebody begins to answer; what is refused rejects here.
+   *
+   * @overload
+   * @param {ChatRequest & { stream: true }} request
+   * @param {RequestOptions} [options]
+   * @returns {Promise<Stream>}
+   */
+  /**
+   * @overload
+   * @param {ChatRequest & { stream?: false | null }} request
+   * @param {RequestOptions} [options]
+   * @returns {Promise<ChatCompletion>}
+   */
+  /**
+   * @overload
+   * @param {ChatRequest} request
+   * @param {RequestOptions} [options]
+   * @returns {Promise<Stream | ChatCompletion>}
+   */
+  /**
+   * @param {ChatRequest} request
+   * @param {RequestOptions} [options] stops it
+   * @returns {Promise<any>}
+   */
+  create(request, options) {
+    return this.#create(request, options);
   }
 }
 

@@ -35,12 +35,26 @@ import { Session } from "./prompt-api-session.js";
  *   engine's own by default
  */
 
+/**
+ * The class. It cannot be constructed by hand.
+ *
+ * @typedef {object} LanguageModelStatics
+ * @property {Session} prototype
+ * @property {(options?: CreateOptions) => Promise<Session>} create a new session. Loads the model if it is not loaded; the last
+ *   session that is destroyed unloads it
+ * @property {(options?: CreateCoreOptions) => Promise<Availability>} availability whether a session can be had with these
+ *   options, and whether its model must be downloaded first
+ *
+ * @typedef {Function & LanguageModelStatics} LanguageModelClass
+ */
+
 /** Steps of the download's progress, as browsers have them. */
 const STEPS = 65536;
 
 /**
  * A class like the browser's `LanguageModel`.
  * @param {EngineOptions & Setup} options
+ * @returns {LanguageModelClass}
  */
 export function defineLanguageModel(options) {
   const { mode = "device", private: isPrivate, languages = ["en"], count, ...rest } = options;
@@ -88,16 +102,9 @@ export function defineLanguageModel(options) {
   };
 
   class LanguageModel extends Session {
-    /**
-     * A new session. Loads the model if it is not loaded; the last session that is destroyed unloads it.
-     * @type {(options?: CreateOptions) => Promise<LanguageModel>}
-     */
     static create = create;
 
-    /**
-     * Whether a session can be had with these options, and whether its model must be downloaded first.
-     * @type {(options?: CreateCoreOptions) => Promise<Availability>}
-     */
+    /** @type {LanguageModelStatics["availability"]} */
     static availability = async (options = {}) => {
       checkOptions(options);
       try {
