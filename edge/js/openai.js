@@ -137,14 +137,16 @@ export class Stream {
   async *[Symbol.asyncIterator]() {
     if (this.#read) throw new APIError({ code: "bad_request", message: "a stream can be read once" });
     this.#read = true;
+    let whole = false;
     try {
       yield* this.#chunks;
+      whole = true;
     } catch (error) {
       const failure = fromEngine(error);
       if (failure.code !== "aborted" || !this.controller.signal.aborted) throw failure;
     } finally {
       this.#release();
-      this.controller.abort();
+      if (!whole) this.controller.abort();
     }
   }
 }

@@ -154,8 +154,10 @@ test("stopping: before, while it waits, in the loop, by leaving it, and after", 
 
   const late = new AbortController();
   const whole = setup(answer(["Hi"]));
-  const { items } = await read(await whole.create({ stream: true }, { signal: late.signal }));
+  const finished = await whole.create({ stream: true }, { signal: late.signal });
+  const { items } = await read(finished);
   late.abort();
+  assert.ok(!finished.controller.signal.aborted);
   assert.equal(items.at(-1).choices[0].finish_reason, "stop");
 });
 
