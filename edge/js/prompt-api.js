@@ -62,9 +62,7 @@ export function defineLanguageModel(options) {
   const chat = isPrivate ? { mode, private: true } : { mode };
   /** Sessions, and those that are being made. */
   let users = 0;
-  const joined = () => {
-    users += 1;
-  };
+  const joined = () => void (users += 1);
   const left = () => {
     users -= 1;
     if (users === 0) engine.dispose();

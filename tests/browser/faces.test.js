@@ -53,7 +53,7 @@ test("the OpenAI client answers in the page, or from the cloud, and shows one an
     };
     const exact = await ask("What is 17 * 23?");
     const device = await ask("What is the capital of France?", { model: "device" });
-    const cloud = await ask(hard, { model: "cloud" });
+    const cloud = await ask(hard);
     const secret = await ask(`${hard} It is a secret.`, { x_private: true }).catch((error) => ({ code: error.code, receipt: error.receipt }));
     client.dispose();
     return { exact, device, cloud, secret };
