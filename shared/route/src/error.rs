@@ -35,6 +35,9 @@ pub enum Error {
         /// The facts under which it fired. They hold no text of a conversation.
         situation: String,
     },
+    /// A table of the detector's levels is malformed.
+    #[error("cannot use the detector's levels: {0}")]
+    Levels(String),
     /// Messages were to be released to the cloud, but the decision does not send them there.
     #[error(
         "cannot release the conversation: rule \"{rule}\" does not hand it to the cloud; ask the policy first"

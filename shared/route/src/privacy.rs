@@ -20,9 +20,32 @@ use std::{
     marker::PhantomData,
 };
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{Error, policy::Decision};
+
+/// How private a conversation is. They are ordered: what is put together has the higher level, and a
+/// level only ever rises.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// May leave the device, if the policy says so.
+    #[default]
+    Open,
+    /// The person is asked each time, and shown exactly what would be sent.
+    Ask,
+    /// Never leaves the device.
+    Private,
+}
+
+/// The caller's flag: private or not.
+impl From<bool> for Level {
+    fn from(private: bool) -> Self {
+        if private { Self::Private } else { Self::Open }
+    }
+}
 
 /// Marks a conversation that may leave the device.
 #[derive(Clone, Copy, Debug)]
