@@ -46,6 +46,14 @@ pub enum Error {
         /// The rule of the decision that was shown.
         rule: String,
     },
+    /// Messages were to be released that the person must be asked about.
+    #[error("cannot release the conversation without the person's consent; make an offer first")]
+    NoConsent,
+    /// The person's consent was shown for something else than what was agreed to.
+    #[error(
+        "the person agreed to send something else, or to somebody else; make a new offer of what is to be sent now"
+    )]
+    OtherConsent,
     /// Messages of a private conversation were to be released.
     #[error("cannot release a private conversation; answer it on the device or not at all")]
     Private,

@@ -180,7 +180,10 @@ fn vocabulary(bytes: &[u8]) {
 fn detect(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for finding in sprat_route::detect::detect(&text).iter() {
-        assert!(text.get(finding.range.clone()).is_some(), "a range that is none");
+        assert!(
+            text.get(finding.range.clone()).is_some(),
+            "a range that is none"
+        );
     }
     let _ = sprat_route::detect::Levels::from_json(bytes);
 }
