@@ -25,7 +25,6 @@ mod text;
 mod words;
 
 use core::ops::Range;
-use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -135,12 +134,13 @@ struct File {
 }
 
 impl Levels {
-    /// The table that this crate ships.
+    /// The table that this crate ships: that of `detect.json`, which a test compares. It stands here
+    /// too so that a page need not read it.
     pub fn builtin() -> &'static Self {
-        static BUILTIN: LazyLock<Levels> = LazyLock::new(|| {
-            // Its check is a test.
-            Levels::from_json(include_bytes!("../detect.json")).expect("the tests read it")
-        });
+        use Level::{Ask, Private};
+        const BUILTIN: Levels = Levels([
+            Ask, Ask, Private, Private, Private, Private, Private, Private, Ask, Ask, Ask, Ask, Ask,
+        ]);
         &BUILTIN
     }
 

@@ -11,7 +11,7 @@ fn luhn(digits: &Digits) -> bool {
         _ => u32::from(digit) * 2,
     };
     let sum: u32 = digits.iter().rev().enumerate().map(doubled).sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// Whether it is a card's number: an issuer's prefix, a length that this issuer has, and Luhn.

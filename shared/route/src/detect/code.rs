@@ -58,7 +58,7 @@ pub(super) fn email(text: &Text, index: usize) -> Option<(usize, usize)> {
     }
     let dot = (index + 1..end).rev().find(|&at| text.at(at) == '.')?;
     let top = end - dot - 1;
-    let letters = (dot + 1..end).all(|at| text.at(at).is_alphabetic());
+    let letters = (dot + 1..end).all(|at| text.at(at).is_ascii_alphabetic());
     // `git@host:path` names nobody.
     let service = index - start == 3 && text.has(start, "git");
     (letters && (2..=24).contains(&top) && dot > index + 1 && !service).then_some((start, end))

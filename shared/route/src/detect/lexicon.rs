@@ -12,25 +12,24 @@ struct Entry {
     cue: Cue,
 }
 
-/// By their first characters, and the longest first.
-static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-    let mut entries = Vec::new();
+/// In as many buckets as a byte has values, by the lowest byte of their first characters.
+static BUCKETS: LazyLock<[Vec<Entry>; 256]> = LazyLock::new(|| {
+    let mut buckets = [const { Vec::new() }; 256];
     for (cue, words) in WORDS {
-        entries.extend(words.split('|').map(|word| Entry {
-            word: word.strip_prefix('~').unwrap_or(word),
-            anywhere: word.starts_with('~'),
-            cue: *cue,
-        }));
+        for listed in words.split('|') {
+            let word = listed.strip_prefix('~').unwrap_or(listed);
+            buckets[bucket(word.chars().next().unwrap_or_default())].push(Entry {
+                word,
+                anywhere: word.len() < listed.len(),
+                cue: *cue,
+            });
+        }
     }
-    entries.sort_by(|a, b| {
-        let key = |entry: &Entry| (first(entry), core::cmp::Reverse(entry.word.len()));
-        key(a).cmp(&key(b))
-    });
-    entries
+    buckets
 });
 
-fn first(entry: &Entry) -> char {
-    entry.word.chars().next().unwrap_or('\0')
+fn bucket(first: char) -> usize {
+    first as usize % 256
 }
 
 /// The cues of the longest known word that begins at `index`, and where it ends.
@@ -39,20 +38,20 @@ pub(super) fn at(text: &Text, index: usize) -> Option<(Vec<Cue>, usize)> {
     if is_latin(c) && !text.begins(index) {
         return None;
     }
-    let from = ENTRIES.partition_point(|entry| first(entry) < c);
-    let mut found: Option<(Vec<Cue>, usize)> = None;
-    for entry in ENTRIES[from..].iter().take_while(|e| first(e) == c) {
-        let Some(end) = ends(text, index, entry) else {
+    let mut cues = Vec::new();
+    let mut longest = index;
+    for entry in &BUCKETS[bucket(c)] {
+        let Some(end) = ends(text, index, entry).filter(|&end| end >= longest) else {
             continue;
         };
-        match &mut found {
-            None => found = Some((vec![entry.cue], end)),
-            // A word may tell several things.
-            Some((cues, longest)) if *longest == end => cues.push(entry.cue),
-            Some(_) => {}
+        if end > longest {
+            cues.clear();
         }
+        longest = end;
+        // A word may tell several things.
+        cues.push(entry.cue);
     }
-    found
+    (longest > index).then_some((cues, longest))
 }
 
 /// Where the word ends, if it stands there.

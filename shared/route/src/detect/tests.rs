@@ -82,6 +82,10 @@ fn levels_are_data() {
     let text = "ana@example.com, 4111 1111 1111 1111";
     assert_eq!(detect(text).level(), Level::Private);
     let builtin = include_str!("../../detect.json");
+    assert_eq!(
+        &Levels::from_json(builtin.as_bytes()).unwrap(),
+        Levels::builtin()
+    );
     let open = builtin.replace(r#""card": "private""#, r#""card": "open""#);
     let levels = Levels::from_json(open.as_bytes()).unwrap();
     assert_eq!(detect_with(text, &levels).kinds(), [Kind::Email]);
