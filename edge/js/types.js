@@ -8,7 +8,7 @@
  *
  * @typedef {"bad_request" | "model_missing" | "model_corrupt" | "network" | "cloud_unreachable"
  *   | "cloud_interrupted" | "cloud_refused" | "cloud_disabled" | "private_unanswerable"
- *   | "context_too_long" | "webgpu_unavailable" | "webgpu_lost" | "unsupported" | "aborted"
+ *   | "consent_refused" | "context_too_long" | "webgpu_unavailable" | "webgpu_lost" | "unsupported" | "aborted"
  *   | "internal"} ErrorCode
  *
  * @typedef {object} Progress

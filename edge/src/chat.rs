@@ -10,8 +10,8 @@ use serde::Serialize;
 use sprat_route::exact;
 use sprat_route::gate::Gate;
 use sprat_route::policy::{
-    Action, CloudState, Decision, Facts, Fault, Mode, ModelState, Network, Policy, Refusal, Stage,
-    decide,
+    Action, CloudState, ConsentState, Decision, Facts, Fault, Mode, ModelState, Network, Policy,
+    Refusal, Stage, decide,
 };
 use sprat_route::privacy::Thread;
 use sprat_route::signals::{Signals, TokenSignal};
@@ -157,6 +157,9 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
                         return self.end();
                     }
                 }
+                // There is nobody here yet who could be asked, and that is a no: the policy goes on
+                // without the cloud.
+                Action::Ask => state.facts.consent = ConsentState::Refused,
                 Action::Refuse(refusal) => return Err(self.refused(refusal, &decision, state)),
             }
         }
@@ -173,6 +176,7 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
             stage: Stage::Start,
             mode: ask.mode,
             private: thread.is_private(),
+            consent: thread.consent(),
             exact,
             cloud: self
                 .cloud
@@ -399,6 +403,7 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
             (Refusal::PrivateUnanswerable, _) => {
                 Error::PrivateUnanswerable(decision.reason.clone())
             }
+            (Refusal::ConsentRefused, _) => Error::ConsentRefused(decision.reason.clone()),
             (Refusal::CloudDisabled, _) => Error::CloudDisabled,
             (Refusal::CloudUnreachable, None) => Error::CloudUnreachable(decision.reason.clone()),
             (_, Some(trouble)) => trouble,

@@ -50,6 +50,9 @@ pub enum Error {
     /// A private question that this device cannot answer; nothing was sent.
     #[error("{0}")]
     PrivateUnanswerable(String),
+    /// The cloud is needed, and the person does not want this sent; nothing was sent.
+    #[error("{0}")]
+    ConsentRefused(String),
     /// The conversation does not fit the model.
     #[error("the conversation has {prompt} tokens and the model holds {context}")]
     ContextTooLong {
@@ -99,6 +102,7 @@ impl Error {
             Self::CloudRefused { .. } => "cloud_refused",
             Self::CloudDisabled => "cloud_disabled",
             Self::PrivateUnanswerable(_) => "private_unanswerable",
+            Self::ConsentRefused(_) => "consent_refused",
             Self::ContextTooLong { .. } => "context_too_long",
             Self::WebgpuUnavailable(_) => "webgpu_unavailable",
             Self::WebgpuLost(_) => "webgpu_lost",
@@ -149,6 +153,9 @@ impl Error {
             Self::CloudDisabled => "Give `cloud` a URL, or use the mode \"auto\" or \"device\".",
             Self::PrivateUnanswerable(_) => {
                 "Nothing was sent. Rephrase it, or start a conversation that is not private."
+            }
+            Self::ConsentRefused(_) => {
+                "Nothing was sent. Ask again and agree, or leave out what is personal."
             }
             Self::ContextTooLong { .. } => "Shorten the conversation or start a new one.",
             Self::WebgpuUnavailable(_) => "Use device \"auto\" or \"cpu\".",

@@ -35,6 +35,9 @@ pub enum Error {
         /// The facts under which it fired. They hold no text of a conversation.
         situation: String,
     },
+    /// A table of the detector's levels is malformed.
+    #[error("cannot use the detector's levels: {0}")]
+    Levels(String),
     /// Messages were to be released to the cloud, but the decision does not send them there.
     #[error(
         "cannot release the conversation: rule \"{rule}\" does not hand it to the cloud; ask the policy first"
@@ -43,6 +46,14 @@ pub enum Error {
         /// The rule of the decision that was shown.
         rule: String,
     },
+    /// Messages were to be released that the person must be asked about.
+    #[error("cannot release the conversation without the person's consent; make an offer first")]
+    NoConsent,
+    /// The person's consent was shown for something else than what was agreed to.
+    #[error(
+        "the person agreed to send something else, or to somebody else; make a new offer of what is to be sent now"
+    )]
+    OtherConsent,
     /// Messages of a private conversation were to be released.
     #[error("cannot release a private conversation; answer it on the device or not at all")]
     Private,

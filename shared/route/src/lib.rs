@@ -9,6 +9,7 @@
 //! | [`signals`] | what a model shows of its certainty, token by token |
 //! | [`gate`] | from signals to one calibrated confidence, and the threshold to keep an answer |
 //! | [`policy`] | from facts to a decision, with a rule and a reason; `policy.json` |
+//! | [`detect`] | finds private matter in a text, so that its level is raised |
 //! | [`privacy`] | types that keep what is private on the device |
 //! | [`metrics`] | how good a confidence and a router are |
 //!
@@ -46,6 +47,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod detect;
 mod error;
 pub mod exact;
 pub mod gate;

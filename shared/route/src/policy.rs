@@ -9,6 +9,7 @@
 //! | `stage` | `start`, `draft`, `end` |
 //! | `mode` | `auto`, `device`, `cloud` |
 //! | `private`, `exact` | `true`, `false` |
+//! | `consent` | `not_needed`, `missing` (the person was not asked yet), `given`, `refused` |
 //! | `device` | `able`, `missing` (no model), `failed`, `too_long` (for its context) |
 //! | `cloud` | `able`, `retry` (unreachable, but tries are left), `off`, `offline`, `unreachable`, `interrupted`, `refused` |
 //! | `confidence` | `sure`, `unsure`, `hopeless` (far below the threshold, after enough tokens), `unknown` (no gate) |
@@ -103,6 +104,21 @@ pub enum Fault {
     CloudRefused,
 }
 
+/// Whether the person agreed to send this question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConsentState {
+    /// The conversation is open.
+    #[default]
+    NotNeeded,
+    /// The person must be asked before it is sent, and was not yet.
+    Missing,
+    /// The person said yes.
+    Given,
+    /// The person said no.
+    Refused,
+}
+
 /// All that a decision depends on. It holds no text of the conversation.
 ///
 /// The default is the start of an open question in mode auto, with a model and without a cloud.
@@ -114,6 +130,9 @@ pub struct Facts {
     pub mode: Mode,
     /// Whether the conversation must stay on the device.
     pub private: bool,
+    /// Whether the person agreed to send it; at first
+    /// [`Thread::consent`](crate::privacy::Thread::consent).
+    pub consent: ConsentState,
     /// Whether [`crate::exact::answer`] has the answer.
     pub exact: bool,
     /// The model on this device. Keep `Failed` once it failed: `fault` holds only the latest one.
@@ -145,6 +164,7 @@ impl Default for Facts {
             stage: Stage::default(),
             mode: Mode::default(),
             private: false,
+            consent: ConsentState::default(),
             exact: false,
             model: ModelState::default(),
             fits_context: true,
@@ -174,6 +194,8 @@ pub enum Action {
     Cloud,
     /// Ask the cloud; its answer replaces the device's draft.
     Handover,
+    /// Ask the person whether the cloud may be asked; then decide again.
+    Ask,
     /// Give an error.
     Refuse(Refusal),
 }
@@ -191,6 +213,8 @@ impl Action {
 pub enum Refusal {
     /// It is private, and this device cannot answer it well enough.
     PrivateUnanswerable,
+    /// The cloud is needed, and the person does not want this sent.
+    ConsentRefused,
     /// There is no model on this device.
     ModelMissing,
     /// The model on this device failed; the original failure tells more.
@@ -214,6 +238,7 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::PrivateUnanswerable => "private_unanswerable",
+            Self::ConsentRefused => "consent_refused",
             Self::ModelMissing => "model_missing",
             Self::ModelFailed => "model_failed",
             Self::ContextTooLong => "context_too_long",
@@ -239,11 +264,25 @@ pub struct Decision {
     pub reason: String,
     #[serde(skip)]
     permit: Option<Permit>,
+    #[serde(skip)]
+    may_offer: bool,
 }
 
 impl Decision {
     pub(crate) fn permit(&self) -> Option<&Permit> {
         self.permit.as_ref()
+    }
+
+    /// Whether the person is to be asked.
+    pub(crate) fn may_offer(&self) -> bool {
+        self.may_offer
+    }
+
+    /// The error of whoever shows it to release something.
+    pub(crate) fn not_released(&self) -> Error {
+        Error::NotReleased {
+            rule: self.rule.clone(),
+        }
     }
 }
 
@@ -282,6 +321,7 @@ struct When {
     stage: Option<Vec<Stage>>,
     mode: Option<Vec<Mode>>,
     private: Option<bool>,
+    consent: Option<Vec<ConsentState>>,
     exact: Option<bool>,
     device: Option<Vec<Device>>,
     cloud: Option<Vec<Cloud>>,
@@ -402,6 +442,7 @@ impl Policy {
             holds(&when.stage, facts.stage)
                 && holds(&when.mode, facts.mode)
                 && when.private.is_none_or(|wanted| wanted == facts.private)
+                && holds(&when.consent, facts.consent)
                 && when.exact.is_none_or(|wanted| wanted == facts.exact)
                 && holds(&when.device, device)
                 && holds(&when.cloud, cloud)
@@ -439,15 +480,19 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
             rule: "no-rule".into(),
             reason: "The policy has no rule for this situation.".into(),
             permit: None,
+            may_offer: false,
         };
     };
-    // A second lock behind the rules: whatever they say, nothing private gets a permit.
-    let permitted = rule.then.calls_cloud() && !facts.private && facts.mode != Mode::Device;
+    // A second lock behind the rules: whatever they say, nothing private gets a permit, and nothing
+    // that the person must be asked about and has not agreed to.
+    let agreed = matches!(facts.consent, ConsentState::NotNeeded | ConsentState::Given);
+    let may_leave = !facts.private && facts.mode != Mode::Device;
     Decision {
         action: rule.then,
         rule: rule.id.clone(),
         reason: reason(&rule.reason, facts),
-        permit: permitted.then(Permit::grant),
+        permit: (may_leave && agreed && rule.then.calls_cloud()).then(Permit::grant),
+        may_offer: may_leave && rule.then == Action::Ask && facts.consent == ConsentState::Missing,
     }
 }
 

@@ -1,23 +1,30 @@
 //! What must not compile: the ways around the privacy types that safe code could try. Each case
-//! differs in one line from what `passes.rs` does, which must compile; its `.stderr` says that it
+//! differs in one line from what `passes.rs` or `passes_ask.rs` does, which must compile; its `.stderr` says that it
 //! fails for that line. After a new compiler has reworded an error: `TRYBUILD=overwrite`, and read
 //! the change.
 
 use std::ops::Deref;
 
 use serde::Serialize;
-use sprat_route::privacy::{Conversation, Open, Private, Thread};
+use sprat_route::privacy::{Ask, Consent, Conversation, Offer, Open, Private, Thread};
 
 #[test]
 fn private_cannot_be_released() {
     let cases = trybuild::TestCases::new();
     cases.pass("tests/compile_fail/passes.rs");
+    cases.pass("tests/compile_fail/passes_ask.rs");
     for case in [
         "release_private",
         "make_releasable",
         "make_decision",
         "make_permit",
         "join_is_not_open",
+        "release_ask",
+        "make_consent",
+        "use_consent_twice",
+        "copy_consent",
+        "offer_private",
+        "release_private_with",
     ] {
         cases.compile_fail(format!("tests/compile_fail/{case}.rs"));
     }
@@ -47,3 +54,10 @@ assert_not_impl!(Conversation<Private, String>, AsRef<[String]>);
 assert_not_impl!(Conversation<Private, String>, IntoIterator);
 assert_not_impl!(Conversation<Private, String>, Into<Conversation<Open, String>>);
 assert_not_impl!(Conversation<Private, String>, std::fmt::Display);
+assert_not_impl!(Conversation<Ask, String>, Serialize);
+assert_not_impl!(Conversation<Ask, String>, Into<Conversation<Open, String>>);
+assert_not_impl!(Conversation<Private, String>, Into<Conversation<Ask, String>>);
+assert_not_impl!(Offer<String>, Clone);
+assert_not_impl!(Consent<String>, Clone);
+assert_not_impl!(Consent<String>, Default);
+assert_not_impl!(Consent<String>, serde::de::DeserializeOwned);

@@ -54,7 +54,7 @@ fn find(folder: &Path, end: &str, found: &mut Vec<PathBuf>) -> std::io::Result<(
 }
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target {
         name: "gguf",
         seeds: ("tests/goldens/gguf", ".gguf"),
@@ -94,6 +94,11 @@ pub const TARGETS: [Target; 8] = [
         name: "vocabulary",
         seeds: ("tests/goldens/merge/tokens", "tokenizer.json"),
         run: vocabulary,
+    },
+    Target {
+        name: "detect",
+        seeds: ("shared/route/goldens/detect", ""),
+        run: detect,
     },
 ];
 
@@ -170,6 +175,17 @@ fn vocabulary(bytes: &[u8]) {
             assert_eq!(again.tokens(), union.tokens());
         }
     }
+}
+
+fn detect(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for finding in sprat_route::detect::detect(&text).iter() {
+        assert!(
+            text.get(finding.range.clone()).is_some(),
+            "a range that is none"
+        );
+    }
+    let _ = sprat_route::detect::Levels::from_json(bytes);
 }
 
 fn template(bytes: &[u8]) {

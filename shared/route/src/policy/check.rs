@@ -1,6 +1,8 @@
 //! The promises that every policy must keep, checked in every situation there is.
 
-use super::{Action, CloudState, Facts, Fault, Mode, ModelState, Network, Policy, Stage};
+use super::{
+    Action, CloudState, ConsentState, Facts, Fault, Mode, ModelState, Network, Policy, Stage,
+};
 use crate::Error;
 
 /// A promise in words, and whether an action breaks it. `None` is no rule at all.
@@ -13,6 +15,30 @@ const PROMISES: &[Promise] = &[
     ("what is private never leaves", |_, facts, action| {
         !(facts.private && calls(action))
     }),
+    (
+        "what the person must be asked about does not leave without a yes",
+        |_, facts, action| {
+            let agreed = matches!(facts.consent, ConsentState::NotNeeded | ConsentState::Given);
+            agreed || !calls(action)
+        },
+    ),
+    (
+        "the person is asked once, and not about what stays here anyway",
+        |_, facts, action| {
+            let open = !facts.private && facts.mode != Mode::Device;
+            action != Some(Action::Ask) || open && facts.consent == ConsentState::Missing
+        },
+    ),
+    (
+        "the person is asked only where a yes calls the cloud",
+        |policy, facts, action| {
+            let given = || Facts {
+                consent: ConsentState::Given,
+                ..facts.clone()
+            };
+            action != Some(Action::Ask) || calls(policy.rule(&given()).map(|rule| rule.then))
+        },
+    ),
     ("mode device never calls the cloud", |_, facts, action| {
         !(facts.mode == Mode::Device && calls(action))
     }),
@@ -206,6 +232,15 @@ fn wishes_and_machines() -> Vec<Facts> {
         }],
     );
     let all = vary(all, &[&|f| f.private = false, &|f| f.private = true]);
+    let all = vary(
+        all,
+        &[
+            &|f| f.consent = ConsentState::NotNeeded,
+            &|f| f.consent = ConsentState::Missing,
+            &|f| f.consent = ConsentState::Given,
+            &|f| f.consent = ConsentState::Refused,
+        ],
+    );
     let all = vary(all, &[&|f| f.exact = false, &|f| f.exact = true]);
     let all = vary(
         all,

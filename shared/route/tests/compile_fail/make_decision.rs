@@ -6,5 +6,6 @@ fn main() {
         rule: String::new(),
         reason: String::new(),
         permit: None,
+        may_offer: false,
     };
 }

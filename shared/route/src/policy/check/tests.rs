@@ -1,5 +1,6 @@
 use super::*;
 use crate::policy::{Refusal, decide};
+
 use serde_json::{Value, json};
 
 fn source() -> Value {
@@ -35,11 +36,33 @@ fn every_situation_model_checked() {
         if facts.private || facts.mode == Mode::Device || facts.cloud == CloudState::Off {
             assert!(!call, "{facts:?} is sent by rule {}", decision.rule);
         }
+        if matches!(facts.consent, ConsentState::Missing | ConsentState::Refused) {
+            assert!(!call, "{facts:?} is sent by rule {}", decision.rule);
+        }
+        // Whoever is asked can say yes and no, and both lead on.
+        let asks = decision.action == Action::Ask;
+        assert_eq!(asks, decision.may_offer());
+        if asks {
+            assert!(facts.consent == ConsentState::Missing && !facts.private);
+            let said = |consent| {
+                let facts = Facts {
+                    consent,
+                    ..facts.clone()
+                };
+                decide(policy, &facts).action
+            };
+            assert!(said(ConsentState::Given).calls_cloud());
+            let no = said(ConsentState::Refused);
+            assert!(matches!(
+                no,
+                Action::Keep | Action::Refuse(Refusal::ConsentRefused)
+            ));
+        }
         calls += u32::from(call);
         fired.insert(decision.rule);
     });
     assert!(
-        situations > 90_000 && calls > 1000,
+        situations > 360_000 && calls > 1000,
         "{situations} situations, {calls} calls"
     );
     // No rule is dead, none is hidden by an earlier one.
@@ -89,6 +112,32 @@ fn without_any_private_guard_the_check_fails() {
     assert!(matches!(read(&mutant), Err(Error::Promise { rule, .. }) if rule == "early-unsure"));
 }
 
+/// A policy that knows nothing of consent, as all were before, is refused; so is one that asks for
+/// nothing.
+#[test]
+fn a_policy_without_a_rule_to_ask_is_refused() {
+    for id in ["cloud-mode", "no-device", "unsure"] {
+        let mut mutant = source();
+        let rules = mutant["rules"].as_array_mut().unwrap();
+        rules.retain(|rule| rule["id"] != format!("{id}-ask"));
+        let error = read(&mutant).expect_err(id).to_string();
+        assert!(error.contains("does not leave without a yes"), "{error}");
+    }
+    let mut mutant = source();
+    let rules = mutant["rules"].as_array_mut().unwrap();
+    rules.retain(|rule| rule["id"] != "cloud-mode-refused-consent");
+    let error = read(&mutant).unwrap_err().to_string();
+    assert!(error.contains("does not leave without a yes"), "{error}");
+    // Asked in vain: the cloud is off, the mode is device.
+    for when in [json!({ "cloud": ["off"] }), json!({ "mode": ["device"] })] {
+        let mut mutant = source();
+        let ask = json!({ "id": "vain", "when": when, "then": "ask", "reason": "?" });
+        mutant["rules"].as_array_mut().unwrap().insert(0, ask);
+        let error = read(&mutant).unwrap_err().to_string();
+        assert!(error.contains("the person is asked"), "{error}");
+    }
+}
+
 /// Behind the rules there is a second lock: a policy that was never checked gets no permit
 /// for anything private.
 #[test]
@@ -101,6 +150,13 @@ fn even_an_unchecked_policy_gets_no_permit_for_what_is_private() {
         ..Facts::default()
     };
     assert!(decide(&policy, &open).permit().is_some());
+    for consent in [ConsentState::Missing, ConsentState::Refused] {
+        let facts = Facts {
+            consent,
+            ..open.clone()
+        };
+        assert!(decide(&policy, &facts).permit().is_none());
+    }
     assert!(
         decide(
             &policy,
@@ -177,6 +233,14 @@ fn what_a_person_meets() {
         stage: Stage::Draft,
         ..end(0.1)
     };
+    let asked = |consent, facts: &Facts| Facts {
+        consent,
+        ..facts.clone()
+    };
+    let failed = Facts {
+        model: ModelState::Failed,
+        ..base.clone()
+    };
     for (facts, action, rule) in [
         (
             Facts {
@@ -225,7 +289,7 @@ fn what_a_person_meets() {
         (
             Facts {
                 private: true,
-                ..draft
+                ..draft.clone()
             },
             Action::Device,
             "go-on",
@@ -266,6 +330,37 @@ fn what_a_person_meets() {
             Action::Cloud,
             "no-model",
         ),
+        (
+            asked(ConsentState::Missing, &end(0.79)),
+            Action::Ask,
+            "unsure-ask",
+        ),
+        (
+            asked(ConsentState::Given, &end(0.79)),
+            Action::Handover,
+            "unsure",
+        ),
+        (
+            asked(ConsentState::Refused, &end(0.79)),
+            Action::Keep,
+            "unsure-refused-consent",
+        ),
+        // Not in the middle of an answer that goes on by itself.
+        (
+            asked(ConsentState::Missing, &draft),
+            Action::Device,
+            "go-on",
+        ),
+        (
+            asked(ConsentState::Missing, &failed),
+            Action::Ask,
+            "no-device-ask",
+        ),
+        (
+            asked(ConsentState::Refused, &failed),
+            Action::Refuse(Refusal::ConsentRefused),
+            "no-device-refused-consent",
+        ),
     ] {
         let decision = decide(Policy::builtin(), &facts);
         assert_eq!(
@@ -285,6 +380,7 @@ fn what_a_person_meets() {
 fn refusal_codes_are_their_json() {
     for refusal in [
         Refusal::PrivateUnanswerable,
+        Refusal::ConsentRefused,
         Refusal::ModelFailed,
         Refusal::Internal,
     ] {
