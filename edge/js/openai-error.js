@@ -40,6 +40,7 @@ const AS_HTTP = {
   bad_request: [400, null, null],
   context_too_long: [400, "context_length_exceeded", "messages"],
   private_unanswerable: [422, "private_unanswerable", null],
+  consent_refused: [422, "consent_refused", null],
   cloud_disabled: [400, "cloud_disabled", "model"],
   model_missing: [503, "not_ready", null],
   model_corrupt: [503, "not_ready", null],

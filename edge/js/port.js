@@ -9,7 +9,10 @@ import { startEngine, startLink } from "./start-worker.js";
 /** How long a stopped answer may take to hand over its receipt, in milliseconds. */
 const STOP_GRACE = 2000;
 
-/** @typedef {Promise<any> & { stop: () => void }} Call */
+/**
+ * `consent` answers a question of the engine's to the person: with a line for a yes, with null for a no.
+ * @typedef {Promise<any> & { stop: () => void, consent: (line: MessagePort | null) => void }} Call
+ */
 
 /**
  * The other end of the two workers, of which one has the engine and the other the network: numbered calls to the
@@ -125,7 +128,11 @@ export class Port {
       this.#pending.set(id, { resolve, reject, event });
       this.#engine.postMessage({ id, ...request }, lines);
     }).finally(() => signal?.removeEventListener("abort", onAbort));
-    return Object.assign(promise, { stop });
+    /** @param {MessagePort | null} port */
+    const consent = (port) => {
+      if (this.#pending.has(id)) this.#engine.postMessage({ type: "consent", id, port }, port ? [port] : []);
+    };
+    return Object.assign(promise, { stop, consent });
   }
 
   /**

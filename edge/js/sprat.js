@@ -16,7 +16,7 @@
 
 import { SpratError } from "./error.js";
 import { Port, Queue } from "./port.js";
-import { Taint } from "./taint.js";
+import { Taint, highest } from "./taint.js";
 
 export { SpratError };
 
@@ -189,26 +189,30 @@ export class Sprat {
    * @returns {AsyncGenerator<ChatEvent, void, void>}
    */
   async *chat(messages, options = {}) {
-    const { signal, ...rest } = options;
+    const { signal, onAsk, ...rest } = options;
     let text = "";
-    if (rest.private !== true && this.#taint.touches(messages)) rest.private = true;
-    const asked = rest.private === true && Array.isArray(messages) ? [...messages] : null;
-    if (asked) this.#taint.remember(asked);
+    // Of all that is said about it, and of what is known of its turns, the highest counts.
+    let level = highest(rest.level, rest.private === true && "private", this.#taint.level(messages));
+    const said = Array.isArray(messages) ? [...messages] : [];
+    this.#taint.remember(said, level);
     /** @type {Queue<ChatEvent>} */
     const events = new Queue();
-    if (!this.#port) throw this.#gone();
-    const ask = write({ messages, options: rest });
+    const port = this.#port;
+    if (!port) throw this.#gone();
+    const ask = write({ messages, options: level === "open" ? rest : { ...rest, level } });
     // The engine has no network: where there is no line, nothing can leave.
-    const lines = rest.private === true || !this.#options.cloud ? [] : [this.#port.question()];
-    const call = this.#port.call(
-      { type: "chat", ask, port: lines[0] ?? null },
-      (event) => events.push(/** @type {ChatEvent} */ (event)),
-      signal,
-      lines,
-    );
+    const lines = level !== "open" || !this.#options.cloud ? [] : [this.#line(port)];
+    /** @param {unknown} event */
+    const tell = (event) => {
+      const { type } = /** @type {{ type: string }} */ (event);
+      if (type === "ask") return void this.#askPerson(port, call, /** @type {any} */ (event), onAsk);
+      events.push(/** @type {ChatEvent} */ (event));
+    };
+    const call = port.call({ type: "chat", ask, port: lines[0] ?? null }, tell, signal, lines);
     call.then(() => events.close(), (error) => events.fail(error));
     try {
       for await (const event of events) {
+        if (event.type === "level") level = highest(level, event.level);
         if (event.type === "start") text = "";
         if (event.type === "delta") text += event.text;
         yield event;
@@ -217,9 +221,30 @@ export class Sprat {
       if (error instanceof SpratError && !error.partial) error.partial = text;
       throw error;
     } finally {
-      if (asked) this.#taint.remember([...asked, { role: "assistant", content: text }]);
+      this.#taint.remember([...said, { role: "assistant", content: text }], level);
       call.stop();
     }
+  }
+
+  /**
+   * Asks the person whether something may be sent. Whatever is not a clear yes is a no.
+   * @param {Port} port
+   * @param {import("./port.js").Call} call
+   * @param {import("./types.js").Offer} offer
+   * @param {ChatOptions["onAsk"]} onAsk
+   */
+  async #askPerson(port, call, { to, model, reason, messages }, onAsk) {
+    const asked = async () => onAsk?.({ to, model, reason, messages });
+    const yes = (await asked().catch(() => false)) === true;
+    call.consent(yes && this.#port === port ? this.#line(port) : null);
+  }
+
+  /**
+   * A line to the cloud, for one question.
+   * @param {Port} port
+   */
+  #line(port) {
+    return port.question();
   }
 
   /** Ends the worker and everything it was doing. A download goes on at the next visit. */
@@ -245,7 +270,7 @@ export class Sprat {
       const url = cloud ? resolve(cloud) : null;
       if (url) port.cloud({ url, headers: cloudHeaders ?? {} });
       const settings = write({
-        cloud: url ? { model: cloudModel ?? "sprat-small", here: isHere(url), price: cloudPrice ?? {} } : null,
+        cloud: url ? { address: url, model: cloudModel ?? "sprat-small", here: isHere(url), price: cloudPrice ?? {} } : null,
       });
       const tell = (/** @type {unknown} */ notice) => this.#told(notice, onProgress);
       const loaded = await this.#call(port, { type: "load", ...source(model), device, settings }, tell, signal);

@@ -6,33 +6,50 @@
 
 /** @typedef {import("./types.js").Message} Message */
 
+/** @typedef {import("./types.js").Level} Level */
+
+/** From the lowest to the highest. @type {Level[]} */
+const LEVELS = ["open", "ask", "private"];
+
+/**
+ * The highest of some levels. What is no level counts for nothing: the worker will refuse it.
+ * @param {...unknown} levels
+ * @returns {Level}
+ */
+export function highest(...levels) {
+  return LEVELS[Math.max(0, ...levels.map((level) => LEVELS.indexOf(/** @type {Level} */ (level))))];
+}
+
 /** Turns of at least this many characters are recognized wherever they stand. */
 const DISTINCT = 16;
 
 export class Taint {
-  /** Fingerprints of whole private threads. @type {Set<number>} */
-  #threads = new Set();
-  /** Fingerprints of single private turns. @type {Set<number>} */
-  #turns = new Set();
+  /** Fingerprints of whole threads, with their levels. @type {Map<number, Level>} */
+  #threads = new Map();
+  /** Fingerprints of single turns. @type {Map<number, Level>} */
+  #turns = new Map();
 
   /**
-   * Remembers a private thread.
+   * Remembers a thread that has this level. A turn keeps the highest that it ever had.
    * @param {Message[]} messages
+   * @param {Level} level
    */
-  remember(messages) {
+  remember(messages, level) {
+    if (level === "open") return;
     const turns = spoken(messages);
+    const raise = (/** @type {Map<number, Level>} */ map, /** @type {number} */ print) => map.set(print, highest(level, map.get(print)));
     const whole = beginnings(turns).at(-1);
-    if (whole !== undefined) this.#threads.add(whole);
-    for (const print of distinct(turns)) this.#turns.add(print);
+    if (whole !== undefined) raise(this.#threads, whole);
+    for (const print of distinct(turns)) raise(this.#turns, print);
   }
 
   /**
-   * Whether these messages begin like a private thread, or repeat one of its turns.
+   * The level that these messages have because they begin like a thread that is remembered, or repeat one of its turns.
    * @param {Message[]} messages
    */
-  touches(messages) {
+  level(messages) {
     const turns = spoken(messages);
-    return beginnings(turns).some((print) => this.#threads.has(print)) || distinct(turns).some((print) => this.#turns.has(print));
+    return highest(...beginnings(turns).map((print) => this.#threads.get(print)), ...distinct(turns).map((print) => this.#turns.get(print)));
   }
 }
 

@@ -6,6 +6,9 @@
  * @typedef {{ role: Role, content: string }} Message
  * @typedef {"exact" | "device" | "cloud"} Source
  *
+ * @typedef {"open" | "ask" | "private"} Level who may read a conversation: "open", the cloud too; "ask", the person is asked each
+ *   time and shown what would be sent; "private", nothing derived from it leaves the device
+ *
  * @typedef {"bad_request" | "model_missing" | "model_corrupt" | "network" | "cloud_unreachable"
  *   | "cloud_interrupted" | "cloud_refused" | "cloud_disabled" | "private_unanswerable"
  *   | "consent_refused" | "context_too_long" | "webgpu_unavailable" | "webgpu_lost" | "unsupported" | "aborted"
@@ -54,7 +57,11 @@
  *
  * @typedef {object} ChatOptions
  * @property {"auto" | "device" | "cloud"} [mode] "auto" by default
- * @property {boolean} [private] nothing derived from this conversation leaves the device
+ * @property {Level} [level] "open" by default. What is found in the conversation can raise it, and so can what its turns
+ *   were before; nothing lowers it
+ * @property {boolean} [private] short for the level "private"
+ * @property {(offer: Offer) => boolean | Promise<boolean>} [onAsk] shows the person what would be sent, at the level "ask";
+ *   true is a yes, and without this function the answer is no
  * @property {AbortSignal} [signal] stops the answer
  * @property {number} [maxTokens]
  * @property {number} [temperature] 0 is greedy
@@ -109,12 +116,20 @@
  * @property {number} bytes_sent bytes of request bodies that left the device
  * @property {number} cost_usd
  *
+ * @typedef {object} Offer what would be sent, if the person agrees
+ * @property {string} to address of the cloud
+ * @property {string} model
+ * @property {string} reason one sentence for a person
+ * @property {Message[]} messages exactly these
+ *
+ * @typedef {{ type: "level", level: Level, found: string[] }} LevelEvent the conversation has a higher level than the caller
+ *   said. `found`: kinds of private matter in it, such as "card"; empty if its turns were private before
  * @typedef {{ type: "start", source: Source }} StartEvent the text begins anew
  * @typedef {{ type: "delta", source: Source, text: string }} DeltaEvent
  * @typedef {{ type: "handover", from: Source, to: Source, rule: string, reason: string }} HandoverEvent
  *   the text so far was a draft; another source's text replaces it
  * @typedef {{ type: "end", text: string, receipt: Receipt }} EndEvent
- * @typedef {StartEvent | DeltaEvent | HandoverEvent | EndEvent} ChatEvent
+ * @typedef {LevelEvent | StartEvent | DeltaEvent | HandoverEvent | EndEvent} ChatEvent
  *
  * @typedef {object} Failure
  * @property {ErrorCode} code

@@ -34,6 +34,9 @@ const worker = self;
 /** Whether a policy forbids this worker to connect. Nothing is done before that is known. */
 const sealed = seal(self);
 
+/** Questions to the person that wait for an answer, by their calls. @type {Map<number, (port: MessagePort | null) => void>} */
+const asking = new Map();
+
 /** Stops for the calls that go on. @type {Map<number, AbortController>} */
 const running = new Map();
 
@@ -54,6 +57,10 @@ worker.onmessage = async ({ data }) => {
   const { id, type } = data;
   if (type === "modules") {
     modules.come(data.port);
+    return;
+  }
+  if (type === "consent") {
+    asking.get(id)?.(data.port);
     return;
   }
   if (type === "abort") {
@@ -123,12 +130,21 @@ const handlers = {
   },
 
   /** @type {(data: any, signal: AbortSignal, emit: (event: string) => void) => Promise<unknown>} */
-  async chat({ ask, port }, signal, emit) {
-    const line = port ? new Line(port) : undefined;
+  async chat({ id, ask, port }, signal, emit) {
+    /** @type {Line[]} */
+    const lines = [];
+    const lay = (/** @type {MessagePort} */ port) => (lines.push(new Line(port)), lines.at(-1));
+    /** Shows the person what would be sent; their yes comes with a line. @param {string} shown */
+    const person = async (shown) => {
+      emit(JSON.stringify({ type: "ask", ...JSON.parse(shown) }));
+      const port = await new Promise((resolve) => asking.set(id, resolve));
+      return port ? lay(port) : null;
+    };
     try {
-      return await answer(ask, line, signal, emit);
+      return await answer(ask, port ? lay(port) : undefined, person, signal, emit);
     } finally {
-      line?.close();
+      asking.delete(id);
+      for (const line of lines) line.close();
     }
   },
 
@@ -160,17 +176,18 @@ const handlers = {
  * Answers a question, by whichever engine there is.
  * @param {string} ask the call, as JSON
  * @param {Line | undefined} line to the cloud, if the question may leave
+ * @param {(shown: string) => Promise<Line | null | undefined>} person asks them whether it may
  * @param {AbortSignal} signal
  * @param {(event: string) => void} emit
  */
-async function answer(ask, line, signal, emit) {
+async function answer(ask, line, person, signal, emit) {
   const retelling = new Retelling(emit);
   const tell = (/** @type {string} */ event) => retelling.tell(event);
   for (let losses = 0; ; ) {
     const current = await engine;
     if (!current) throw { code: "model_missing", message: "loading was stopped before it began" };
     try {
-      return await current.runtime.chat(ask, line, signal, tell);
+      return await current.runtime.chat(ask, line, person, signal, tell);
     } catch (error) {
       const { code } = failure(error);
       if (code === "webgpu_lost" && losses === 0 && (await isReplaced(current))) {

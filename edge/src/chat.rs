@@ -7,13 +7,14 @@
 use std::cell::RefCell;
 
 use serde::Serialize;
+use sprat_route::detect::Kind;
 use sprat_route::exact;
 use sprat_route::gate::Gate;
 use sprat_route::policy::{
     Action, CloudState, ConsentState, Decision, Facts, Fault, Mode, ModelState, Network, Policy,
     Refusal, Stage, decide,
 };
-use sprat_route::privacy::Thread;
+use sprat_route::privacy::{Consent, Level, Releasable, Thread};
 use sprat_route::signals::{Signals, TokenSignal};
 use sprat_wire::{Continuation, FinishReason, Message, Receipt, Source};
 
@@ -27,6 +28,8 @@ use crate::tally::Tally;
 #[serde(tag = "type", rename_all = "lowercase")]
 #[allow(clippy::large_enum_variant, reason = "each goes out as JSON at once")]
 pub(crate) enum Event {
+    /// The conversation has a higher level than the caller said, because of what is in it: kinds only.
+    Level { level: Level, found: Vec<Kind> },
     /// `source` begins to answer; the text begins anew.
     Start { source: Source },
     /// More text of it.
@@ -126,6 +129,9 @@ struct State<R> {
     draft: Option<Draft<R>>,
     gate: Option<Gate>,
     prompt: Vec<u32>,
+    /// The person's yes, until it is used; then what it has released, for another try at the cloud.
+    consent: Option<Consent<Message>>,
+    agreed: Option<Releasable<Vec<Message>>>,
     /// The failure behind `facts.fault`.
     trouble: Option<Error>,
 }
@@ -157,9 +163,7 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
                         return self.end();
                     }
                 }
-                // There is nobody here yet who could be asked, and that is a no: the policy goes on
-                // without the cloud.
-                Action::Ask => state.facts.consent = ConsentState::Refused,
+                Action::Ask => self.ask_person(&mut state, thread, &decision).await?,
                 Action::Refuse(refusal) => return Err(self.refused(refusal, &decision, state)),
             }
         }
@@ -192,13 +196,17 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
             draft: None,
             gate: None,
             prompt: Vec::new(),
+            consent: None,
+            agreed: None,
             trouble: None,
         };
         if exact || ask.mode == Mode::Cloud {
             return Ok(state);
         }
         let facts = &mut state.facts;
-        let may_call = ask.mode == Mode::Auto && self.cloud.is_some() && !facts.private;
+        // A person is not asked because a model is slow to come.
+        let may_call =
+            ask.mode == Mode::Auto && self.cloud.is_some() && thread.level() == Level::Open;
         facts.model = self.local.settled(may_call).await?;
         if facts.model == ModelState::Ready {
             match self.local.prompt(thread.on_device()) {
@@ -325,11 +333,13 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
             });
         }
         state.facts.cloud_tries += 1;
+        let released = self.release(state, thread, decision)?;
+        // A person who was asked has been shown the conversation, and no answer that was begun.
         let begun = state
             .draft
             .as_ref()
-            .filter(|draft| draft.is_broken_off(&state.facts));
-        let mut asked = self.ask_cloud(ask, thread, decision, begun).await;
+            .filter(|draft| thread.level() == Level::Open && draft.is_broken_off(&state.facts));
+        let mut asked = self.ask_cloud(ask, released.clone(), begun).await;
         if let (
             Err(Error::CloudRefused {
                 status: 400 | 422, ..
@@ -338,7 +348,7 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
         ) = (&asked, begun)
         {
             // Another kind of server, which knows nothing of answers that were begun.
-            asked = self.ask_cloud(ask, thread, decision, None).await;
+            asked = self.ask_cloud(ask, released, None).await;
         }
         let Err(error) = asked else {
             return Ok(true);
@@ -358,19 +368,56 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
         Ok(false)
     }
 
+    /// Shows the person what would be sent. Without an answer nothing goes on.
+    async fn ask_person(
+        &self,
+        state: &mut State<L::Run>,
+        thread: &Thread<Message>,
+        decision: &Decision,
+    ) -> Result<(), Error> {
+        let cloud = self.cloud.ok_or(Error::CloudDisabled)?;
+        let offer = thread.offer(decision, cloud.address());
+        let offer = offer.map_err(|e| Error::Internal(e.to_string()))?;
+        state.facts.consent = match cloud.agrees(&offer).await {
+            true => {
+                state.consent = Some(offer.accept());
+                ConsentState::Given
+            }
+            false => ConsentState::Refused,
+        };
+        Ok(())
+    }
+
+    /// What may be sent. A private thread has no release: this is the private lane's end.
+    fn release(
+        &self,
+        state: &mut State<L::Run>,
+        thread: &Thread<Message>,
+        decision: &Decision,
+    ) -> Result<Releasable<Vec<Message>>, Error> {
+        let cloud = self.cloud.ok_or(Error::CloudDisabled)?;
+        if state.agreed.is_none()
+            && let Some(consent) = state.consent.take()
+        {
+            let agreed = thread.release_with(decision, consent, cloud.address());
+            state.agreed = Some(agreed.map_err(|e| Error::Internal(e.to_string()))?);
+        }
+        match &state.agreed {
+            Some(agreed) => Ok(agreed.clone()),
+            None => thread
+                .release(decision)
+                .map_err(|e| Error::Internal(e.to_string())),
+        }
+    }
+
     /// The only way out of the device.
     async fn ask_cloud(
         &self,
         ask: &Ask,
-        thread: &Thread<Message>,
-        decision: &Decision,
+        released: Releasable<Vec<Message>>,
         begun: Option<&Draft<L::Run>>,
     ) -> Result<(), Error> {
         let cloud = self.cloud.ok_or(Error::CloudDisabled)?;
-        // A private thread has no release: this line is the private lane's end.
-        let released = thread
-            .release(decision)
-            .map_err(|e| Error::Internal(e.to_string()))?;
         let released = released.with(begun.and_then(Draft::continuation));
         let outgoing = Outgoing::new(released, cloud.model(), &ask.choice)?;
         self.start(Source::Cloud);

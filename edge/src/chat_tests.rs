@@ -2,6 +2,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 
 use pollster::block_on;
+use sprat_route::privacy::Offer;
 use sprat_wire::{FinishReason, Role, Usage};
 
 use super::*;
@@ -104,6 +105,10 @@ pub(super) type Act = Result<Vec<Result<Bit, Error>>, Error>;
 pub(super) struct Sky {
     acts: RefCell<VecDeque<Act>>,
     requests: RefCell<Vec<String>>,
+    /// What the person answers when asked.
+    yes: bool,
+    /// What the person was shown.
+    shown: RefCell<Vec<String>>,
 }
 
 impl Sky {
@@ -111,7 +116,19 @@ impl Sky {
         Self {
             acts: RefCell::new(acts.into_iter().collect()),
             requests: RefCell::default(),
+            yes: false,
+            shown: RefCell::default(),
         }
+    }
+
+    /// The person agrees.
+    fn agreed(mut self) -> Self {
+        self.yes = true;
+        self
+    }
+
+    fn shown(&self) -> Vec<String> {
+        self.shown.borrow().clone()
     }
 
     pub(super) fn says(text: &str) -> Self {
@@ -145,6 +162,16 @@ impl Cloud for Sky {
 
     fn model(&self) -> &str {
         "sprat-small"
+    }
+    fn address(&self) -> &str {
+        "https://cloud.example/v1"
+    }
+    async fn agrees(&self, offer: &Offer<Message>) -> bool {
+        let turns = offer.turns().iter().map(|turn| turn.content.as_str());
+        let turns: Vec<&str> = turns.collect();
+        let shown = format!("{} to {}", turns.join("|"), offer.to());
+        self.shown.borrow_mut().push(shown);
+        self.yes
     }
     fn price(&self) -> (f64, f64) {
         (1e6, 0.0)
@@ -220,15 +247,16 @@ impl Outcome {
 pub(super) fn ask(
     question: &str,
     mode: Mode,
-    private: bool,
+    level: impl Into<Level>,
     local: &Script,
     cloud: Option<&Sky>,
 ) -> Outcome {
     let messages = vec![Message::new(Role::User, question)];
+    let level = level.into();
     let ask = Ask {
         messages: messages.clone(),
         mode,
-        private,
+        level,
         choice: Choice::default(),
     };
     let clock = Cell::new(0.0);
@@ -246,7 +274,7 @@ pub(super) fn ask(
         emit: &|event| events.borrow_mut().push(event),
         tally: &tally,
     };
-    let result = block_on(turn.answer(&ask, &Thread::new(messages, private)));
+    let result = block_on(turn.answer(&ask, &Thread::new(messages, level)));
     let (partial, _) = tally.borrow_mut().close(now());
     Outcome {
         events: events.take(),
@@ -553,4 +581,70 @@ fn without_a_gate_every_answer_of_the_device_stands() {
         (outcome.end().1.rule.as_str(), outcome.end().1.confidence),
         ("no-gate", None)
     );
+}
+
+const PERSONAL: &str = "My name is Ada Example, what now?";
+
+#[test]
+fn whoever_is_asked_and_says_no_has_nothing_sent() {
+    let model = Script::says(&["Per", "haps"], UNSURE);
+    for mode in [Mode::Auto, Mode::Device] {
+        let sky = Sky::says("never");
+        let outcome = ask(PERSONAL, mode, Level::Ask, &model, Some(&sky));
+        let (text, receipt) = outcome.end();
+        assert_eq!((text, receipt.source), ("Perhaps", Source::Device));
+        assert_eq!(receipt.bytes_sent, 0);
+        assert!(sky.requests().is_empty());
+        // Device only never asks.
+        assert_eq!(sky.shown().len(), usize::from(mode == Mode::Auto));
+    }
+    let sky = Sky::says("never");
+    let outcome = ask(PERSONAL, Mode::Cloud, Level::Ask, &model, Some(&sky));
+    assert_eq!(outcome.code(), "consent_refused");
+    assert!(sky.requests().is_empty());
+}
+
+#[test]
+fn whoever_says_yes_has_sent_what_was_shown_and_to_whom() {
+    for (mode, probability) in [(Mode::Auto, UNSURE), (Mode::Cloud, SURE)] {
+        let model = Script::says(&["Per", "haps"], probability);
+        let sky = Sky::says("Certainly").agreed();
+        let outcome = ask(PERSONAL, mode, Level::Ask, &model, Some(&sky));
+        let (text, receipt) = outcome.end();
+        assert_eq!((text, receipt.source), ("Certainly", Source::Cloud));
+        let shown = format!("{PERSONAL} to https://cloud.example/v1");
+        assert_eq!(sky.shown(), [shown]);
+        assert_eq!(sky.requests().len(), 1);
+        assert!(sky.requests()[0].contains(PERSONAL));
+        assert!(!sky.requests()[0].contains("Perhaps"));
+    }
+}
+
+#[test]
+fn one_yes_is_enough_for_another_try_at_the_same_cloud() {
+    let model = Script::says(&["Per", "haps"], UNSURE);
+    let busy = Error::CloudUnreachable("busy".into());
+    let sky = Sky::new([Err(busy), Ok(said("Certainly"))]).agreed();
+    let outcome = ask(PERSONAL, Mode::Auto, Level::Ask, &model, Some(&sky));
+    assert_eq!(outcome.end().0, "Certainly");
+    assert_eq!((sky.shown().len(), sky.requests().len()), (1, 2));
+}
+
+#[test]
+fn a_sure_answer_asks_nobody_anything() {
+    let model = Script::says(&["Hel", "lo", " you", ".", "", ""], SURE);
+    let sky = Sky::says("never").agreed();
+    let outcome = ask(PERSONAL, Mode::Auto, Level::Ask, &model, Some(&sky));
+    assert_eq!(outcome.end().1.source, Source::Device);
+    assert!(sky.shown().is_empty());
+}
+
+#[test]
+fn an_answer_that_was_begun_is_not_sent_to_whom_the_person_was_only_asked_about_the_question() {
+    let mut model = Script::says(&["Per", "haps"], SURE);
+    model.break_off(Error::WebgpuLost("gone".into()));
+    let sky = Sky::says("Certainly").agreed();
+    let outcome = ask(PERSONAL, Mode::Auto, Level::Ask, &model, Some(&sky));
+    assert_eq!(outcome.end().0, "Certainly");
+    assert!(!sky.requests()[0].contains("x_continue"));
 }

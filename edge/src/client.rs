@@ -1,9 +1,15 @@
 //! The cloud client, over a line to the worker that has a network.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use gloo_timers::future::TimeoutFuture;
-use serde::Deserialize;
+use js_sys::{Function, Promise};
+use serde::{Deserialize, Serialize};
+use sprat_route::privacy::Offer;
+use sprat_wire::Message;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
 
 use crate::cloud::{Bit, Cloud, MAX_BODY, Outgoing, Reply, StreamReader, read_whole, refusal};
 use crate::error::Error;
@@ -21,6 +27,8 @@ const RETRY_MS: u32 = 700;
 /// What the engine knows of the cloud. Its address and its keys are the link's.
 #[derive(Clone, Deserialize)]
 pub(crate) struct About {
+    /// Its address, for people to see.
+    address: String,
     model: String,
     /// Whether its address is this machine, which is there even when the network is not.
     here: bool,
@@ -39,13 +47,43 @@ struct Price {
 /// The cloud, for one question.
 pub(crate) struct LineCloud {
     about: About,
-    /// The way to it; a question that the page knows to be private has none.
-    line: Option<Line>,
+    /// The way to it; a question that the page knows to be private has none, and one that the person must be asked about
+    /// gets it with their yes.
+    line: RefCell<Option<Line>>,
+    /// Asks the person: takes what would be sent as JSON, resolves to a line, or to nothing for a no.
+    person: Function,
+}
+
+/// What the person is shown.
+#[derive(Serialize)]
+struct Shown<'a> {
+    to: &'a str,
+    model: &'a str,
+    reason: &'a str,
+    messages: &'a [Message],
 }
 
 impl LineCloud {
-    pub(crate) fn new(about: About, line: Option<Line>) -> Self {
-        Self { about, line }
+    pub(crate) fn new(about: About, line: Option<Line>, person: Function) -> Self {
+        Self {
+            about,
+            line: RefCell::new(line),
+            person,
+        }
+    }
+
+    /// Asks; `None` is a no, and so is whatever goes wrong.
+    async fn line_of(&self, shown: &Shown<'_>) -> Option<Line> {
+        let shown = serde_json::to_string(shown).ok()?;
+        let asked = self
+            .person
+            .call1(&JsValue::NULL, &JsValue::from_str(&shown));
+        let answer = JsFuture::from(asked.ok()?.dyn_into::<Promise>().ok()?).await;
+        // Our own worker.js gives a line or nothing.
+        answer
+            .ok()
+            .filter(JsValue::is_object)
+            .map(JsCast::unchecked_into)
     }
 }
 
@@ -54,6 +92,23 @@ impl Cloud for LineCloud {
 
     fn model(&self) -> &str {
         &self.about.model
+    }
+
+    fn address(&self) -> &str {
+        &self.about.address
+    }
+
+    async fn agrees(&self, offer: &Offer<Message>) -> bool {
+        let shown = Shown {
+            to: offer.to(),
+            model: &self.about.model,
+            reason: offer.reason(),
+            messages: offer.turns(),
+        };
+        let line = self.line_of(&shown).await;
+        let agreed = line.is_some();
+        self.line.replace(line);
+        agreed
     }
 
     fn price(&self) -> (f64, f64) {
@@ -69,10 +124,10 @@ impl Cloud for LineCloud {
     }
 
     async fn send(&self, outgoing: &Outgoing) -> Result<LineReply, Error> {
-        let line = self.line.as_ref().ok_or_else(|| {
+        let line = self.line.borrow().clone().ok_or_else(|| {
             Error::Internal("the page laid no line to the cloud for this question".into())
         })?;
-        let stream = Stream::ask(line, outgoing.as_str(), FIRST_BYTE_MS, SILENCE_MS)
+        let stream = Stream::ask(&line, outgoing.as_str(), FIRST_BYTE_MS, SILENCE_MS)
             .await
             .map_err(|failure| Error::CloudUnreachable(failure.to_string()))?;
         let (status, kind) = (stream.status(), stream.kind());

@@ -4,7 +4,7 @@
 //! policy has released. A private conversation cannot be turned into one, so nothing here can
 //! send it.
 
-use sprat_route::privacy::Releasable;
+use sprat_route::privacy::{Offer, Releasable};
 use sprat_wire::{
     Completion, Continuation, ErrorBody, Event, FinishReason, Message, SseDecoder, StreamLine,
     Usage,
@@ -70,6 +70,10 @@ pub(crate) trait Cloud {
     type Reply: Reply;
     /// Model to ask for.
     fn model(&self) -> &str;
+    /// Its address, for a person to see.
+    fn address(&self) -> &str;
+    /// Shows the person what would be sent, and waits for their yes or no.
+    async fn agrees(&self, offer: &Offer<Message>) -> bool;
     /// US dollars per million prompt and completion tokens.
     fn price(&self) -> (f64, f64);
     /// Whether the browser is sure that it cannot be reached.

@@ -187,7 +187,7 @@ impl Local for LocalModel {
         // No room in the channel: the model is one token ahead of its reader at most, and stops
         // at the next token when the reader is gone.
         let (sender, steps) = mpsc::channel(0);
-        let finish = Rc::default();
+        let finish = Rc::new(Cell::new(None));
         if let Some(loaded) = self.ready() {
             // A seed only has to differ from question to question.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]

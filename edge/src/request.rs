@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 use sprat_model::{Options, Sampling};
 use sprat_route::policy::Mode;
+use sprat_route::privacy::Level;
 use sprat_wire::{ChatRequest, Message, Role, StreamOptions};
 
 use crate::error::Error;
@@ -17,8 +18,8 @@ pub(crate) struct Ask {
     /// The conversation; never empty, and the last message is the person's.
     pub(crate) messages: Vec<Message>,
     pub(crate) mode: Mode,
-    /// The caller's word; the conversation may be private for other reasons too.
-    pub(crate) private: bool,
+    /// The caller's word; the conversation may have a higher one for other reasons.
+    pub(crate) level: Level,
     pub(crate) choice: Choice,
 }
 
@@ -50,7 +51,7 @@ impl Ask {
         Ok(Self {
             messages: messages(value.get("messages").unwrap_or(&Value::Null))?,
             mode: options.mode()?,
-            private: options.flag("private")?.unwrap_or(false),
+            level: options.level()?,
             choice: Choice {
                 max_tokens: options.count("maxTokens", 1)?,
                 temperature: options.number("temperature", 0.0, 2.0)?,
@@ -193,6 +194,17 @@ impl Fields<'_> {
         }
     }
 
+    /// `private: true` is short for the highest; of both options the higher counts.
+    fn level(&self) -> Result<Level, Error> {
+        let level = match self.get("level").map(Value::as_str) {
+            None | Some(Some("open")) => Level::Open,
+            Some(Some("ask")) => Level::Ask,
+            Some(Some("private")) => Level::Private,
+            Some(_) => return Err(bad("level must be \"open\", \"ask\" or \"private\"")),
+        };
+        Ok(level.max(self.flag("private")?.unwrap_or(false).into()))
+    }
+
     fn flag(&self, name: &str) -> Result<Option<bool>, Error> {
         let flag = |value: &Value| {
             value
@@ -281,11 +293,26 @@ mod tests {
         .unwrap();
         assert_eq!(ask.question(), "Hi");
         assert_eq!(ask.mode, Mode::Device);
-        assert!(ask.private);
+        assert_eq!(ask.level, Level::Private);
         assert_eq!(ask.choice.max_tokens, Some(5));
         assert_eq!(ask.choice.temperature, Some(0.0));
         assert_eq!(ask.choice.stop, ["."]);
         assert_eq!(ask.choice.for_device(7).sampling.seed, 7);
+    }
+
+    #[test]
+    fn of_two_levels_the_higher_counts() {
+        for (options, level) in [
+            (r#"{}"#, Level::Open),
+            (r#"{"level":"ask"}"#, Level::Ask),
+            (r#"{"level":"ask","private":false}"#, Level::Ask),
+            (r#"{"level":"open","private":true}"#, Level::Private),
+            (r#"{"level":"private"}"#, Level::Private),
+        ] {
+            let call =
+                format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}],"options":{options}}}"#);
+            assert_eq!(Ask::from_json(&call).unwrap().level, level, "{options}");
+        }
     }
 
     #[test]
@@ -301,6 +328,7 @@ mod tests {
             (r#"{"topP":2}"#, "topP"),
             (r#"{"mode":"clod"}"#, "mode"),
             (r#"{"private":"yes"}"#, "private"),
+            (r#"{"level":"secret"}"#, "level"),
             (r#"{"stop":[""]}"#, "stop"),
             ("[]", "options"),
         ] {

@@ -2,6 +2,7 @@
 //! in the shape of [`Failure`].
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use futures::channel::oneshot;
@@ -9,6 +10,7 @@ use futures::future::{Either, select};
 use js_sys::{Function, JSON, Uint8Array};
 use serde::{Deserialize, Serialize};
 use sprat_model::{LoadStage, Manifest, Model};
+use sprat_route::detect::detect;
 use sprat_route::gate::Gate;
 use sprat_route::policy::Policy;
 use sprat_route::privacy::{Taint, Thread};
@@ -18,7 +20,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::AbortSignal;
 
-use crate::chat::Turn;
+use crate::chat::{Event, Turn};
 use crate::client::{About, LineCloud};
 use crate::device::Engine;
 use crate::error::{Error, Failure};
@@ -61,7 +63,7 @@ pub struct Runtime {
 
 #[wasm_bindgen]
 impl Runtime {
-    /// Settings as JSON: `{cloud: null | {model, here, price: {prompt, completion}}}`.
+    /// Settings as JSON: `{cloud: null | {address, model, here, price: {prompt, completion}}}`.
     #[wasm_bindgen(constructor)]
     pub fn new(settings: &str) -> Result<Runtime, JsValue> {
         let settings: Settings = serde_json::from_str(settings)
@@ -204,48 +206,57 @@ impl Runtime {
     }
 
     /// Answers `{messages, options}`, given as JSON, through events, given as JSON. `line` leads to the cloud; a question
-    /// that the page knows to be private has none.
+    /// that the page knows to be private has none. `person` asks the person: it takes what would be sent as JSON, and
+    /// resolves to a line, or to nothing for a no.
     pub async fn chat(
         &self,
         ask: String,
         line: Option<Line>,
+        person: Function,
         signal: AbortSignal,
         emit: Function,
     ) -> Result<(), JsValue> {
         let ask = Ask::from_json(&ask).map_err(|e| thrown(&e, None))?;
         let tally = RefCell::new(Tally::new(web::now()));
-        let thread = self.thread(&ask);
+        let emit = |event| post(&emit, &event);
+        let thread = self.thread(&ask, &emit);
         let cloud = self.cloud.clone();
-        let cloud = cloud.map(|about| LineCloud::new(about, line));
+        let cloud = cloud.map(|about| LineCloud::new(about, line, person));
         let turn = Turn {
             policy: Policy::builtin(),
             local: &self.local,
             cloud: cloud.as_ref(),
             now: &web::now,
-            emit: &|event| post(&emit, &event),
+            emit: &emit,
             tally: &tally,
         };
         let result = unless_aborted(&signal, turn.answer(&ask, &thread)).await;
         let (text, receipt) = tally.borrow_mut().close(web::now());
-        if thread.is_private() {
-            self.remember(&ask, &text);
-        }
+        let mut texts = spoken(&ask);
+        texts.push(&text);
+        self.taint.borrow_mut().remember_at(thread.level(), &texts);
         result.map_err(|error| thrown(&error, Some((text, receipt))))
     }
 
-    /// The conversation, private if this call says so or an earlier one did.
-    fn thread(&self, ask: &Ask) -> Thread<sprat_wire::Message> {
-        let private = ask.private || self.taint.borrow().touches(&spoken(ask));
-        if private {
-            self.taint.borrow_mut().remember(&spoken(ask));
+    /// The conversation, with the highest level that this call, an earlier one or what is in it gives it.
+    fn thread(&self, ask: &Ask, emit: &dyn Fn(Event)) -> Thread<sprat_wire::Message> {
+        let spoken = spoken(ask);
+        let mut thread = Thread::new(ask.messages.clone(), ask.level);
+        thread.raise(self.taint.borrow().level(&spoken));
+        let mut found = BTreeSet::new();
+        for text in &spoken {
+            let findings = detect(text);
+            found.extend(findings.kinds());
+            thread.raise_for(&findings);
         }
-        Thread::new(ask.messages.clone(), private)
-    }
-
-    fn remember(&self, ask: &Ask, answer: &str) {
-        let mut texts = spoken(ask);
-        texts.push(answer);
-        self.taint.borrow_mut().remember(&texts);
+        self.taint.borrow_mut().remember_at(thread.level(), &spoken);
+        if thread.level() > ask.level {
+            emit(Event::Level {
+                level: thread.level(),
+                found: found.into_iter().collect(),
+            });
+        }
+        thread
     }
 }
 

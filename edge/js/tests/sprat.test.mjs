@@ -81,7 +81,7 @@ test("loading passes absolute addresses on, and progress and warnings back", asy
   const load = worker.asked("load");
   assert.equal(load.url, "https://example.org/page/models/tiny/");
   assert.deepEqual(load.lines.map(([url]) => url), [load.url]);
-  assert.deepEqual(JSON.parse(load.settings), { cloud: { model: "sprat-small", here: false, price: {} } });
+  assert.deepEqual(JSON.parse(load.settings), { cloud: { address: "https://example.org/v1", model: "sprat-small", here: false, price: {} } });
   assert.equal(links[0].asked("pack").url, load.url);
   assert.deepEqual(JSON.parse(links[0].asked("cloud").settings), { url: "https://example.org/v1", headers: {} });
   assert.deepEqual([sprat.state, sprat.device, sprat.model], ["loading", null, null]);
@@ -99,7 +99,7 @@ test("an answer is its events in order", async () => {
   const { sprat, worker } = await ready();
   const answer = read(sprat.chat(MESSAGES, { mode: "device", private: true }));
   const chat = worker.asked("chat");
-  assert.deepEqual(JSON.parse(chat.ask), { messages: MESSAGES, options: { mode: "device", private: true } });
+  assert.deepEqual(JSON.parse(chat.ask), { messages: MESSAGES, options: { mode: "device", private: true, level: "private" } });
   const events = [
     { type: "start", source: "device" },
     { type: "delta", source: "device", text: "Hel" },
@@ -128,6 +128,42 @@ test("a question has a way to the cloud only if it may leave, and the engine nev
   assert.equal(lines(), 1);
   sprat.dispose();
   assert.ok(link.ended);
+});
+
+test("whoever is to be asked is shown what would be sent, and only a clear yes opens a way", async () => {
+  const { sprat, worker } = await ready({ cloud: "/v1" });
+  const offer = { to: "https://example.org/v1", model: "sprat-small", reason: "It is not sure.", messages: MESSAGES };
+  const shown = [];
+  const answers = [true, false, "yes", () => Promise.reject(new Error("closed")), undefined, async () => true];
+  for (const answer of answers) {
+    const onAsk = (offer) => (shown.push(offer), typeof answer === "function" ? answer() : answer);
+    void read(sprat.chat(MESSAGES, { level: "ask", onAsk: answer === undefined ? undefined : onAsk }));
+    const chat = worker.asked("chat");
+    assert.equal(chat.port, null, "nobody was asked yet");
+    worker.event(chat, { type: "ask", ...offer });
+    await turn();
+    const consent = worker.asked("consent");
+    assert.equal(consent.id, chat.id);
+    const yes = answer === true || (typeof answer === "function" && answer === answers.at(-1));
+    assert.equal(consent.port instanceof MessagePort, yes, String(answer));
+    worker.says({ id: chat.id, value: undefined });
+  }
+  assert.deepEqual(shown, Array(5).fill(offer));
+  sprat.dispose();
+});
+
+test("what was found in a conversation stays with its turns", async () => {
+  const { sprat, worker } = await ready({ cloud: "/v1" });
+  const found = [{ role: "user", content: "my card is 4111 1111 1111 1111" }];
+  const first = read(sprat.chat(found));
+  const chat = worker.asked("chat");
+  worker.event(chat, { type: "level", level: "private", found: ["card"] });
+  worker.says({ id: chat.id, value: undefined });
+  assert.deepEqual((await first).events, [{ type: "level", level: "private", found: ["card"] }]);
+  void read(sprat.chat([...found, { role: "assistant", content: "" }, { role: "user", content: "and?" }]));
+  assert.equal(JSON.parse(worker.asked("chat").ask).options.level, "private");
+  assert.equal(worker.asked("chat").port, null);
+  sprat.dispose();
 });
 
 test("without a cloud there is no way out at all", async () => {
@@ -279,7 +315,7 @@ test("stored and forget use a worker of their own and end it", async () => {
   assert.equal(await gone, true);
 });
 
-const asked = (worker) => JSON.parse(worker.asked("chat").ask).options.private ?? false;
+const asked = (worker) => JSON.parse(worker.asked("chat").ask).options.level === "private";
 
 test("what was private stays private when the worker that knew it is gone", async () => {
   const { sprat, worker } = await ready();

@@ -49,7 +49,7 @@ export class LeakingBuild {
 }
 
 const CALL = "const { signal, ...rest } = options;";
-const ANSWER = "return await current.runtime.chat(ask, line, signal, tell);";
+const ANSWER = "return await current.runtime.chat(ask, line, person, signal, tell);";
 
 /** Runs code in the page whenever a question is asked; `text` is the question. */
 const onQuestion = (code) => (build) => build.edit("sprat/sprat.js", CALL, `${CALL}\n{ const text = messages.at(-1).content; ${code} }`);
@@ -221,11 +221,11 @@ export const LEAKS = {
 };
 
 /** What keeps a private question without a way out. */
-const NO_LINE = "rest.private === true || ";
+const NO_LINE = 'level !== "open" || ';
 
 /** The engine is told that what is private is open, and for the cloud. @param {LeakingBuild} build */
 function lie(build) {
-  build.edit("sprat/sprat.js", "options: rest })", `options: { ...rest, private: false, mode: "cloud" } })`);
+  build.edit("sprat/sprat.js", "options: { ...rest, level } })", `options: { ...rest, level: "open", mode: "cloud" } })`);
 }
 
 /** All that a worker's own code can try, each with the question in it. */
