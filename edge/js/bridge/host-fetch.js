@@ -58,16 +58,17 @@ export class HostFetches {
     // The engine sees to it that nothing private comes here. Should it ever fail to, this is a second door.
     if (!this.#mayAsk()) throw failure("cloud_disabled", "no open conversation is being answered, so the host is not asked");
     const { fetchWindow: window, fetchSilence } = this.#limits;
-    const { id, response, forget } = this.#peer.request("host.fetch", { url, method, headers, body, window });
+    const id = this.#peer.nextId();
     const exchange = new Exchange(this.#peer, id, window, fetchSilence, () => {
-      forget();
+      this.#peer.forget(id);
       this.#open.delete(id);
       signal?.removeEventListener("abort", stop);
     });
-    const stop = () => exchange.cancel(aborted());
+    const stop = () => exchange.cancel();
     signal?.addEventListener("abort", stop);
     this.#open.set(id, exchange);
-    response.then((head) => exchange.answered(head), (error) => exchange.refused(error));
+    // A host may answer before this returns.
+    this.#peer.request(id, "host.fetch", { url, method, headers, body, window }, exchange);
     return exchange.head;
   };
 
@@ -142,7 +143,7 @@ class Exchange {
   }
 
   /** @param {unknown} head the host's result */
-  answered(head) {
+  resolve(head) {
     if (this.#state !== "head") return;
     if (problem(FETCH_HEAD, head, "result")) return this.fail("the answer has no valid status and headers");
     const { status, headers = {} } = /** @type {{ status: number, headers?: Record<string, string> }} */ (head);
@@ -160,7 +161,7 @@ class Exchange {
   }
 
   /** @param {import("./rpc.js").RpcError} error */
-  refused({ code }) {
+  reject({ code }) {
     if (this.#state !== "head") return;
     const gone = this.#peer.closed || code === CODES.internal;
     this.#end(gone ? failure("cloud_unreachable", "the host app could not ask the cloud") : failure("cloud_refused", `the host app refused the request (code ${code})`));

@@ -132,18 +132,29 @@ export class Peer {
     this.#post({ jsonrpc: "2.0", method, params });
   }
 
+  /** An id for the next request. */
+  nextId() {
+    return `page-${this.#next++}`;
+  }
+
   /**
-   * Asks the other side something.
+   * Asks the other side something. It is told of the answer at once, not through a promise: what follows the answer
+   * may come in the same turn.
+   *
+   * @param {string} id
    * @param {string} method
    * @param {Record<string, unknown>} params
-   * @returns {{ id: string, response: Promise<unknown>, forget: () => void }} after `forget` an answer counts as late
+   * @param {Waiting} waiting
    */
-  request(method, params) {
-    const id = `page-${this.#next++}`;
-    const response = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+  request(id, method, params, waiting) {
+    this.#waiting.set(id, waiting);
     this.#post({ jsonrpc: "2.0", id, method, params });
     if (this.#closed) this.#take(id)?.reject(new RpcError(CODES.internal, "the bridge is closed"));
-    return { id, response, forget: () => this.#waiting.delete(id) };
+  }
+
+  /** An answer to this request counts as late from here on. @param {string} id */
+  forget(id) {
+    this.#waiting.delete(id);
   }
 
   /**
