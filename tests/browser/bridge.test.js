@@ -24,13 +24,13 @@ afterEach(async () => {
   host = undefined;
 });
 
-/** What the worker's world lacks in a poor webview. */
+/** What a poor webview's workers lack. */
 function poor() {
   const code = `
     Object.defineProperty(navigator, "gpu", { value: undefined });
     navigator.storage.getDirectory = () => Promise.reject(new DOMException("refused", "SecurityError"));
   `;
-  webview.recorder.alter(/worker[^/]*\.js$/, (body) => Buffer.concat([Buffer.from(code), body]));
+  webview.recorder.alter(/\/(worker|link)\.js$/, (body) => Buffer.concat([Buffer.from(code), body]));
 }
 
 describe("a real model answers through each kind of host", () => {
