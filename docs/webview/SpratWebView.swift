@@ -122,8 +122,8 @@ final class SpratWebView: NSObject, WKScriptMessageHandler {
         }
         for try await byte in bytes {
             piece.append(byte)
-            // Events of a stream end with a line; a chunk for each byte would be a flood.
-            if byte == 10 || piece.count >= 16 << 10 { try await flush() }
+            // Events of a stream end with an empty line; a chunk for each byte would be a flood.
+            if piece.suffix(2).elementsEqual([10, 10]) || piece.count >= 16 << 10 { try await flush() }
         }
         if !piece.isEmpty { try await flush() }
         notify("host.fetch.end", ["id": id, "seq": seq])

@@ -87,7 +87,8 @@ export class EngineMethods {
       }
       this.#engine = engine;
     } finally {
-      this.#loading = null;
+      // After a dispose another load may have begun.
+      if (this.#loading === stop) this.#loading = null;
     }
     return this.status;
   }
@@ -144,6 +145,7 @@ export class EngineMethods {
     const disposed = this.#engine !== null || this.#loading !== null;
     this.#unloadWhenIdle = false;
     this.#loading?.abort();
+    this.#loading = null;
     this.#engine?.dispose();
     this.#engine = null;
     return { disposed };

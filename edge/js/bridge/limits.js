@@ -19,8 +19,8 @@ export const DEFAULT_LIMITS = Object.freeze({
   depth: 32,
   batch: 32,
   inFlight: 8,
-  burst: 1000,
-  perSecond: 500,
+  burst: 2000,
+  perSecond: 1000,
   fetchWindow: 1 << 20,
   fetchSilence: 60_000,
 });

@@ -115,6 +115,20 @@ test("stop ends a load, also when the engine does not listen", async () => {
   assert.ok(engine.disposed);
 });
 
+test("after a dispose a load may follow at once, whenever the first one ends", async () => {
+  const arrive = [];
+  const { host } = bridged({ engine: ({ model }) => new Promise((resolve) => arrive.push(() => resolve(Object.assign(new FakeSprat(), { model: { name: model } })))) });
+  const first = host.call("sprat.load", { model: "a" });
+  assert.deepEqual((await host.call("sprat.dispose")).result, { disposed: true });
+  const second = host.call("sprat.load", { model: "b" });
+  arrive[0]();
+  assert.equal((await first).error.data.code, "aborted");
+  assert.equal((await host.call("sprat.status")).result.state, "loading");
+  arrive[1]();
+  assert.equal((await second).result.model.name, "b");
+  assert.equal((await host.call("sprat.status")).result.model.name, "b");
+});
+
 test("too many answers at a time are refused, and stop and status still work", async () => {
   const { host } = await loaded({ limits: { inFlight: 2 } });
   const [first] = [1001, 1002].map((id) => host.call("sprat.chat", { messages: ASK }, id));
