@@ -1,10 +1,15 @@
 // A host and an engine for the bridge's tests. Neither has a rule of its own: the test says what they do.
 
+import { afterEach } from "node:test";
 import { connect } from "../bridge.js";
 import { SpratError } from "../sprat.js";
 
 export const MODEL = "models/tiny/";
 export const ASK = [{ role: "user", content: "Where do small fish live?" }];
+
+/** What goes on when a test has failed must not keep the others waiting. @type {{ close(): void }[]} */
+const bridges = [];
+afterEach(() => bridges.splice(0).forEach((bridge) => bridge.close()));
 
 /** Lets everything run that is ready. */
 export const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -130,6 +135,7 @@ export function bridged(options = {}) {
     now: () => 0,
     ...options,
   });
+  bridges.push(bridge);
   return { host, bridge, engines, engine: () => engines.at(-1) };
 }
 

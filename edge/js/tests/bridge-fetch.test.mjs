@@ -144,6 +144,8 @@ test("a silent host is given up, before the head and after it, but not while its
   const reader = (await response).body.getReader();
   tell.chunk(0, "x");
   t.mock.timers.tick(5000);
+  tell.chunk(1, "y");
+  assert.equal((await reader.read()).value.length, 1);
   assert.equal((await reader.read()).value.length, 1);
   t.mock.timers.tick(1000);
   await assert.rejects(reader.read(), { code: "cloud_interrupted" });
