@@ -1,0 +1,78 @@
+// A Sprat page in a React Native app, with react-native-webview.
+import { forwardRef, useImperativeHandle, useRef } from "react";
+import { WebView } from "react-native-webview";
+
+const API = "https://api.example/v1/";
+
+/**
+ * `page` is where the webview folder is, such as "https://app.example/sprat/index.html" or a bundled file's address.
+ * Answers and events come to `onHeard`; `ref.current.call(id, method, params)` asks.
+ */
+export const SpratWebView = forwardRef(function SpratWebView({ page, token, onHeard }, ref) {
+  const view = useRef(null);
+  const requests = useRef(new Map());
+  const send = (message) => view.current?.postMessage(JSON.stringify({ jsonrpc: "2.0", ...message }));
+
+  useImperativeHandle(ref, () => ({
+    call: (id, method, params = {}) => send({ id, method, params }),
+    // From AppState's "memoryWarning" event.
+    memoryWarning: () => send({ method: "sprat.memoryWarning", params: { level: "critical" } }),
+  }));
+
+  const hear = ({ nativeEvent: { data, url } }) => {
+    // Whatever page is in the view can send: only ours is heard.
+    if (!url.startsWith(page)) return;
+    const message = JSON.parse(data);
+    const { id, method, params } = message;
+    if (method === "host.fetch") requests.current.set(id, ask(id, params, token, send));
+    else if (method === "host.fetch.cancel") requests.current.get(params.id)?.abort();
+    // An XMLHttpRequest cannot be held up, so acknowledgements change nothing: an answer must fit into the window.
+    else if (method !== "host.fetch.ack") onHeard(message);
+  };
+
+  return (
+    <WebView
+      ref={view}
+      source={{ uri: page }}
+      originWhitelist={[new URL(page).origin]}
+      // The bridge is for this page: it must not go anywhere else.
+      onShouldStartLoadWithRequest={({ url }) => url.startsWith(page)}
+      onMessage={hear}
+    />
+  );
+});
+
+/** Asks the cloud for the page, with the app's own authorization. React Native's fetch does not stream; this does. */
+function ask(id, { url, method, headers, body }, token, send) {
+  const request = new XMLHttpRequest();
+  // The page says where to; the app decides whether its token may go there.
+  if (!url.startsWith(API)) {
+    send({ id, error: { code: -32050, message: "not allowed" } });
+    return request;
+  }
+  let seq = 0;
+  let told = 0;
+  const tell = () => {
+    const data = request.responseText.slice(told);
+    if (!data) return;
+    told += data.length;
+    send({ method: "host.fetch.chunk", params: { id, seq: seq++, data } });
+  };
+  request.open(method, url);
+  for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+  request.setRequestHeader("Authorization", `Bearer ${token()}`);
+  request.onreadystatechange = () => {
+    if (request.readyState !== XMLHttpRequest.HEADERS_RECEIVED) return;
+    const type = request.getResponseHeader("content-type") ?? "";
+    send({ id, result: { status: request.status, headers: { "content-type": type } } });
+  };
+  request.onprogress = tell;
+  request.onload = () => {
+    tell();
+    send({ method: "host.fetch.end", params: { id, seq } });
+  };
+  // No reason is told: it may hold what was asked.
+  request.onerror = () => send({ method: "host.fetch.error", params: { id } });
+  request.send(body);
+  return request;
+}

@@ -1,0 +1,170 @@
+// @ts-check
+/** The methods of the bridge that are about the engine: what `sprat.*` of schema.js does. */
+
+import { SpratError } from "../sprat.js";
+import { Taint } from "../taint.js";
+import { CODES, RpcError } from "./rpc.js";
+
+/** @typedef {import("../types.js").ChatEvent} ChatEvent */
+/** @typedef {import("../types.js").ChatOptions} ChatOptions */
+/** @typedef {import("../types.js").LoadOptions} LoadOptions */
+/** @typedef {import("../types.js").Message} Message */
+/** @typedef {import("../types.js").Receipt} Receipt */
+/** @typedef {import("./host-fetch.js").CloudFetch} CloudFetch */
+/** @typedef {import("./rpc.js").Call} Call */
+/** What the bridge needs of a Sprat. @typedef {Pick<import("../sprat.js").Sprat, "chat" | "dispose" | "state" | "device" | "model">} Engine */
+/** @typedef {LoadOptions & { cloudFetch?: CloudFetch }} EngineOptions */
+
+/** One engine, which the host loads, asks and disposes of. */
+export class EngineMethods {
+  /** @type {Engine | null} */ #engine = null;
+  /** The load that goes on. @type {AbortController | null} */ #loading = null;
+  /** Answers that go on, and those of them that are not private. */
+  #answering = 0;
+  #open = 0;
+  /** Memory is critical: unload after the answer. */
+  #unloadWhenIdle = false;
+  /** What was private stays so when the engine, which knows it too, is unloaded and loaded again. */
+  #taint = new Taint();
+  #load;
+  #defaults;
+  #cloudFetch;
+  #cancelFetches;
+  #notify;
+
+  /**
+   * @param {object} setup
+   * @param {(options: EngineOptions) => Promise<Engine>} setup.load
+   * @param {Partial<LoadOptions>} setup.defaults what the host does not say
+   * @param {CloudFetch} setup.cloudFetch
+   * @param {() => void} setup.cancelFetches
+   * @param {(method: string, params: Record<string, unknown>) => void} setup.notify
+   */
+  constructor({ load, defaults, cloudFetch, cancelFetches, notify }) {
+    this.#load = load;
+    this.#defaults = defaults;
+    this.#notify = notify;
+    this.#cloudFetch = cloudFetch;
+    this.#cancelFetches = cancelFetches;
+  }
+
+  /** Whether a conversation that is not private is being answered. */
+  get answersOpenly() {
+    return this.#open > 0;
+  }
+
+  /** What is loaded, and where. */
+  get status() {
+    const { state = this.#loading ? "loading" : "empty", device = null, model = null } = this.#engine ?? {};
+    return { state, device, model };
+  }
+
+  /**
+   * @param {Partial<LoadOptions> & { hostFetch?: boolean }} params
+   * @param {Call} call
+   */
+  async load({ hostFetch = false, ...params }, { id, stop }) {
+    if (this.#engine || this.#loading) {
+      throw new SpratError({ code: "bad_request", message: "a model is loaded already, or is being loaded", hint: "Call sprat.dispose first." });
+    }
+    const options = { ...this.#defaults, ...params };
+    const { model } = options;
+    if (!model) throw new RpcError(CODES.params, "params.model is missing");
+    this.#loading = stop;
+    try {
+      const engine = await this.#load({
+        ...options,
+        model,
+        ...(hostFetch && { cloudFetch: this.#cloudFetch }),
+        signal: stop.signal,
+        onProgress: ({ stage, loaded, total, message }) => this.#notify("sprat.progress", { id, stage, loaded, total, message }),
+        onWarning: ({ code, message }) => this.#notify("sprat.warning", { code, message }),
+        onStatus: ({ state, device, model }) => this.#notify("sprat.state", { state, device, model }),
+      });
+      if (stop.signal.aborted) {
+        engine.dispose();
+        throw new SpratError({ code: "aborted", message: "stopped by the caller" });
+      }
+      this.#engine = engine;
+    } finally {
+      // After a dispose another load may have begun.
+      if (this.#loading === stop) this.#loading = null;
+    }
+    return this.status;
+  }
+
+  /**
+   * @param {{ messages: Message[], options?: Omit<ChatOptions, "signal"> }} params
+   * @param {Call} call
+   */
+  async chat({ messages, options = {} }, call) {
+    const engine = this.#engine;
+    if (!engine) throw new SpratError({ code: "model_missing", message: "no model is loaded", hint: "Call sprat.load first." });
+    // It may be raised here, and is never lowered.
+    const isPrivate = options.private === true || this.#taint.touches(messages);
+    if (isPrivate) this.#taint.remember(messages);
+    this.#answering += 1;
+    if (!isPrivate) this.#open += 1;
+    try {
+      return await this.#answer(engine, messages, isPrivate ? { ...options, private: true } : options, call);
+    } finally {
+      this.#answering -= 1;
+      if (!isPrivate) this.#open -= 1;
+      // A request that outlives all answers has nobody who reads it.
+      if (this.#open === 0) this.#cancelFetches();
+      if (this.#unloadWhenIdle && this.#answering === 0) this.#unload();
+    }
+  }
+
+  /**
+   * @param {Engine} engine
+   * @param {Message[]} messages
+   * @param {ChatOptions} options
+   * @param {Call} call
+   * @returns {Promise<{ text: string, receipt: Receipt }>}
+   */
+  async #answer(engine, messages, options, { id, stop }) {
+    let text = "";
+    try {
+      for await (const event of engine.chat(messages, { ...options, signal: stop.signal })) {
+        if (event.type === "start") text = "";
+        if (event.type === "delta") text += event.text;
+        if (event.type === "end") {
+          text = event.text;
+          return { text, receipt: event.receipt };
+        }
+        this.#notify("sprat.event", { id, event });
+      }
+      throw new SpratError({ code: "internal", message: "the answer has no end", partial: text });
+    } finally {
+      if (options.private === true) this.#taint.remember([...messages, { role: "assistant", content: text }]);
+    }
+  }
+
+  dispose() {
+    const disposed = this.#engine !== null || this.#loading !== null;
+    this.#unloadWhenIdle = false;
+    this.#loading?.abort();
+    this.#loading = null;
+    this.#engine?.dispose();
+    this.#engine = null;
+    return { disposed };
+  }
+
+  /**
+   * The app is asked to give memory back. A load that goes on is stopped; what it has downloaded is kept.
+   * @param {{ level: "normal" | "moderate" | "critical" }} warning
+   */
+  memoryWarning({ level }) {
+    if (level === "normal") this.#unloadWhenIdle = false;
+    const loaded = this.#engine !== null || this.#loading !== null;
+    if (level !== "critical" || !loaded) return { unloaded: false, pending: this.#unloadWhenIdle };
+    this.#unloadWhenIdle = this.#answering > 0;
+    if (!this.#unloadWhenIdle) this.#unload();
+    return { unloaded: !this.#unloadWhenIdle, pending: this.#unloadWhenIdle };
+  }
+
+  #unload() {
+    if (this.dispose().disposed) this.#notify("sprat.unloaded", { reason: "memory" });
+  }
+}

@@ -1,0 +1,291 @@
+// @ts-check
+/**
+ * Every message of the bridge, as data. The bridge checks messages against it, and the table and the JSON Schema file
+ * in docs/webview are made from it, so none of the three can disagree.
+ *
+ * Schemas are JSON Schema (2020-12), of which validate.js knows the keywords that are used here.
+ */
+
+/**
+ * @typedef {object} Schema
+ * @property {"object" | "array" | "string" | "integer" | "number" | "boolean" | "null"} [type]
+ * @property {string} [description]
+ * @property {readonly (string | number | boolean | null)[]} [enum]
+ * @property {number} [minLength]
+ * @property {number} [maxLength] in UTF-16 units
+ * @property {number} [minimum]
+ * @property {number} [maximum]
+ * @property {Schema} [items]
+ * @property {number} [minItems]
+ * @property {number} [maxItems]
+ * @property {Record<string, Schema>} [properties]
+ * @property {readonly string[]} [required]
+ * @property {boolean | Schema} [additionalProperties]
+ * @property {number} [maxProperties]
+ * @property {readonly Schema[]} [anyOf]
+ *
+ * @typedef {object} Method
+ * @property {string} name
+ * @property {"host" | "page"} from who sends it
+ * @property {"request" | "notification" | "either"} kind "either": a host that needs no answer may leave the id out
+ * @property {boolean} [long] it goes on for a while: it counts as in flight, and `sprat.stop` ends it
+ * @property {Schema} params
+ * @property {Schema} [result]
+ * @property {string} about one sentence for the table
+ */
+
+/** The version of this list. A message that changes its meaning raises it. */
+export const PROTOCOL = 1;
+
+/** Longest text of one message of a conversation; the engine takes no more of all together. */
+const MAX_TEXT = 1 << 20;
+const MAX_URL = 8192;
+
+/** @param {Record<string, Schema>} properties @param {string[]} [required] @returns {Schema} */
+const object = (properties, required = []) => ({ type: "object", properties, required, additionalProperties: false });
+/** @param {number} [maxLength] @returns {Schema} */
+const text = (maxLength = 1024) => ({ type: "string", maxLength });
+/** What the engine or the host has written, of any length. @type {Schema} */
+const TEXT = { type: "string" };
+/** @param {number} minimum @param {number} [maximum] @returns {Schema} */
+const number = (minimum, maximum) => ({ type: "number", minimum, ...(maximum !== undefined && { maximum }) });
+/** @param {number} minimum @param {number} [maximum] @returns {Schema} */
+const integer = (minimum, maximum = Number.MAX_SAFE_INTEGER) => ({ type: "integer", minimum, maximum });
+/** @param {string[]} words @returns {Schema} */
+const oneOf = (...words) => ({ type: "string", enum: words });
+/** @param {string} [description] @returns {Schema} */
+const flag = (description) => ({ type: "boolean", ...(description && { description }) });
+/** @param {Schema} schema @returns {Schema} */
+const orNull = (schema) => ({ anyOf: [schema, { type: "null" }] });
+
+/** A field whose inside is the engine's business. @type {Schema} */
+const ANY_OBJECT = { type: "object", additionalProperties: true };
+/** @type {Schema} */
+const HEADERS = { type: "object", additionalProperties: text(8192), maxProperties: 64 };
+
+/** An id that a host may give a request. @type {Schema} */
+export const ID = { anyOf: [{ type: "string", minLength: 1, maxLength: 128 }, integer(Number.MIN_SAFE_INTEGER)] };
+/** The id that the page has given a `host.fetch`. @type {Schema} */
+const FETCH_ID = { type: "string", minLength: 1, maxLength: 128 };
+
+/** @type {Schema} */
+const RECIPE = object(
+  {
+    merge_method: text(64),
+    base_model: text(MAX_URL),
+    models: { type: "array", minItems: 1, maxItems: 16, items: object({ model: text(MAX_URL), parameters: ANY_OBJECT }, ["model"]) },
+    parameters: ANY_OBJECT,
+  },
+  ["merge_method", "models"],
+);
+
+/** @type {Schema} */
+const LOAD = object({
+  model: { anyOf: [text(MAX_URL), RECIPE] },
+  cloud: orNull(text(MAX_URL)),
+  cloudModel: text(256),
+  cloudHeaders: HEADERS,
+  cloudPrice: object({ prompt: number(0, 1e6), completion: number(0, 1e6) }),
+  hostFetch: flag("the cloud is asked by the host, through host.fetch"),
+  device: oneOf("auto", "cpu", "webgpu"),
+});
+
+/** @type {Schema} */
+const CHAT_OPTIONS = object({
+  mode: oneOf("auto", "device", "cloud"),
+  private: flag("nothing derived from this conversation leaves the device"),
+  maxTokens: integer(1),
+  temperature: number(0, 2),
+  topK: integer(0),
+  topP: number(0, 1),
+  minP: number(0, 1),
+  repetitionPenalty: number(0.1, 10),
+  seed: integer(0, 2 ** 32 - 1),
+  stop: { anyOf: [text(), { type: "array", maxItems: 16, items: text() }] },
+  lookup: flag(),
+});
+
+/** @type {Schema} */
+const CHAT = object(
+  {
+    messages: {
+      type: "array",
+      minItems: 1,
+      maxItems: 1024,
+      items: object({ role: oneOf("system", "user", "assistant"), content: text(MAX_TEXT) }, ["role", "content"]),
+    },
+    options: CHAT_OPTIONS,
+  },
+  ["messages"],
+);
+
+/** @type {Record<string, Schema>} */
+const STATE = {
+  state: oneOf("empty", "loading", "ready", "failed", "disposed"),
+  device: orNull(ANY_OBJECT),
+  model: orNull(ANY_OBJECT),
+};
+
+/** @type {Method[]} */
+const FROM_HOST = [
+  {
+    name: "sprat.load",
+    from: "host",
+    kind: "request",
+    long: true,
+    params: LOAD,
+    result: object(STATE, ["state", "device", "model"]),
+    about: "Loads a model; `sprat.progress` tells how far it is.",
+  },
+  {
+    name: "sprat.chat",
+    from: "host",
+    kind: "request",
+    long: true,
+    params: CHAT,
+    result: object({ text: TEXT, receipt: ANY_OBJECT }, ["text", "receipt"]),
+    about: "Answers a conversation; `sprat.event` brings the text as it comes.",
+  },
+  {
+    name: "sprat.stop",
+    from: "host",
+    kind: "either",
+    params: object({ id: ID }, ["id"]),
+    result: object({ stopped: flag() }, ["stopped"]),
+    about: "Stops the load or chat of that id, which then fails with `aborted`.",
+  },
+  {
+    name: "sprat.status",
+    from: "host",
+    kind: "request",
+    params: object({}),
+    result: object(
+      { ...STATE, protocol: integer(1), inFlight: integer(0), refused: { type: "object", additionalProperties: integer(0) } },
+      ["state", "device", "model", "protocol", "inFlight", "refused"],
+    ),
+    about: "What is loaded, what is in flight, and what was refused so far, by reason.",
+  },
+  {
+    name: "sprat.dispose",
+    from: "host",
+    kind: "either",
+    params: object({}),
+    result: object({ disposed: flag("whether there was something") }, ["disposed"]),
+    about: "Ends the engine and what it was doing. `sprat.load` starts another.",
+  },
+  {
+    name: "sprat.memoryWarning",
+    from: "host",
+    kind: "either",
+    params: object({ level: oneOf("normal", "moderate", "critical") }, ["level"]),
+    result: object({ unloaded: flag(), pending: flag("it is unloaded when the answer has ended") }, ["unloaded", "pending"]),
+    about: "At `critical` the engine is unloaded: at once when idle, else after the answer. `normal` takes that back.",
+  },
+  {
+    name: "host.fetch.chunk",
+    from: "host",
+    kind: "notification",
+    params: object(
+      { id: FETCH_ID, seq: integer(0), data: text(MAX_TEXT * 4), encoding: oneOf("text", "base64") },
+      ["id", "seq", "data"],
+    ),
+    about: "The next piece of a body; `seq` counts from 0. `base64` for bytes that were not decoded.",
+  },
+  {
+    name: "host.fetch.end",
+    from: "host",
+    kind: "notification",
+    params: object({ id: FETCH_ID, seq: integer(0) }, ["id", "seq"]),
+    about: "The body is complete; `seq` is the number of chunks.",
+  },
+  {
+    name: "host.fetch.error",
+    from: "host",
+    kind: "notification",
+    params: object({ id: FETCH_ID }, ["id"]),
+    about: "The connection broke in the middle of a body.",
+  },
+];
+
+/** @type {Method[]} */
+const FROM_PAGE = [
+  {
+    name: "sprat.connected",
+    from: "page",
+    kind: "notification",
+    params: object({ protocol: integer(1), transport: text(64) }, ["protocol", "transport"]),
+    about: "The page listens now.",
+  },
+  {
+    name: "sprat.progress",
+    from: "page",
+    kind: "notification",
+    params: object(
+      { id: ID, stage: text(64), loaded: number(0), total: number(0), message: TEXT },
+      ["id", "stage", "loaded", "total", "message"],
+    ),
+    about: "How far the load of that id is.",
+  },
+  {
+    name: "sprat.event",
+    from: "page",
+    kind: "notification",
+    params: object({ id: ID, event: ANY_OBJECT }, ["id", "event"]),
+    about: "`start`, `delta` or `handover` of the chat of that id, as `sprat.chat()` gives them.",
+  },
+  {
+    name: "sprat.warning",
+    from: "page",
+    kind: "notification",
+    params: object({ code: text(64), message: TEXT }, ["code", "message"]),
+    about: "Something went wrong and the engine goes on.",
+  },
+  {
+    name: "sprat.state",
+    from: "page",
+    kind: "notification",
+    params: object(STATE, ["state", "device", "model"]),
+    about: "The engine's state or device changed.",
+  },
+  {
+    name: "sprat.unloaded",
+    from: "page",
+    kind: "notification",
+    params: object({ reason: oneOf("memory") }, ["reason"]),
+    about: "The engine was unloaded because of a memory warning.",
+  },
+  {
+    name: "host.fetch",
+    from: "page",
+    kind: "request",
+    params: object(
+      { url: text(MAX_URL), method: text(16), headers: HEADERS, body: orNull(TEXT), window: integer(1) },
+      ["url", "method", "headers", "body", "window"],
+    ),
+    result: object({ status: integer(200, 599), headers: HEADERS }, ["status"]),
+    about: "Asks the cloud on the page's behalf. The result is the head of the answer; chunks follow.",
+  },
+  {
+    name: "host.fetch.ack",
+    from: "page",
+    kind: "notification",
+    params: object({ id: FETCH_ID, bytes: integer(0) }, ["id", "bytes"]),
+    about: "So many bytes of the body were read in all. No more than `window` bytes may be on the way beyond that.",
+  },
+  {
+    name: "host.fetch.cancel",
+    from: "page",
+    kind: "notification",
+    params: object({ id: FETCH_ID }, ["id"]),
+    about: "Nobody reads this body any more.",
+  },
+];
+
+/** Every message, by name. @type {ReadonlyMap<string, Method>} */
+export const METHODS = new Map([...FROM_HOST, ...FROM_PAGE].map((method) => [method.name, method]));
+
+/** The methods that a host may call. @type {ReadonlyMap<string, Method>} */
+export const HOST_METHODS = new Map(FROM_HOST.map((method) => [method.name, method]));
+
+/** What a host answers to `host.fetch`. */
+export const FETCH_HEAD = /** @type {Schema} */ (METHODS.get("host.fetch")?.result);
