@@ -1,0 +1,133 @@
+// A page with <sprat-chat> in it, served with a content security policy as strict as any, and a fake Sprat to give it.
+
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+import { findChromium } from "./browser.js";
+
+const HERE = path.dirname(fileURLToPath(import.meta.url));
+const PACKAGE = path.join(HERE, "../../../edge/js");
+const PAGES = path.join(HERE, "../element");
+const AXE = path.join(HERE, "../node_modules/axe-core/axe.min.js");
+
+const KINDS = { ".js": "text/javascript", ".html": "text/html", ".css": "text/css" };
+export const POLICY =
+  "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src data:; connect-src 'self'; worker-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'";
+
+/** Serves the test's page, and the package's sources as `sprat/`. */
+export async function serve() {
+  const server = createServer(async (request, response) => {
+    const name = path.normalize(new URL(request.url, "http://x").pathname);
+    const file = name.startsWith("/sprat/") ? path.join(PACKAGE, name.slice(6)) : path.join(PAGES, name);
+    const body = await readFile(file).catch(() => null);
+    response.writeHead(body === null ? 404 : 200, {
+      "Content-Type": KINDS[path.extname(name)] ?? "application/octet-stream",
+      "Content-Security-Policy": POLICY,
+    });
+    response.end(body ?? "");
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return { origin: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+}
+
+export function launchPlain() {
+  return chromium.launch({ executablePath: findChromium(), args: ["--no-sandbox"] });
+}
+
+/** One tab with the page, and what went wrong in it. */
+export class ElementPage {
+  mistakes = [];
+
+  static async open(browser, origin, { context = {}, attributes = {}, fake = {} } = {}) {
+    const self = new ElementPage();
+    self.context = await browser.newContext({ viewport: { width: 360, height: 640 }, locale: "en-US", ...context });
+    self.page = await self.context.newPage();
+    self.page.setDefaultTimeout(20_000);
+    self.page.on("pageerror", (error) => self.mistakes.push(error));
+    self.page.on("console", (message) => message.type() === "error" && self.mistakes.push(message.text()));
+    await self.page.goto(`${origin}/page.html`);
+    await self.add(attributes, fake);
+    return self;
+  }
+
+  /** Puts a chat with a fake Sprat into the page; `fake: null` gives it none. */
+  async add(attributes = {}, fake = {}) {
+    await this.page.evaluate(
+      async ([attributes, fake]) => {
+        const { FakeSprat } = await import("/fake.js");
+        const chat = document.createElement("sprat-chat");
+        for (const [name, value] of Object.entries(attributes)) chat.setAttribute(name, value);
+        globalThis.told ??= [];
+        for (const name of ["sprat-ready", "sprat-answer", "sprat-error"]) {
+          chat.addEventListener(name, ({ detail }) => globalThis.told.push({ name, detail }));
+        }
+        if (fake !== null) {
+          globalThis.sprat = new FakeSprat(fake);
+          chat.sprat = globalThis.sprat;
+        }
+        document.querySelector("#here").append(chat);
+        globalThis.chat ??= chat;
+      },
+      [attributes, fake],
+    );
+  }
+
+  get chat() {
+    return this.page.locator("sprat-chat").first();
+  }
+  /** What it holds, by role and name, in English. */
+  button(name) {
+    return this.chat.getByRole("button", { name, exact: true });
+  }
+  get message() {
+    return this.chat.getByRole("textbox");
+  }
+  get private() {
+    return this.chat.getByRole("switch");
+  }
+  get mode() {
+    return this.chat.getByRole("combobox");
+  }
+  get answers() {
+    return this.chat.locator("[data-answer]");
+  }
+
+  /** Types a question and waits for the end of its answer. */
+  async ask(question) {
+    const before = await this.answers.count();
+    await this.message.fill(question);
+    await this.message.press("Enter");
+    const answer = this.answers.nth(before);
+    await answer.and(this.page.locator(":not([data-state=streaming])")).waitFor();
+    return answer;
+  }
+
+  told() {
+    return this.page.evaluate(() => globalThis.told);
+  }
+
+  /** What axe finds, in words; nothing is what it should find. */
+  async violations() {
+    // Through the browser's own door: the page's policy lets no foreign script in.
+    const source = await readFile(AXE, "utf8");
+    const session = await this.context.newCDPSession(this.page);
+    await session.send("Runtime.evaluate", { expression: source });
+    const { result } = await session.send("Runtime.evaluate", {
+      expression: `axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => JSON.stringify(
+        violations.flatMap(({ id, nodes }) => nodes.map((node) => [id, String(node.target), node.failureSummary]))))`,
+      awaitPromise: true,
+      returnByValue: true,
+    });
+    await session.detach();
+    return JSON.parse(result.value);
+  }
+
+  async picture(name) {
+    const folder = process.env.SCREENSHOTS;
+    if (folder) await this.page.screenshot({ path: path.join(folder, `element-${name}.png`) });
+  }
+}
