@@ -14,18 +14,22 @@ const PAGES = path.join(HERE, "../element");
 const AXE = path.join(HERE, "../node_modules/axe-core/axe.min.js");
 
 const KINDS = { ".js": "text/javascript", ".html": "text/html", ".css": "text/css" };
+/** What the README asks of a page's policy, and no more. */
 export const POLICY =
-  "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src data:; connect-src 'self'; worker-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'";
+  "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src data:; connect-src 'self'; worker-src 'self'";
+/** No text may become a script, or HTML. An engine's worker is started from an address, which this forbids, too. */
+const TRUSTED_TYPES = "; require-trusted-types-for 'script'; trusted-types 'none'";
 
 /** Serves the test's page, and the package's sources as `sprat/`. */
 export async function serve() {
   const server = createServer(async (request, response) => {
-    const name = path.normalize(new URL(request.url, "http://x").pathname);
+    const { pathname, search } = new URL(request.url, "http://x");
+    const name = path.normalize(pathname);
     const file = name.startsWith("/sprat/") ? path.join(PACKAGE, name.slice(6)) : path.join(PAGES, name);
     const body = await readFile(file).catch(() => null);
     response.writeHead(body === null ? 404 : 200, {
       "Content-Type": KINDS[path.extname(name)] ?? "application/octet-stream",
-      "Content-Security-Policy": POLICY,
+      "Content-Security-Policy": search === "?engine" ? POLICY : POLICY + TRUSTED_TYPES,
     });
     response.end(body ?? "");
   });
@@ -42,6 +46,12 @@ export function launchPlain() {
 export class ElementPage {
   mistakes = [];
 
+  /**
+   * @param {import("playwright-core").Browser} browser
+   * @param {string} origin of `serve`
+   * @param {{ context?: object, attributes?: Record<string, string>, fake?: object | null }} [options] `fake: null`: the
+   *   chat opens an engine of its own
+   */
   static async open(browser, origin, { context = {}, attributes = {}, fake = {} } = {}) {
     const self = new ElementPage();
     self.context = await browser.newContext({ viewport: { width: 360, height: 640 }, locale: "en-US", ...context });
@@ -49,12 +59,12 @@ export class ElementPage {
     self.page.setDefaultTimeout(20_000);
     self.page.on("pageerror", (error) => self.mistakes.push(error));
     self.page.on("console", (message) => message.type() === "error" && self.mistakes.push(message.text()));
-    await self.page.goto(`${origin}/page.html`);
+    await self.page.goto(`${origin}/page.html${fake === null ? "?engine" : ""}`);
     await self.add(attributes, fake);
     return self;
   }
 
-  /** Puts a chat with a fake Sprat into the page; `fake: null` gives it none. */
+  /** Puts a chat into the page. */
   async add(attributes = {}, fake = {}) {
     await this.page.evaluate(
       async ([attributes, fake]) => {
@@ -82,6 +92,10 @@ export class ElementPage {
   /** What it holds, by role and name, in English. */
   button(name) {
     return this.chat.getByRole("button", { name, exact: true });
+  }
+  /** A text that is seen, not only said aloud. */
+  text(words, options) {
+    return this.chat.getByText(words, options).and(this.page.locator(":not([aria-live])"));
   }
   get message() {
     return this.chat.getByRole("textbox");
