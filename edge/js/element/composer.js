@@ -22,7 +22,7 @@ const MODES = ["auto", "device", "cloud"];
 export class Composer {
   #lane = make("p", { class: "lane", part: "lane", id: "lane" });
   #laneWords = make("span");
-  #message = make("textarea", { rows: "1", part: "input", dir: "auto", autocomplete: "off", enterkeyhint: "send", "aria-describedby": "lane" });
+  #message = make("textarea", { rows: "1", part: "input", autocomplete: "off", enterkeyhint: "send", "aria-describedby": "lane" });
   #private = make("input", { type: "checkbox", role: "switch", id: "private", autocomplete: "off", "aria-describedby": "private-help" });
   #privateWords = make("span");
   #privateHelp = make("span", { id: "private-help", hidden: "" });
@@ -149,6 +149,8 @@ export class Composer {
       this.events.onTooLong(length);
     }
     this.#typed = this.#message.value;
+    // By its own text; while it is empty the placeholder follows the page.
+    this.#message.dir = this.#typed === "" ? "" : "auto";
     if (!CSS.supports("field-sizing", "content")) this.#grow();
   }
 

@@ -11,7 +11,7 @@ import { icon, make } from "./dom.js";
 
 export class Frame {
   #dot = make("span", { class: "dot", "aria-hidden": "true" });
-  #status = make("span", { class: "status-words" });
+  #status = make("span", { class: "status-words", dir: "auto" });
   #new = make("button", { type: "button", class: "quiet", part: "new" });
   #loading = make("div", { class: "loading", part: "loading", hidden: "" });
   #loadingWords = make("span", { id: "loading-words" });

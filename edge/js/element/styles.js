@@ -56,6 +56,8 @@ button, select, textarea { font: inherit; color: inherit; }
 code, pre { font-family: var(--_mono); font-size: 0.875em; }
 a { color: var(--_accent); text-underline-offset: 0.15em; overflow-wrap: anywhere; }
 svg { flex: none; inline-size: 1rem; block-size: 1rem; fill: none; stroke: currentColor; stroke-width: 1.6; stroke-linecap: round; stroke-linejoin: round; }
+/* Korean breaks between words, as its readers expect. */
+:lang(ko) { word-break: keep-all; }
 .muted { color: var(--_muted); font-size: 0.875rem; }
 .title { font-size: 1.25rem; font-weight: 650; line-height: 1.3; letter-spacing: -0.01em; text-wrap: balance; }
 .said { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
