@@ -1,7 +1,7 @@
 // The parts of <sprat-chat> that need no browser.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { SpratChat } from "../element.js";
 import { splitSpeakable } from "../element/announce.js";
@@ -147,4 +147,14 @@ test("only whole sentences are spoken, also without spaces between them", () => 
   assert.deepEqual(splitSpeakable("One. Two? Thr"), { now: "One. Two?", later: " Thr" });
   assert.deepEqual(splitSpeakable("It costs 3.5"), { now: "", later: "It costs 3.5" });
   assert.deepEqual(splitSpeakable("魚です。小さ"), { now: "魚です。", later: "小さ" });
+});
+
+test("the README names each part and variable that there is, and no other", () => {
+  const folder = new URL("../element/", import.meta.url);
+  const sources = readdirSync(folder).filter((name) => name.endsWith(".js")).map((name) => readFileSync(new URL(name, folder), "utf8"));
+  const found = (pattern, texts) => [...new Set(texts.flatMap((text) => [...text.matchAll(pattern)].map(([, name]) => name)))].sort();
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  const paragraph = (start) => readme.slice(readme.indexOf(`\n${start}`)).split("\n\n")[0];
+  assert.deepEqual(found(/`([a-z]+)`/g, [paragraph("Parts:")]), found(/\bpart: "([a-z]+)"/g, sources));
+  assert.deepEqual(found(/`(--sprat-[a-z-]+)`/g, [paragraph("Variables:")]), found(/var\((--sprat-[a-z-]+)/g, sources));
 });

@@ -13,20 +13,28 @@ const PACKAGE = path.join(HERE, "../../../edge/js");
 const PAGES = path.join(HERE, "../element");
 const AXE = path.join(HERE, "../node_modules/axe-core/axe.min.js");
 
-const KINDS = { ".js": "text/javascript", ".html": "text/html", ".css": "text/css" };
+const KINDS = { ".js": "text/javascript", ".html": "text/html", ".css": "text/css", ".wasm": "application/wasm" };
 /** What the README asks of a page's policy, and no more. */
 export const POLICY =
   "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src data:; connect-src 'self'; worker-src 'self'";
 /** No text may become a script, or HTML. An engine's worker is started from an address, which this forbids, too. */
 const TRUSTED_TYPES = "; require-trusted-types-for 'script'; trusted-types 'none'";
 
-/** Serves the test's page, and the package's sources as `sprat/`. */
-export async function serve() {
+/**
+ * Serves the test's page, and the package's sources as `sprat/`; or a built page's package and models, if there is one.
+ *
+ * @param {{ web?: string | null }} [options] a built page's folder
+ */
+export async function serve({ web = null } = {}) {
+  /** What was asked for, such as "POST /v1/chat/completions". */
+  const requests = [];
   const server = createServer(async (request, response) => {
     const { pathname, search } = new URL(request.url, "http://x");
     const name = path.normalize(pathname);
-    const file = name.startsWith("/sprat/") ? path.join(PACKAGE, name.slice(6)) : path.join(PAGES, name);
-    const body = await readFile(file).catch(() => null);
+    requests.push(`${request.method} ${pathname}`);
+    const source = name.startsWith("/sprat/") ? path.join(PACKAGE, name.slice(6)) : path.join(PAGES, name);
+    const built = web === null ? Promise.reject() : readFile(path.join(web, name));
+    const body = await built.catch(() => readFile(source)).catch(() => null);
     response.writeHead(body === null ? 404 : 200, {
       "Content-Type": KINDS[path.extname(name)] ?? "application/octet-stream",
       "Content-Security-Policy": search === "?engine" ? POLICY : POLICY + TRUSTED_TYPES,
@@ -35,7 +43,7 @@ export async function serve() {
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  return { origin: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+  return { origin: `http://127.0.0.1:${server.address().port}`, requests, close: () => server.close() };
 }
 
 export function launchPlain() {
