@@ -367,13 +367,13 @@ test("a theme overrules the system; variables and parts reach the inside, the pa
 
 test("nothing moves for people who want no motion", () =>
   inPage({ context: { reducedMotion: "reduce" } }, async (tab) => {
-    await tab.message.fill("endless");
+    await tab.message.fill("silent");
     await tab.message.press("Enter");
-    const moving = await inside(tab, (chat) => chat.shadowRoot.getAnimations().length);
-    assert.equal(moving, 0);
+    await tab.text("Reading the question").waitFor();
+    const moving = () => inside(tab, (chat) => chat.shadowRoot.getAnimations().length);
+    assert.equal(await moving(), 0);
     await tab.page.emulateMedia({ reducedMotion: "no-preference" });
-    await tab.private.click();
-    await tab.page.waitForFunction(() => globalThis.chat.shadowRoot.getAnimations().length > 0);
+    assert.equal(await moving(), 1, "a dot breathes while nothing has come");
   }));
 
 test("nothing is stored", () =>

@@ -23,6 +23,8 @@ export class Frame {
   #examples = make("ul", { class: "examples" });
   /** The examples that are shown, so that those with the focus stay. */
   #shown = "";
+  /** The problem that is shown, likewise. */
+  #problemOf = "null";
 
   /** @param {{ onNew: () => void, onExample: (question: string) => void, onReload: () => void }} events */
   constructor(events) {
@@ -113,6 +115,9 @@ export class Frame {
    * @param {Words} words
    */
   #showProblem(problem, words) {
+    const print = JSON.stringify(problem);
+    if (print === this.#problemOf) return;
+    this.#problemOf = print;
     this.notice("load", null);
     if (problem === null) return;
     const text = make("div", {}, make("p", { class: "heading" }, problem.heading), make("p", {}, `${problem.words} ${problem.todo}`));

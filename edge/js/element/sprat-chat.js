@@ -62,7 +62,11 @@ export class SpratChat extends Base {
       void this.ask(question);
       this.focus();
     },
-    onReload: () => this.#engine.reload(),
+    onReload: () => {
+      // The button goes away with the failure.
+      this.focus();
+      this.#engine.reload();
+    },
   });
   #composer = new Composer({
     onSend: (text) => void this.ask(text),
@@ -291,8 +295,9 @@ export class SpratChat extends Base {
     const news = status.state !== this.#before;
     this.#before = status.state;
     this.#show();
-    this.#talk.redraw();
+    // Progress alone changes nothing in the conversation.
     if (!news) return;
+    this.#talk.redraw();
     if (status.state === "ready") {
       if (!this.busy) this.#announcer.say(this.#words.say("ready"));
       this.#emit("sprat-ready", { device: status.device, model: status.model });

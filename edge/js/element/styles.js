@@ -107,6 +107,7 @@ const frame = `
   border-block-end: 1px solid var(--_line);
   background: var(--_surface);
 }
+::slotted([slot="title"]) { margin: 0; font-size: 1rem; }
 .status { display: flex; align-items: center; gap: 0.5rem; flex: 1; min-inline-size: 0; color: var(--_muted); font-size: 0.875rem; }
 .status-words { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .dot { flex: none; inline-size: 0.5rem; block-size: 0.5rem; border: 1px solid var(--_line-strong); border-radius: 50%; }

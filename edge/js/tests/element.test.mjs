@@ -158,3 +158,18 @@ test("the README names each part and variable that there is, and no other", () =
   assert.deepEqual(found(/`([a-z]+)`/g, [paragraph("Parts:")]), found(/\bpart: "([a-z]+)"/g, sources));
   assert.deepEqual(found(/`(--sprat-[a-z-]+)`/g, [paragraph("Variables:")]), found(/var\((--sprat-[a-z-]+)/g, sources));
 });
+
+test("the style sheets know no left and right", () => {
+  const physical = /(?:^|[\s;{])(?:(?:margin|padding|border|inset)-(?:left|right)[a-z-]*|left|right|float|width|height)\s*:|text-align:\s*(?:left|right)/;
+  // Four lengths are top, right, bottom, left.
+  const four = /(?:margin|padding|inset):\s*\S+\s+([^\s;]+)\s+\S+\s+(?!\1;)[^\s;]+;/;
+  for (const name of ["styles.js", "styles-conversation.js"]) {
+    const rules = readFileSync(new URL(`../element/${name}`, import.meta.url), "utf8").split("\n").filter((line) => !line.startsWith("@"));
+    for (const rule of rules) {
+      assert.doesNotMatch(rule, physical, name);
+      assert.doesNotMatch(rule, four, name);
+    }
+  }
+  assert.match(".a { margin-left: 1px; }", physical);
+  assert.match(".a { padding: 0 1px 0 2px; }", four);
+});

@@ -90,6 +90,9 @@ const ANSWERS = {
     yield { type: "delta", source: "device", text: "Once upon a time" };
     await new Promise((_, reject) => signal.addEventListener("abort", () => reject(error("aborted"))));
   },
+  silent: async function* ({ signal }) {
+    await new Promise((_, reject) => signal.addEventListener("abort", () => reject(error("aborted"))));
+  },
   markup: async function* () {
     yield* device("device", `<img src=x onerror="globalThis.broken = true"> <script>globalThis.broken = true</script> [a](javascript:globalThis.broken=true) ![b](https://tracker.example/p.png)`, {});
   },
