@@ -137,10 +137,10 @@ test("a screen reader hears who answered, and a failure, politely", () =>
 async function assertFits(tab, when) {
   const out = await inside(tab, (chat) => {
     const box = chat.getBoundingClientRect();
-    const controls = [...chat.shadowRoot.querySelectorAll("button, textarea, select, input")].filter((one) => one.checkVisibility());
+    const controls = [...chat.shadowRoot.querySelectorAll("button, textarea, select, input")];
     const outside = controls.filter((one) => {
       const { left, right } = one.getBoundingClientRect();
-      return left < box.left || right > box.right;
+      return one.checkVisibility() && (left < box.left || right > box.right);
     });
     const scroll = chat.shadowRoot.querySelector("[role=log]");
     return [document.documentElement.scrollWidth - innerWidth, scroll.scrollWidth - scroll.clientWidth, outside.map((one) => one.textContent)];
@@ -214,7 +214,8 @@ test("an answer's Markdown is shown, and nothing in it runs or is fetched", () =
     assert.deepEqual(await answer.locator("img, script, [onerror]").count(), 0);
     const whole = await tab.ask("What is a sprat?");
     const link = whole.getByRole("link", { name: "the article" });
-    assert.deepEqual([await link.getAttribute("rel"), await link.getAttribute("referrerpolicy")], ["noopener noreferrer nofollow", "no-referrer"]);
+    assert.equal(await link.getAttribute("rel"), "noopener noreferrer nofollow");
+    assert.equal(await link.getAttribute("referrerpolicy"), "no-referrer");
     assert.equal(await whole.locator("table td").count(), 4);
     assert.equal(await whole.locator("ol > li").count(), 2);
     // In private, an address that could carry what was said is not there to be followed.
@@ -266,8 +267,8 @@ test("a receipt says who answered, why, how sure it was, and what was sent", () 
     assert.equal(await badge.getAttribute("aria-expanded"), "false");
     await badge.click();
     const words = await answer.getByRole("group", { name: "Receipt" }).innerText();
-    for (const part of [/sprat-small in the cloud/, /only 41% sure of its answer, below the 80% needed/, /41%; 80% would be enough/, /1\.2 kB to the cloud/]) {
-      assert.match(words, part);
+    for (const part of ["sprat-small in the cloud", "only 41% sure of its answer, below the 80% needed", "41%; 80% would be enough", "1.2 kB to the cloud"]) {
+      assert.ok(words.includes(part), part);
     }
   }));
 
@@ -337,7 +338,9 @@ test("attributes are properties, and what they do not know is the default", () =
     assert.deepEqual(await read(), ["auto", "auto", "auto", false]);
     await tab.mode.selectOption("device");
     assert.equal(await tab.chat.getAttribute("mode"), "device", "also where the person chose");
-    await page.evaluate(() => Object.assign(globalThis.chat, { mode: "cloud", theme: "dark", device: "cpu", private: true, cloudModel: "m", cloud: "/v1" }));
+    await page.evaluate(() => {
+      Object.assign(globalThis.chat, { mode: "cloud", theme: "dark", device: "cpu", private: true, cloudModel: "m", cloud: "/v1" });
+    });
     assert.deepEqual(await read(), ["cloud", "dark", "cpu", true]);
     const attributes = await page.evaluate(() => ["cloud-model", "cloud", "private"].map((name) => globalThis.chat.getAttribute(name)));
     assert.deepEqual(attributes, ["m", "/v1", ""]);
@@ -382,7 +385,8 @@ test("nothing is stored", () =>
     const stored = await page.evaluate(async () => {
       const files = [];
       for await (const name of (await navigator.storage.getDirectory()).keys()) files.push(name);
-      return [localStorage.length, sessionStorage.length, document.cookie, (await indexedDB.databases()).length, (await caches.keys()).length, files];
+      const [databases, stores] = [await indexedDB.databases(), await caches.keys()];
+      return [localStorage.length, sessionStorage.length, document.cookie, databases.length, stores.length, files];
     });
     assert.deepEqual(stored, [0, 0, "", 0, 0, []]);
   }));
@@ -454,7 +458,8 @@ describe("life", () => {
       await tab.text("The model’s files are damaged").waitFor();
       assert.equal(await tab.button("Load again").count(), 0, "its owner has to");
       const told = await tab.told();
-      assert.deepEqual(told.map(({ name, detail }) => [name, detail.code ?? null, detail.during ?? null]), [["sprat-ready", null, null], ["sprat-error", "model_corrupt", "load"]]);
+      assert.deepEqual(told.map(({ name }) => name), ["sprat-ready", "sprat-error"]);
+      assert.deepEqual([told[1].detail.code, told[1].detail.during], ["model_corrupt", "load"]);
     }));
 });
 

@@ -19,11 +19,14 @@ export const MOST_CHARACTERS = 200_000;
 /** @type {Mode[]} */
 const MODES = ["auto", "device", "cloud"];
 
+const BOX = { rows: "1", part: "input", autocomplete: "off", enterkeyhint: "send" };
+const SWITCH = { type: "checkbox", role: "switch", autocomplete: "off" };
+
 export class Composer {
   #lane = make("p", { class: "lane", part: "lane", id: "lane" });
   #laneWords = make("span");
-  #message = make("textarea", { rows: "1", part: "input", autocomplete: "off", enterkeyhint: "send", "aria-describedby": "lane" });
-  #private = make("input", { type: "checkbox", role: "switch", id: "private", autocomplete: "off", "aria-describedby": "private-help" });
+  #message = make("textarea", { ...BOX, "aria-describedby": "lane" });
+  #private = make("input", { ...SWITCH, id: "private", "aria-describedby": "private-help" });
   #privateWords = make("span");
   #privateHelp = make("span", { id: "private-help", hidden: "" });
   #mode = make("select", { part: "mode", autocomplete: "off" });

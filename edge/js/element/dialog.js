@@ -14,7 +14,8 @@ export class Dialog {
     count += 1;
     this.#heading.id = `dialog-heading-${count}`;
     this.#words.id = `dialog-words-${count}`;
-    const body = make("div", { class: "body" }, this.#heading, this.#words, make("div", { class: "actions" }, this.#no, this.#yes));
+    const actions = make("div", { class: "actions" }, this.#no, this.#yes);
+    const body = make("div", { class: "body" }, this.#heading, this.#words, actions);
     const labels = { "aria-labelledby": this.#heading.id, "aria-describedby": this.#words.id };
     this.element = make("dialog", { part: "dialog", ...labels }, body);
     // The body covers the dialog, which has no padding: a click on the dialog itself is one on the backdrop.

@@ -21,6 +21,8 @@ export class Engine {
   #opening = null;
   /** Which engine is the present one; what an earlier one says is heard no more. */
   #present = 0;
+  /** Whether the engine itself was started, with or without a model. */
+  #started = false;
   /** Why a model that had been ready is gone. @type {Failure | null} */
   #lastWarning = null;
 
@@ -32,6 +34,12 @@ export class Engine {
   /** Whether the engine is, or would be, the element's own. */
   get own() {
     return this.#given === null;
+  }
+
+  /** Whether questions can be asked although there is no model: those for the cloud. */
+  get asks() {
+    const broken = this.status.state === "failed" && ["internal", "unsupported"].includes(this.status.failure.code);
+    return this.#started && !broken;
   }
 
   /**
@@ -73,6 +81,7 @@ export class Engine {
     const opening = this.#opening;
     this.#present += 1;
     this.#opening = null;
+    this.#started = false;
     this.#lastWarning = null;
     opening?.then((sprat) => sprat.dispose(), () => {});
     this.#set(NONE, this.#present);
@@ -119,6 +128,7 @@ export class Engine {
       // Its first call comes before `open` returns; whatever matters then is read below.
       onStatus: () => void Promise.resolve().then(() => this.#read(sprat, present)),
     });
+    if (present === this.#present) this.#started = true;
     this.#read(sprat, present);
     return sprat;
   }

@@ -120,7 +120,8 @@ export class Frame {
     this.#problemOf = print;
     this.notice("load", null);
     if (problem === null) return;
-    const text = make("div", {}, make("p", { class: "heading" }, problem.heading), make("p", {}, `${problem.words} ${problem.todo}`));
+    const heading = make("p", { class: "heading" }, problem.heading);
+    const text = make("div", {}, heading, make("p", {}, `${problem.words} ${problem.todo}`));
     if (problem.detail !== "") text.append(make("p", { class: "muted", lang: "en", dir: "auto" }, problem.detail));
     const notice = make("div", { class: "notice bad", part: "notice" }, text);
     if (problem.action !== null) {
@@ -140,7 +141,8 @@ export class Frame {
   notice(name, content) {
     this.#notices.querySelector(`[data-notice="${name}"]`)?.remove();
     if (content === null) return;
-    const element = typeof content === "string" ? make("div", { class: "notice", part: "notice" }, make("p", {}, content)) : content;
+    const short = (/** @type {string} */ words) => make("div", { class: "notice", part: "notice" }, make("p", {}, words));
+    const element = typeof content === "string" ? short(content) : content;
     element.dataset["notice"] = name;
     this.#notices.append(element);
   }

@@ -131,6 +131,6 @@ function renderLink({ href, spans }, how) {
     // An address can carry what was said; in a private conversation nobody follows one by a slip.
     return label === href || href === `${label}/` ? label : `${label} (${href})`;
   }
-  const attributes = { href, title: href, target: "_blank", rel: "noopener noreferrer nofollow", referrerpolicy: "no-referrer" };
-  return make("a", attributes, ...renderSpans(spans, how));
+  const apart = { target: "_blank", rel: "noopener noreferrer nofollow", referrerpolicy: "no-referrer" };
+  return make("a", { href, title: href, ...apart }, ...renderSpans(spans, how));
 }

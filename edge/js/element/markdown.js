@@ -68,8 +68,9 @@ function blockAt(lines, at, depth) {
   if (FENCE.test(first)) return fenceAt(lines, at);
   const heading = HEADING.exec(first);
   if (heading) {
-    const text = first.slice(heading[0].length).trim();
-    return [{ kind: "heading", level: heading[1]?.length ?? 1, text: text.endsWith(" #") ? text.slice(0, -2).trim() : text }, at + 1];
+    const all = first.slice(heading[0].length).trim();
+    const text = all.endsWith(" #") ? all.slice(0, -2).trim() : all;
+    return [{ kind: "heading", level: heading[1]?.length ?? 1, text }, at + 1];
   }
   if (RULE.test(first)) return [{ kind: "rule" }, at + 1];
   if (isTable(lines, at)) return tableAt(lines, at);

@@ -52,6 +52,16 @@ export function sent({ bytes_sent }, words) {
 }
 
 /**
+ * @param {Receipt} receipt
+ * @param {Words} words
+ */
+function time({ total_ms, first_token_ms }, words) {
+  const total = words.duration(total_ms);
+  if (typeof first_token_ms !== "number") return words.say("time.total", { total });
+  return words.say("time.first", { total, first: words.duration(first_token_ms) });
+}
+
+/**
  * Everything below why and how sure.
  *
  * @param {Receipt} receipt
@@ -59,12 +69,9 @@ export function sent({ bytes_sent }, words) {
  * @returns {Fact[]}
  */
 export function facts(receipt, words) {
-  const total = words.duration(receipt.total_ms);
-  const first = receipt.first_token_ms;
-  const time = typeof first === "number" ? words.say("time.first", { total, first: words.duration(first) }) : words.say("time.total", { total });
   const list = [
     { term: words.say("receipt.sent"), value: sent(receipt, words) },
-    { term: words.say("receipt.time"), value: time },
+    { term: words.say("receipt.time"), value: time(receipt, words) },
   ];
   if (receipt.prompt_tokens > 0 || receipt.completion_tokens > 0) {
     const values = { read: words.count(receipt.prompt_tokens), written: words.count(receipt.completion_tokens) };

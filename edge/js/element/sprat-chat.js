@@ -21,6 +21,8 @@ const Base = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (/** @t
 
 /** Properties that a page may have set before the element was defined. */
 const UPGRADED = /** @type {const} */ (["cloudHeaders", "strings", "sprat"]);
+/** Under what circumstances a model cannot be loaded. @type {import("./problem.js").Circumstances} */
+const LOADING = { private: false, mode: "auto", kept: "nothing", first: false, own: true };
 /** What an engine is opened with: a change of one opens another. */
 const ENGINE_ATTRIBUTES = new Set(["model", "cloud", "cloud-model", "device"]);
 
@@ -321,9 +323,8 @@ export class SpratChat extends Base {
   #loadProblem() {
     const { status } = this.#engine;
     if (status.state !== "failed") return null;
-    const at = { private: false, mode: /** @type {Mode} */ ("auto"), kept: /** @type {const} */ ("nothing"), first: false, own: true };
-    const problem = describe(status.failure, at, this.#words);
-    const answers = this.cloud !== null && !this.private ? ` ${this.#words.say("status.cloudAnswers")}` : "";
+    const problem = describe(status.failure, LOADING, this.#words);
+    const answers = this.cloud !== null && !this.private && this.#engine.asks ? ` ${this.#words.say("status.cloudAnswers")}` : "";
     // Whatever it was, a person can try again; but nobody can load an engine of somebody else's again.
     return { ...problem, todo: problem.todo + answers, action: this.#engine.own ? /** @type {const} */ ("reload") : null };
   }

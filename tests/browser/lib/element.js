@@ -134,18 +134,12 @@ export class ElementPage {
 
   /** What axe finds, in words; nothing is what it should find. */
   async violations() {
-    // Through the browser's own door: the page's policy lets no foreign script in.
-    const source = await readFile(AXE, "utf8");
-    const session = await this.context.newCDPSession(this.page);
-    await session.send("Runtime.evaluate", { expression: source });
-    const { result } = await session.send("Runtime.evaluate", {
-      expression: `axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => JSON.stringify(
-        violations.flatMap(({ id, nodes }) => nodes.map((node) => [id, String(node.target), node.failureSummary]))))`,
-      awaitPromise: true,
-      returnByValue: true,
+    // The page's policy would let no script of ours in; the debugger's door is not under it.
+    await this.page.evaluate(await readFile(AXE, "utf8"));
+    return this.page.evaluate(async () => {
+      const { violations } = await globalThis.axe.run(document, { resultTypes: ["violations"] });
+      return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => [id, String(target), failureSummary]));
     });
-    await session.detach();
-    return JSON.parse(result.value);
   }
 
   async picture(name) {
