@@ -24,7 +24,7 @@ export const PATIENCE = 180_000;
 /** What the browser itself asks for, whatever the page is. */
 const HOUSEKEEPING = /(^|\.)(google|googleapis|gvt1|gstatic|chromium)\.(com|org)(:\d+)?$/;
 
-function findChromium() {
+export function findChromium() {
   if (process.env.CHROMIUM) return process.env.CHROMIUM;
   for (const name of ["chromium", "chromium-browser", "google-chrome"]) {
     try {

@@ -1,0 +1,490 @@
+// <sprat-chat> in a page of somebody else, with a fake Sprat: for everybody, in any language, and without a trace.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { ElementPage, launchPlain, serve } from "./lib/element.js";
+
+const CLOUD = { cloud: "https://api.example.org/v1" };
+let server;
+let browser;
+before(async () => {
+  server = await serve();
+  browser = await launchPlain();
+});
+after(async () => {
+  await browser?.close();
+  server?.close();
+});
+
+/** Runs a test in a tab of its own, in which nothing may go wrong unnoticed. */
+async function inPage(options, body) {
+  const tab = await ElementPage.open(browser, server.origin, options);
+  try {
+    await body(tab, tab.page);
+    assert.deepEqual(tab.mistakes.map(String), []);
+  } finally {
+    await tab.context.close();
+  }
+}
+
+/** What is in the chat's shadow, seen by a function in the page. */
+const inside = (tab, look) => tab.chat.evaluate(look);
+
+const STATES = {
+  empty: [{}, async () => {}],
+  loading: [{ fake: { ready: false } }, async (tab) => tab.chat.getByRole("progressbar").waitFor()],
+  talk: [{}, async (tab) => tab.ask("What is a sprat?")],
+  receipt: [{}, async (tab) => (await tab.ask("a hard question")).getByRole("button", { name: /^Cloud/ }).click()],
+  error: [{}, async (tab) => tab.ask("broken")],
+  private: [
+    {},
+    async (tab) => {
+      await tab.private.click();
+      await tab.ask("a hard question");
+    },
+  ],
+  dialog: [
+    { attributes: { private: "" } },
+    async (tab) => {
+      await tab.ask("hi");
+      await tab.private.click();
+      await tab.chat.getByRole("dialog").waitFor();
+    },
+  ],
+};
+
+for (const theme of ["light", "dark"]) {
+  describe(`axe finds nothing in ${theme}`, () => {
+    for (const [name, [options, reach]] of Object.entries(STATES)) {
+      test(name, () =>
+        inPage({ ...options, attributes: { ...CLOUD, theme, ...options.attributes } }, async (tab) => {
+          await reach(tab);
+          await tab.picture(`${theme}-${name}`);
+          assert.deepEqual(await tab.violations(), []);
+        }),
+      );
+    }
+  });
+}
+
+test("axe would find what is wrong", () =>
+  inPage({}, async (tab, page) => {
+    await page.evaluate(() => globalThis.chat.shadowRoot.querySelector("textarea").removeAttribute("aria-label"));
+    await page.evaluate(() => globalThis.chat.shadowRoot.querySelector("textarea").removeAttribute("placeholder"));
+    assert.notDeepEqual(await tab.violations(), []);
+  }));
+
+/** What has the keyboard inside the chat, and whether the eye can see that. */
+function focused(tab) {
+  return inside(tab, (chat) => {
+    const element = chat.shadowRoot.activeElement;
+    if (element === null) return { name: "outside", visible: true };
+    const looks = () => {
+      const parts = [element, element.closest("form")].filter(Boolean).map((part) => getComputedStyle(part));
+      return parts.map(({ outline, boxShadow, borderColor }) => [outline, boxShadow, borderColor].join()).join();
+    };
+    const look = looks();
+    element.blur();
+    const visible = looks() !== look;
+    element.focus({ preventScroll: true, focusVisible: true });
+    return { name: element.getAttribute("aria-label") ?? element.labels?.[0]?.textContent ?? element.textContent, visible };
+  });
+}
+
+test("everything can be done with the keyboard, in the order in which it is read", () =>
+  inPage({ attributes: CLOUD }, async (tab, page) => {
+    const order = [];
+    for (let step = 0; step < 9; step += 1) {
+      await page.keyboard.press("Tab");
+      const { name, visible } = await focused(tab);
+      assert.ok(visible, `no focus to be seen on ${name}`);
+      order.push(name);
+    }
+    const examples = ["what is 17 * 23?", "What is a sprat?", "Write a haiku about the sea."];
+    assert.deepEqual(order, ["New conversation", "Conversation", ...examples, "Message", "Private", "Mode", "Send"]);
+
+    await tab.message.focus();
+    await page.keyboard.press("Enter");
+    await page.keyboard.type("17 * 23");
+    await page.keyboard.press("Shift+Enter");
+    await page.keyboard.type("please");
+    await page.keyboard.press("Enter");
+    const answer = tab.answers.first();
+    await answer.and(page.locator("[data-state=done]")).waitFor();
+    assert.equal(await tab.answers.count(), 1, "an empty message is not asked");
+    assert.equal((await focused(tab)).name, "Message", "the next question can be typed at once");
+    assert.equal((await page.evaluate(() => globalThis.sprat.calls[0])).messages[0].content, "17 * 23\nplease");
+
+    await page.keyboard.type("endless");
+    await page.keyboard.press("Enter");
+    await tab.text("Once upon a time").waitFor();
+    await page.keyboard.press("Escape");
+    await tab.text("Stopped", { exact: true }).waitFor();
+    assert.equal((await focused(tab)).name, "Message");
+  }));
+
+test("a screen reader hears who answered, and a failure, politely", () =>
+  inPage({}, async (tab) => {
+    const region = tab.chat.locator("[aria-live=polite]");
+    await tab.ask("17 * 23");
+    assert.equal(await region.textContent(), "17 × 23 = 391 Answered by: Exact.");
+    await tab.ask("broken");
+    assert.match(await region.textContent(), /^The cloud cannot be reached\./);
+    assert.equal(await tab.chat.getByRole("log").getAttribute("aria-live"), "off", "not every token");
+  }));
+
+/** Nothing sticks out of the chat, and every control is inside it. */
+async function assertFits(tab, when) {
+  const out = await inside(tab, (chat) => {
+    const box = chat.getBoundingClientRect();
+    const controls = [...chat.shadowRoot.querySelectorAll("button, textarea, select, input")];
+    const outside = controls.filter((one) => {
+      const { left, right } = one.getBoundingClientRect();
+      return one.checkVisibility() && (left < box.left || right > box.right);
+    });
+    const scroll = chat.shadowRoot.querySelector("[role=log]");
+    return [document.documentElement.scrollWidth - innerWidth, scroll.scrollWidth - scroll.clientWidth, outside.map((one) => one.textContent)];
+  });
+  assert.deepEqual(out, [0, 0, []], when);
+}
+
+for (const lang of ["en", "ko", "ja"]) {
+  for (const dir of ["ltr", "rtl"]) {
+    test(`fits 320 px in ${lang}, ${dir}`, () =>
+      inPage({ context: { viewport: { width: 320, height: 640 } }, attributes: { ...CLOUD, lang, dir } }, async (tab) => {
+        await assertFits(tab, "empty");
+        await tab.ask(`What is ${"x".repeat(300)}?`);
+        const answer = await tab.ask("hard");
+        await answer.locator(".badge").click();
+        await tab.picture(`${lang}-${dir}`);
+        await assertFits(tab, "with a receipt");
+        await tab.ask("broken");
+        await tab.private.click();
+        await assertFits(tab, "with a problem, in private");
+      }));
+  }
+}
+
+test("where text runs to the left the chat is mirrored, and each message follows its own script", () =>
+  inPage({ attributes: { dir: "rtl" } }, async (tab) => {
+    const answer = await tab.ask("שלום");
+    const [send, toggle] = await Promise.all([tab.button("Send").boundingBox(), tab.private.boundingBox()]);
+    assert.ok(send.x < toggle.x, "Send is at the end of its line, which is on the left");
+    const directions = await answer.locator(".text > *").evaluateAll((parts) => parts.map((part) => getComputedStyle(part).direction));
+    assert.deepEqual(directions, ["rtl", "rtl", "ltr"]);
+    await tab.picture("rtl-hebrew");
+    assert.deepEqual(await tab.violations(), []);
+  }));
+
+describe("words", () => {
+  test("the language is the element's, the page's, or the browser's", () =>
+    inPage({ attributes: { lang: "ko-KR" }, context: { locale: "ja-JP" } }, async (tab, page) => {
+      const placeholder = () => tab.message.getAttribute("placeholder");
+      assert.equal(await placeholder(), "무엇이든 물어보세요");
+      const again = (change) => page.evaluate(change).then(placeholder);
+      assert.equal(await again(() => globalThis.chat.removeAttribute("lang")), "Ask something", "the page is in English");
+      await page.evaluate(() => document.documentElement.removeAttribute("lang"));
+      assert.equal(await again(() => globalThis.chat.setAttribute("lang", "")), "質問を入力");
+      assert.equal(await again(() => (globalThis.chat.lang = "fr")), "Ask something");
+    }));
+
+  test("a page can bring its own, of one word or of a language, at any time", () =>
+    inPage({}, async (tab, page) => {
+      await tab.ask("17 * 23");
+      await page.evaluate(() => {
+        globalThis.chat.lang = "fr";
+        globalThis.chat.strings = { send: "Envoyer", "source.exact": "Calculé", "error.unknown": "x" };
+      });
+      await tab.button("Envoyer").waitFor();
+      await tab.button("Calculé").waitFor();
+      assert.equal(await tab.chat.getByRole("group").first().getAttribute("lang"), "fr");
+      await page.evaluate(() => (globalThis.chat.strings = {}));
+      await tab.button("Send").waitFor();
+    }));
+});
+
+test("an answer's Markdown is shown, and nothing in it runs or is fetched", () =>
+  inPage({}, async (tab, page) => {
+    const requests = [];
+    page.on("request", (request) => requests.push(request.url()));
+    const answer = await tab.ask("markup");
+    assert.match(await answer.innerText(), /<img src=x onerror=.*<script>/);
+    assert.equal(await page.evaluate(() => globalThis.broken), undefined);
+    assert.deepEqual(requests, []);
+    assert.deepEqual(await answer.locator("img, script, [onerror]").count(), 0);
+    const whole = await tab.ask("What is a sprat?");
+    const link = whole.getByRole("link", { name: "the article" });
+    assert.equal(await link.getAttribute("rel"), "noopener noreferrer nofollow");
+    assert.equal(await link.getAttribute("referrerpolicy"), "no-referrer");
+    assert.equal(await whole.locator("table td").count(), 4);
+    assert.equal(await whole.locator("ol > li").count(), 2);
+    // In private, an address that could carry what was said is not there to be followed.
+    await page.evaluate(() => globalThis.chat.setAttribute("private", ""));
+    assert.equal(await whole.getByRole("link").count(), 0);
+    assert.match(await whole.innerText(), /the article \(https:\/\/example\.org\/sprat\)/);
+  }));
+
+test("ask, stop and clear; events tell what came of it", () =>
+  inPage({ attributes: CLOUD }, async (tab, page) => {
+    const ask = (text) => page.evaluate((text) => globalThis.chat.ask(text), text);
+    assert.equal((await ask(" 17 * 23 ")).text, "17 × 23 = 391");
+    assert.equal(await ask("  "), null);
+    assert.equal(await ask("broken"), null);
+    const stopped = ask("endless");
+    await tab.text("Once upon a time").waitFor();
+    assert.equal(await page.evaluate(() => globalThis.chat.busy), true);
+    assert.equal(await ask("another"), null, "one answer at a time");
+    await page.evaluate(() => globalThis.chat.stop());
+    assert.equal(await stopped, null);
+    const cleared = ask("endless");
+    await tab.text("Once upon a time").last().waitFor();
+    await page.evaluate(() => globalThis.chat.clear());
+    assert.equal(await cleared, null);
+    assert.equal(await tab.answers.count(), 0);
+    const told = await tab.told();
+    assert.deepEqual(told.map(({ name }) => name), ["sprat-ready", "sprat-answer", "sprat-error"]);
+    assert.equal(told[0].detail.model.name, "sprat-tiny");
+    const { question, text, private: isPrivate, receipt } = told[1].detail;
+    assert.deepEqual([question, text, isPrivate, receipt.source], ["17 * 23", "17 × 23 = 391", false, "exact"]);
+    assert.deepEqual(told[2].detail, { code: "cloud_unreachable", message: "a fake cloud_unreachable", hint: "", during: "answer" });
+  }));
+
+test("a failed answer can be asked again in its place", () =>
+  inPage({}, async (tab, page) => {
+    await tab.ask("only once");
+    assert.match(await tab.answers.first().innerText(), /Half an[\s\S]*The cloud broke off/);
+    await tab.button("Retry").click();
+    await tab.text("Answered: only once").waitFor();
+    assert.equal(await tab.answers.count(), 1);
+    const calls = await page.evaluate(() => globalThis.sprat.calls);
+    assert.deepEqual(calls.map(({ messages }) => messages.length), [1, 1], "what had failed is not told to the model");
+  }));
+
+test("a receipt says who answered, why, how sure it was, and what was sent", () =>
+  inPage({ attributes: CLOUD }, async (tab) => {
+    const answer = await tab.ask("a hard question");
+    const badge = answer.getByRole("button", { name: "Cloud · 1.2 kB" });
+    assert.equal(await badge.getAttribute("aria-expanded"), "false");
+    await badge.click();
+    const words = await answer.getByRole("group", { name: "Receipt" }).innerText();
+    for (const part of ["sprat-small in the cloud", "only 41% sure of its answer, below the 80% needed", "41%; 80% would be enough", "1.2 kB to the cloud"]) {
+      assert.ok(words.includes(part), part);
+    }
+  }));
+
+describe("private", () => {
+  test("is passed on, is plain about it, and what was said is in no event", () =>
+    inPage({ attributes: CLOUD }, async (tab, page) => {
+      await tab.text("What this device is not sure of goes to api.example.org").waitFor();
+      await tab.private.click();
+      await tab.text("Private: nothing leaves this device, even if it is not sure").waitFor();
+      assert.equal(await page.evaluate(() => globalThis.chat.private), true);
+      assert.deepEqual(await tab.message.evaluate((box) => [box.spellcheck, box.getAttribute("writingsuggestions")]), [false, "false"]);
+      await tab.ask("a secret");
+      await tab.ask("a hard secret");
+      await tab.text("the cloud was not asked").waitFor();
+      assert.deepEqual(await page.evaluate(() => globalThis.sprat.calls.map((call) => call.private)), [true, true]);
+      const told = await tab.told();
+      assert.deepEqual(told.map(({ name }) => name), ["sprat-ready", "sprat-answer", "sprat-error"]);
+      assert.doesNotMatch(JSON.stringify(told), /secret|herring|empire/);
+    }));
+
+  test("can only be left by starting anew, which the person is asked for", () =>
+    inPage({ attributes: { ...CLOUD, private: "" } }, async (tab, page) => {
+      await tab.ask("a secret");
+      await tab.private.click();
+      await tab.button("Stay private").click();
+      assert.ok(await tab.private.isChecked());
+      assert.equal(await tab.answers.count(), 1);
+      await tab.private.click();
+      await tab.button("Start a new one").click();
+      await page.waitForFunction(() => !globalThis.chat.private);
+      assert.ok(!(await tab.private.isChecked()));
+      assert.equal(await tab.answers.count(), 0);
+      await tab.ask("hi");
+      const { messages, private: isPrivate } = await page.evaluate(() => globalThis.sprat.calls.at(-1));
+      assert.deepEqual([messages.length, isPrivate], [1, false]);
+      // A page's script can do so without asking, and it starts anew, too.
+      await page.evaluate(() => {
+        globalThis.chat.private = true;
+        globalThis.chat.private = false;
+      });
+      assert.equal(await tab.answers.count(), 0);
+    }));
+
+  test("stops what was asked in the open and is still coming", () =>
+    inPage({ attributes: CLOUD }, async (tab) => {
+      await tab.message.fill("endless");
+      await tab.message.press("Enter");
+      await tab.text("Once upon a time").waitFor();
+      await tab.private.click();
+      await tab.text("Stopped", { exact: true }).waitFor();
+    }));
+
+  test("with Cloud only, nothing is asked of a person but what to change", () =>
+    inPage({ attributes: { ...CLOUD, private: "", mode: "cloud" } }, async (tab, page) => {
+      await tab.text("Private and Cloud only exclude each other: nothing can be answered").waitFor();
+      await tab.ask("broken");
+      await tab.button("Ask this device").click();
+      assert.equal(await page.evaluate(() => globalThis.chat.mode), "device");
+      await page.waitForFunction(() => globalThis.sprat.calls.length === 2);
+      assert.deepEqual(await page.evaluate(() => globalThis.sprat.calls.map(({ mode }) => mode)), ["cloud", "device"]);
+    }));
+});
+
+test("attributes are properties, and what they do not know is the default", () =>
+  inPage({ attributes: { mode: "sideways", theme: "pink", device: "abacus" } }, async (tab, page) => {
+    const read = () => page.evaluate(() => [globalThis.chat.mode, globalThis.chat.theme, globalThis.chat.device, globalThis.chat.private]);
+    assert.deepEqual(await read(), ["auto", "auto", "auto", false]);
+    await tab.mode.selectOption("device");
+    assert.equal(await tab.chat.getAttribute("mode"), "device", "also where the person chose");
+    await page.evaluate(() => {
+      Object.assign(globalThis.chat, { mode: "cloud", theme: "dark", device: "cpu", private: true, cloudModel: "m", cloud: "/v1" });
+    });
+    assert.deepEqual(await read(), ["cloud", "dark", "cpu", true]);
+    const attributes = await page.evaluate(() => ["cloud-model", "cloud", "private"].map((name) => globalThis.chat.getAttribute(name)));
+    assert.deepEqual(attributes, ["m", "/v1", ""]);
+    assert.equal(await tab.mode.inputValue(), "cloud");
+  }));
+
+test("a theme overrules the system; variables and parts reach the inside, the page's rules do not", () =>
+  inPage({ context: { colorScheme: "dark" }, attributes: { theme: "light" } }, async (tab, page) => {
+    const look = (selector, property) =>
+      page.evaluate(
+        ([selector, property]) => {
+          const part = selector === "" ? globalThis.chat : globalThis.chat.shadowRoot.querySelector(selector);
+          return getComputedStyle(part)[property];
+        },
+        [selector, property],
+      );
+    assert.equal(await look("", "backgroundColor"), "rgb(246, 248, 247)");
+    await page.evaluate(() => {
+      const sheet = new CSSStyleSheet();
+      sheet.replaceSync("sprat-chat { --sprat-accent: rgb(1, 2, 3); } sprat-chat::part(send) { border-radius: 0px; }");
+      document.adoptedStyleSheets = [sheet];
+    });
+    assert.equal(await look("[part=send]", "backgroundColor"), "rgb(1, 2, 3)");
+    assert.equal(await look("[part=send]", "borderRadius"), "0px");
+    assert.notEqual(await look("[part=send]", "display"), "none");
+  }));
+
+test("nothing moves for people who want no motion", () =>
+  inPage({ context: { reducedMotion: "reduce" } }, async (tab) => {
+    await tab.message.fill("silent");
+    await tab.message.press("Enter");
+    await tab.text("Reading the question").waitFor();
+    const moving = () => inside(tab, (chat) => chat.shadowRoot.getAnimations().length);
+    assert.equal(await moving(), 0);
+    await tab.page.emulateMedia({ reducedMotion: "no-preference" });
+    assert.equal(await moving(), 1, "a dot breathes while nothing has come");
+  }));
+
+test("nothing is stored", () =>
+  inPage({}, async (tab, page) => {
+    await tab.ask("What is a sprat?");
+    const stored = await page.evaluate(async () => {
+      const files = [];
+      for await (const name of (await navigator.storage.getDirectory()).keys()) files.push(name);
+      const [databases, stores] = [await indexedDB.databases(), await caches.keys()];
+      return [localStorage.length, sessionStorage.length, document.cookie, databases.length, stores.length, files];
+    });
+    assert.deepEqual(stored, [0, 0, "", 0, 0, []]);
+  }));
+
+describe("life", () => {
+  test("several on a page are strangers, and can share one engine", () =>
+    inPage({}, async (tab, page) => {
+      await page.evaluate(() => {
+        const other = document.createElement("sprat-chat");
+        other.sprat = globalThis.sprat;
+        document.querySelector("#there").append(other);
+      });
+      await tab.ask("17 * 23");
+      assert.equal(await page.locator("sprat-chat").nth(1).locator("[data-answer]").count(), 0);
+      await page.locator("sprat-chat").nth(1).getByRole("textbox").fill("17 * 23");
+      await page.locator("sprat-chat").nth(1).getByRole("textbox").press("Enter");
+      await page.locator("sprat-chat").nth(1).locator("[data-state=done]").waitFor();
+      assert.equal(await tab.answers.count(), 1);
+      assert.deepEqual(await tab.violations(), []);
+    }));
+
+  test("moved, it keeps its conversation and the answer that is coming", () =>
+    inPage({}, async (tab, page) => {
+      await tab.ask("17 * 23");
+      await tab.message.fill("endless");
+      await tab.message.press("Enter");
+      await tab.text("Once upon a time").waitFor();
+      await page.evaluate(() => document.querySelector("#there").append(globalThis.chat));
+      assert.equal(await tab.answers.count(), 2);
+      assert.equal(await page.evaluate(() => globalThis.chat.busy), true);
+      await tab.button("Stop").click();
+      await tab.text("Stopped", { exact: true }).waitFor();
+    }));
+
+  test("removed, it stops, and leaves the engine that it was given alone", () =>
+    inPage({}, async (tab, page) => {
+      const answer = page.evaluate(() => globalThis.chat.ask("endless"));
+      await tab.text("Once upon a time").waitFor();
+      await page.evaluate(() => globalThis.chat.remove());
+      assert.equal(await answer, null);
+      assert.equal(await page.evaluate(() => globalThis.sprat.disposed), false);
+      assert.equal(await page.evaluate(() => globalThis.chat.ask("17 * 23")), null, "out of the page it asks nothing");
+      await page.evaluate(() => document.querySelector("#here").append(globalThis.chat));
+      await tab.ask("17 * 23");
+    }));
+
+  test("properties that were set before the element was one are taken over", () =>
+    inPage({}, async (tab, page) => {
+      const taken = await page.evaluate(async () => {
+        const early = document.implementation.createHTMLDocument().createElement("sprat-chat");
+        Object.assign(early, { sprat: globalThis.sprat, strings: { send: "Go" } });
+        globalThis.chat.replaceWith(early);
+        return [early.sprat === globalThis.sprat, early.strings.send, Object.hasOwn(early, "sprat")];
+      });
+      assert.deepEqual(taken, [true, "Go", false]);
+      await tab.button("Go").waitFor();
+    }));
+
+  test("one that was given loads, or fails to, and says so", () =>
+    inPage({ fake: { ready: false } }, async (tab, page) => {
+      await tab.chat.getByRole("progressbar").waitFor();
+      await page.evaluate(() => globalThis.sprat.load());
+      await tab.chat.getByRole("progressbar").waitFor({ state: "hidden" });
+      await page.evaluate(async () => {
+        const { FakeSprat } = await import("/fake.js");
+        globalThis.chat.sprat = new FakeSprat({ ready: false });
+        globalThis.chat.sprat.break("model_corrupt");
+      });
+      await tab.text("The model’s files are damaged").waitFor();
+      assert.equal(await tab.button("Load again").count(), 0, "its owner has to");
+      const told = await tab.told();
+      assert.deepEqual(told.map(({ name }) => name), ["sprat-ready", "sprat-error"]);
+      assert.deepEqual([told[1].detail.code, told[1].detail.during], ["model_corrupt", "load"]);
+    }));
+});
+
+test("an engine of its own that cannot load can be tried again, and is disposed of with the element", async () => {
+  const tab = await ElementPage.open(browser, server.origin, { fake: null });
+  const { page } = tab;
+  await page.evaluate(async () => {
+    const { Sprat } = await import("/sprat/sprat.js");
+    const { dispose } = Sprat.prototype;
+    globalThis.disposed = 0;
+    Sprat.prototype.dispose = function () {
+      globalThis.disposed += 1;
+      dispose.call(this);
+    };
+  });
+  const disposed = () => page.evaluate(() => globalThis.disposed);
+  await page.evaluate(() => globalThis.chat.setAttribute("model", "/no/model/"));
+  await tab.button("Load again").click();
+  await tab.button("Load again").waitFor();
+  assert.equal(await disposed(), 1, "the one before");
+  const errors = (await tab.told()).filter(({ name }) => name === "sprat-error");
+  assert.deepEqual(errors.map(({ detail }) => detail.during), ["load", "load"]);
+  await page.evaluate(() => document.querySelector("#there").append(globalThis.chat));
+  assert.equal(await disposed(), 1, "moved, it keeps its engine");
+  await page.evaluate(() => globalThis.chat.remove());
+  await page.waitForFunction(() => globalThis.disposed === 2);
+  await tab.context.close();
+});
