@@ -14,6 +14,7 @@
  * @module sprat
  */
 
+import { layQuestion } from "./cloud-fetch.js";
 import { SpratError } from "./error.js";
 import { Port, Queue } from "./port.js";
 import { Taint, highest } from "./taint.js";
@@ -244,7 +245,9 @@ export class Sprat {
    * @param {Port} port
    */
   #line(port) {
-    return port.question();
+    const { cloudFetch, cloudHeaders } = this.#options;
+    if (!cloudFetch) return port.question();
+    return layQuestion(cloudFetch, { url: this.cloud ?? "", headers: cloudHeaders ?? {} });
   }
 
   /** Ends the worker and everything it was doing. A download goes on at the next visit. */

@@ -34,6 +34,8 @@
  * @property {string | URL | null} [cloud] base URL of an OpenAI-compatible API, such as "/v1"
  * @property {string} [cloudModel] model to ask there; "sprat-small" by default
  * @property {Record<string, string>} [cloudHeaders] more headers for it, such as Authorization
+ * @property {import("./bridge/host-fetch.js").CloudFetch} [cloudFetch] asks the cloud instead of this package: an app's own
+ *   client, with its own authorization
  * @property {{ prompt?: number, completion?: number }} [cloudPrice] US dollars per million tokens
  * @property {"auto" | "cpu" | "webgpu"} [device] "auto": WebGPU where a hardware adapter works
  * @property {string | URL} [wasm] where the folders cpu, webgpu, mix and link are, if their .wasm files are not beside the scripts

@@ -15,7 +15,7 @@
  */
 import { AnswerView, questionElement } from "./answer.js";
 import { Conversation } from "./conversation.js";
-import { mayAskOpenly, mayLeavePrivate } from "./dialog.js";
+import { mayAskOpenly, mayBeSent, mayLeavePrivate } from "./dialog.js";
 import { byId } from "./dom.js";
 import { describe } from "./errors.js";
 import { BADGE } from "./receipt.js";
@@ -109,6 +109,19 @@ export class Chat {
     this.startOver(false);
   }
 
+  /**
+   * The engine has found what must not leave: the conversation is private from here on.
+   *
+   * @param {Conversation} conversation
+   */
+  #foundPrivate(conversation) {
+    conversation.makePrivate();
+    this.#askedPrivately = true;
+    if (this.#conversation !== conversation) return;
+    this.showPrivate();
+    this.announcer.say(this.#privateWords());
+  }
+
   /** What was asked in the open could still be handed over: it stops, and if nothing had come is asked in private. */
   #closeRunning() {
     const running = this.#running;
@@ -137,7 +150,7 @@ export class Chat {
 
     this.#askedPrivately ||= conversation.private;
     const mode = this.composer().mode;
-    const options = { mode, private: conversation.private, signal: controller.signal };
+    const options = { mode, private: conversation.private, signal: controller.signal, onAsk: mayBeSent };
     const redraw = () => this.#draw(view, conversation, conversation.turn(index), mode);
     this.#redraw = redraw;
     redraw();
@@ -148,6 +161,7 @@ export class Chat {
       for await (const event of sprat.chat(conversation.messages(index), options)) {
         const turn = apply(conversation.turn(index), event);
         conversation.update(index, turn);
+        if (event.type === "level" && event.level === "private") this.#foundPrivate(conversation);
         if (event.type === "handover") this.announcer.restart();
         if (event.type === "delta") this.announcer.stream(turn.text);
         this.#schedule(redraw);
@@ -258,7 +272,8 @@ export class Chat {
     if (turn.failure === null) return null;
     const keptKind = turn.text !== "" ? "text" : turn.draft ? "draft" : "nothing";
     const first = conversation.turn(0) === turn;
-    return describe(turn.failure, { private: conversation.private, mode, kept: keptKind, first });
+    const found = turn.found.length > 0;
+    return describe(turn.failure, { private: conversation.private, mode, kept: keptKind, first, found });
   }
 
   /**

@@ -2,15 +2,20 @@
 import { byId } from "./dom.js";
 
 /**
- * @param {{ heading: string, words: string, yes: string, no: string }} question
+ * @param {{ heading: string, words: string, yes: string, no: string, shown?: string[] }} question `shown`: what it is about,
+ *   word for word
  * @returns {Promise<boolean>}
  */
-function askPerson({ heading, words, yes, no }) {
+function askPerson({ heading, words, yes, no, shown = [] }) {
   const dialog = byId("ask-dialog", HTMLDialogElement);
   const yesButton = byId("ask-yes", HTMLButtonElement);
   const noButton = byId("ask-no", HTMLButtonElement);
   byId("ask-heading", HTMLHeadingElement).textContent = heading;
   byId("ask-words", HTMLParagraphElement).textContent = words;
+  const list = byId("ask-shown", HTMLUListElement);
+  list.hidden = shown.length === 0;
+  list.ariaLabel = words;
+  list.replaceChildren(...shown.map((text) => item(text)));
   yesButton.textContent = yes;
   noButton.textContent = no;
 
@@ -46,6 +51,29 @@ export function mayAskOpenly() {
     yes: "Ask in a new conversation",
     no: "Keep it private",
   });
+}
+
+/**
+ * May exactly this be sent to the cloud?
+ *
+ * @param {{ to: string, messages: { content: string }[] }} offer
+ */
+export function mayBeSent({ to, messages }) {
+  return askPerson({
+    heading: `Send this to ${new URL(to).host}?`,
+    words: "The conversation holds something personal. Exactly this would be sent:",
+    yes: "Send",
+    no: "Don't send",
+    shown: messages.map(({ content }) => content),
+  });
+}
+
+/** @param {string} text */
+function item(text) {
+  const element = document.createElement("li");
+  element.dir = "auto";
+  element.textContent = text;
+  return element;
 }
 
 /** @param {HTMLDialogElement} dialog */

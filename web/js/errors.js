@@ -5,7 +5,7 @@
  * @import { Failure, Mode } from "./types.d.ts"
  * @typedef {"retry" | "open" | "new" | "reload" | "device"} Action
  * @typedef {{ heading: string, sentence: string, todo: string, action: Action | null, calm: boolean }} Words
- * @typedef {{ private: boolean, mode: Mode, kept: "nothing" | "draft" | "text", first: boolean }} Circumstances
+ * @typedef {{ private: boolean, mode: Mode, kept: "nothing" | "draft" | "text", first: boolean, found?: boolean }} Circumstances
  */
 
 /** @type {Record<string, { heading: string, sentence: string, todo: string, action: Action | null }>} */
@@ -64,6 +64,12 @@ const TABLE = {
     todo: "Ask it differently, or ask it without Private in a new conversation.",
     action: "open",
   },
+  consent_refused: {
+    heading: "Nothing was sent",
+    sentence: "You chose not to send this, and this device cannot answer it.",
+    todo: "Ask again and agree, or leave out what is personal.",
+    action: "retry",
+  },
   context_too_long: {
     heading: "The conversation is too long",
     sentence: "It no longer fits what this model can read at once.",
@@ -104,7 +110,8 @@ const TABLE = {
 export function describe(failure, at) {
   const known = TABLE[failure.code] ?? TABLE["internal"];
   if (known === undefined) throw new Error("the table of errors has no entry for internal");
-  const calm = at.private && (failure.code === "private_unanswerable" || at.mode === "cloud");
+  const kept = failure.code === "private_unanswerable" || failure.code === "consent_refused";
+  const calm = failure.code === "consent_refused" || (at.private && (kept || at.mode === "cloud"));
 
   if (at.private && at.mode === "cloud") {
     // The person asked for two things that exclude each other; whatever the engine called it, this is the way out.
@@ -114,6 +121,15 @@ export function describe(failure, at) {
       todo: "Set Mode to Automatic or Device only.",
       action: "device",
       calm,
+    };
+  }
+  if (failure.code === "private_unanswerable" && at.found) {
+    return {
+      heading: "This stayed on this device",
+      sentence: "It holds something that must not leave, such as a card number or a key, and this device is not sure enough to answer.",
+      todo: "Leave that out and ask again.",
+      action: null,
+      calm: true,
     };
   }
   // The promise of a private conversation is the page's to word.

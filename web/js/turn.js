@@ -20,6 +20,7 @@ export function begin(question) {
     receipt: null,
     failure: null,
     stopped: false,
+    found: [],
   };
 }
 
@@ -30,6 +31,8 @@ export function begin(question) {
  */
 export function apply(turn, event) {
   switch (event.type) {
+    case "level":
+      return { ...turn, found: event.found };
     case "start":
       // Whoever starts, starts anew: a cloud that tries again, or the device whose draft stands after all.
       return {

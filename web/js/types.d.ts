@@ -36,4 +36,6 @@ export interface Turn {
   failure: Failure | null;
   /** True when the person stopped it. */
   stopped: boolean;
+  /** Kinds of private matter in the conversation, that raised its level. */
+  found: string[];
 }

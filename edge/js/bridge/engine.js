@@ -2,7 +2,7 @@
 /** The methods of the bridge that are about the engine: what `sprat.*` of schema.js does. */
 
 import { SpratError } from "../sprat.js";
-import { Taint } from "../taint.js";
+import { Taint, highest } from "../taint.js";
 import { CODES, RpcError } from "./rpc.js";
 
 /** @typedef {import("../types.js").ChatEvent} ChatEvent */
@@ -94,22 +94,24 @@ export class EngineMethods {
   }
 
   /**
-   * @param {{ messages: Message[], options?: Omit<ChatOptions, "signal"> }} params
+   * @param {{ messages: Message[], options?: Omit<ChatOptions, "signal" | "onAsk"> }} params
    * @param {Call} call
    */
   async chat({ messages, options = {} }, call) {
     const engine = this.#engine;
     if (!engine) throw new SpratError({ code: "model_missing", message: "no model is loaded", hint: "Call sprat.load first." });
     // It may be raised here, and is never lowered.
-    const isPrivate = options.private === true || this.#taint.touches(messages);
-    if (isPrivate) this.#taint.remember(messages);
+    const level = highest(options.level, options.private === true && "private", this.#taint.level(messages));
+    this.#taint.remember(messages, level);
+    // Nobody can be asked here, so whatever is not open does not leave.
+    const isOpen = level === "open";
     this.#answering += 1;
-    if (!isPrivate) this.#open += 1;
+    if (isOpen) this.#open += 1;
     try {
-      return await this.#answer(engine, messages, isPrivate ? { ...options, private: true } : options, call);
+      return await this.#answer(engine, messages, isOpen ? options : { ...options, level }, call);
     } finally {
       this.#answering -= 1;
-      if (!isPrivate) this.#open -= 1;
+      if (isOpen) this.#open -= 1;
       // A request that outlives all answers has nobody who reads it.
       if (this.#open === 0) this.#cancelFetches();
       if (this.#unloadWhenIdle && this.#answering === 0) this.#unload();
@@ -125,8 +127,10 @@ export class EngineMethods {
    */
   async #answer(engine, messages, options, { id, stop }) {
     let text = "";
+    let level = highest(options.level);
     try {
       for await (const event of engine.chat(messages, { ...options, signal: stop.signal })) {
+        if (event.type === "level") level = highest(level, event.level);
         if (event.type === "start") text = "";
         if (event.type === "delta") text += event.text;
         if (event.type === "end") {
@@ -137,7 +141,7 @@ export class EngineMethods {
       }
       throw new SpratError({ code: "internal", message: "the answer has no end", partial: text });
     } finally {
-      if (options.private === true) this.#taint.remember([...messages, { role: "assistant", content: text }]);
+      this.#taint.remember([...messages, { role: "assistant", content: text }], level);
     }
   }
 

@@ -93,6 +93,7 @@ const LOAD = object({
 /** @type {Schema} */
 const CHAT_OPTIONS = object({
   mode: oneOf("auto", "device", "cloud"),
+  level: oneOf("open", "ask", "private"),
   private: flag("nothing derived from this conversation leaves the device"),
   maxTokens: integer(1),
   temperature: number(0, 2),

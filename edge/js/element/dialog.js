@@ -7,6 +7,8 @@ let count = 0;
 export class Dialog {
   #heading = make("p", { class: "title" });
   #words = make("p");
+  /** What the question is about, word for word. */
+  #shown = make("ul", { class: "shown", tabindex: "0" });
   #yes = make("button", { type: "button", class: "primary" });
   #no = make("button", { type: "button", class: "secondary" });
 
@@ -15,7 +17,7 @@ export class Dialog {
     this.#heading.id = `dialog-heading-${count}`;
     this.#words.id = `dialog-words-${count}`;
     const actions = make("div", { class: "actions" }, this.#no, this.#yes);
-    const body = make("div", { class: "body" }, this.#heading, this.#words, actions);
+    const body = make("div", { class: "body" }, this.#heading, this.#words, this.#shown, actions);
     const labels = { "aria-labelledby": this.#heading.id, "aria-describedby": this.#words.id };
     this.element = make("dialog", { part: "dialog", ...labels }, body);
     // The body covers the dialog, which has no padding: a click on the dialog itself is one on the backdrop.
@@ -25,12 +27,15 @@ export class Dialog {
   }
 
   /**
-   * @param {{ heading: string, words: string, yes: string, no: string }} question
+   * @param {{ heading: string, words: string, yes: string, no: string, shown?: string[] }} question
    * @returns {Promise<boolean>}
    */
-  ask({ heading, words, yes, no }) {
+  ask({ heading, words, yes, no, shown = [] }) {
     this.#heading.textContent = heading;
     this.#words.textContent = words;
+    this.#shown.hidden = shown.length === 0;
+    this.#shown.ariaLabel = words;
+    this.#shown.replaceChildren(...shown.map((text) => make("li", { dir: "auto" }, text)));
     this.#yes.textContent = yes;
     this.#no.textContent = no;
     return new Promise((resolve) => {

@@ -9,6 +9,7 @@
  * @typedef {{ heading: string, words: string, todo: string, detail: string, action: Action | null, calm: boolean }} Problem
  * @typedef {object} Circumstances
  * @property {boolean} private
+ * @property {boolean} [found] whether it is private because of what is in it
  * @property {Mode} mode
  * @property {"nothing" | "draft" | "text"} kept what of the answer stays on the screen
  * @property {boolean} first whether it is the first question of its conversation
@@ -27,6 +28,8 @@ const ACTIONS = {
   cloud_disabled: "device",
   private_unanswerable: "open",
   private_cloud: "device",
+  private_found: null,
+  consent_refused: "retry",
   context_too_long: "new",
   question_too_long: null,
   webgpu_unavailable: null,
@@ -37,7 +40,10 @@ const ACTIONS = {
 };
 
 /** What the message of the engine adds nothing to. */
-const PLAIN = new Set(["private_unanswerable", "private_cloud", "question_too_long", "cloud_disabled"]);
+const PLAIN = new Set(["private_unanswerable", "private_cloud", "private_found", "consent_refused", "question_too_long", "cloud_disabled"]);
+
+/** What is no failure: a promise was kept. */
+const CALM = new Set(["private_unanswerable", "private_cloud", "private_found", "consent_refused"]);
 
 /**
  * @param {Failure} failure
@@ -55,8 +61,7 @@ export function describe(failure, at, words) {
     todo: text("todo"),
     detail: PLAIN.has(kind) ? "" : failure.message.trim(),
     action: actionFor(kind, at),
-    // Not a failure: the promise was kept.
-    calm: kind === "private_unanswerable" || kind === "private_cloud",
+    calm: CALM.has(kind),
   };
 }
 
@@ -65,6 +70,7 @@ export function describe(failure, at, words) {
  * @param {Circumstances} at
  */
 function kindOf(code, at) {
+  if (code === "private_unanswerable" && at.found) return "private_found";
   // The person asked for two things that exclude each other; whatever the engine called it, this is the way out.
   if (at.private && at.mode === "cloud") return "private_cloud";
   // A new conversation would hold the same question again.

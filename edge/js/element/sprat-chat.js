@@ -87,6 +87,7 @@ export class SpratChat extends Base {
     focus: () => this.focus({ preventScroll: true }),
     changed: () => this.#show(),
     mayAskOpenly: () => this.#askPerson("open"),
+    mayLeave: (offer) => this.#askToSend(offer),
     leavePrivate: () => (this.private = false),
     onAnswer: ({ question, text, receipt }, isPrivate) => {
       const said = isPrivate ? { question: null, text: null } : { question, text };
@@ -372,6 +373,13 @@ export class SpratChat extends Base {
   #askPerson(what) {
     const say = (/** @type {"heading" | "words" | "yes" | "no"} */ part) => this.#words.say(`${what}.${part}`);
     return this.#dialog.ask({ heading: say("heading"), words: say("words"), yes: say("yes"), no: say("no") });
+  }
+
+  /** @param {import("../types.js").Offer} offer */
+  #askToSend({ messages }) {
+    const heading = this.#words.say("send.heading", { cloud: this.#cloudName() });
+    const [words, yes, no] = [this.#words.say("send.words"), this.#words.say("send.yes"), this.#words.say("send.no")];
+    return this.#dialog.ask({ heading, words, yes, no, shown: messages.map(({ content }) => content) });
   }
 
   /** @param {number} length */

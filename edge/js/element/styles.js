@@ -273,6 +273,18 @@ dialog {
   color: var(--_ink);
 }
 dialog::backdrop { background: rgb(0 0 0 / 45%); }
+.shown {
+  max-block-size: min(16rem, 40dvh);
+  overflow: auto;
+  margin: 0;
+  padding: 0.5rem 0.75rem;
+  border: 1px solid var(--_line);
+  border-radius: var(--_radius);
+  list-style: none;
+  overflow-wrap: anywhere;
+  white-space: pre-wrap;
+}
+.shown > li + li { margin-block-start: 0.5rem; padding-block-start: 0.5rem; border-block-start: 1px solid var(--_line); }
 .body { display: grid; gap: 0.75rem; padding: 1.25rem; }
 .actions { display: flex; flex-wrap: wrap; justify-content: end; gap: 0.5rem; margin-block-start: 0.5rem; }
 

@@ -18,6 +18,7 @@
  * @property {() => void} focus
  * @property {() => void} changed whether the conversation is private, or empty, may have changed
  * @property {() => Promise<boolean>} mayAskOpenly asks the person
+ * @property {(offer: import("../types.js").Offer) => Promise<boolean>} mayLeave shows the person what would be sent
  * @property {() => void} leavePrivate turns Private off, which starts a new conversation
  * @property {(turn: Turn & { receipt: Receipt }, isPrivate: boolean) => void} onAnswer
  * @property {(failure: Failure) => void} onFailure
@@ -115,6 +116,16 @@ export class Talk {
   }
 
   /** From here on nothing is sent. What was asked in the open stops; if nothing had come it is asked again in private. */
+  /**
+   * The engine has found what must not leave: the conversation is private from here on.
+   * @param {Conversation} conversation
+   */
+  #foundPrivate(conversation) {
+    conversation.makePrivate();
+    this.#askedPrivately = true;
+    this.host.changed();
+  }
+
   makePrivate() {
     this.#conversation.makePrivate();
     const running = this.#running;
@@ -162,13 +173,14 @@ export class Talk {
    */
   async #read(running, conversation) {
     const { controller, index } = running;
-    const options = { mode: this.host.mode(), private: conversation.private, signal: controller.signal };
+    const options = { mode: this.host.mode(), private: conversation.private, signal: controller.signal, onAsk: this.host.mayLeave };
     const update = (/** @type {Turn} */ turn) => conversation.update(index, turn);
     try {
       const sprat = await this.host.engine.sprat();
       for await (const event of sprat.chat(conversation.messages(index), options)) {
         update(apply(conversation.turn(index), event));
         if (this.#running !== running) break;
+        if (event.type === "level" && event.level === "private") this.#foundPrivate(conversation);
         if (event.type === "start" || event.type === "handover") this.host.announcer.restart();
         if (event.type === "delta") this.host.announcer.stream(conversation.turn(index).text);
         this.#schedule(running);
@@ -304,7 +316,7 @@ export class Talk {
     if (turn.failure === null) return null;
     const keptKind = turn.text !== "" ? "text" : turn.draft ? "draft" : "nothing";
     const at = { private: this.private, mode: this.host.mode(), own: this.host.engine.own };
-    return describe(turn.failure, { ...at, kept: keptKind, first: index === 0 }, this.host.words());
+    return describe(turn.failure, { ...at, kept: keptKind, first: index === 0, found: turn.found.length > 0 }, this.host.words());
   }
 
   /**

@@ -62,5 +62,6 @@
  * @property {Receipt | null} receipt
  * @property {Failure | null} failure
  * @property {boolean} stopped whether the person stopped it
+ * @property {string[]} found kinds of private matter in the conversation, that raised its level
  */
 export {};

@@ -49,6 +49,11 @@ export const en = {
   "open.yes": "Ask openly",
   "open.no": "Keep it private",
 
+  "send.heading": "Send this to {cloud}?",
+  "send.words": "The conversation holds something personal. Exactly this would be sent:",
+  "send.yes": "Send",
+  "send.no": "Don’t send",
+
   "load.engine": "Starting the engine",
   "load.download": "Downloading the model",
   "load.mix": "Mixing",
@@ -114,6 +119,8 @@ export const en = {
   "why.device-mode-unsure":
     "This device is only {confidence} sure of its answer ({threshold} would be enough); the mode is device only, so it stands.",
   "why.unsure": "This device was only {confidence} sure of its answer, below the {threshold} needed, so the cloud takes over.",
+  "why.unsure-refused-consent":
+    "This device is only {confidence} sure of its answer ({threshold} would be enough), and you chose not to send it, so it stands.",
   "why.unsure-retry":
     "This device was only {confidence} sure of its answer, below the {threshold} needed; the cloud could not be reached at first and is asked again.",
   "why.unsure-no-cloud":
@@ -158,6 +165,12 @@ export const en = {
   "error.private_unanswerable.heading": "This device is not sure enough to answer",
   "error.private_unanswerable.words": "The question stayed here: Private is on, so the cloud was not asked.",
   "error.private_unanswerable.todo": "Ask it differently.",
+  "error.private_found.heading": "This stayed on this device",
+  "error.private_found.words": "It holds something that must not leave, such as a card number or a key, and this device is not sure enough to answer.",
+  "error.private_found.todo": "Leave that out and ask again.",
+  "error.consent_refused.heading": "Nothing was sent",
+  "error.consent_refused.words": "You chose not to send this, and this device cannot answer it.",
+  "error.consent_refused.todo": "Ask again and agree, or leave out what is personal.",
   "error.private_cloud.heading": "Private and Cloud only exclude each other",
   "error.private_cloud.words": "The question stayed on this device.",
   "error.private_cloud.todo": "Set Mode to Automatic or Device only.",

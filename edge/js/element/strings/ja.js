@@ -50,6 +50,11 @@ export const ja = {
   "open.yes": "公開で聞く",
   "open.no": "非公開のまま",
 
+  "send.heading": "{cloud}に送りますか？",
+  "send.words": "会話に個人的な内容が含まれています。送られるのは次の内容だけです：",
+  "send.yes": "送る",
+  "send.no": "送らない",
+
   "load.engine": "エンジンを起動しています",
   "load.download": "モデルをダウンロードしています",
   "load.mix": "モデルを混ぜています",
@@ -115,6 +120,8 @@ export const ja = {
   "why.device-mode-unsure":
     "この端末の確信度は{confidence}しかありません（{threshold}必要）が、モードが「端末のみ」なので、この回答を残します。",
   "why.unsure": "この端末の確信度は{confidence}しかなく、必要な{threshold}を下回るため、クラウドが引き継ぎます。",
+  "why.unsure-refused-consent":
+    "この端末の確信度は{confidence}しかありません（{threshold}必要）が、送らないことを選ばれたため、この答えのままとします。",
   "why.unsure-retry":
     "この端末の確信度は{confidence}しかなく、必要な{threshold}を下回ります。最初はクラウドに接続できなかったため、もう一度尋ねます。",
   "why.unsure-no-cloud": "この端末の確信度は{confidence}しかありません（{threshold}必要）が、クラウドが設定されていません。",
@@ -158,6 +165,12 @@ export const ja = {
   "error.private_unanswerable.heading": "この端末では自信を持って答えられません",
   "error.private_unanswerable.words": "非公開がオンなのでクラウドには尋ねず、質問は端末にとどまりました。",
   "error.private_unanswerable.todo": "聞き方を変えてみてください。",
+  "error.private_found.heading": "質問はこの端末にとどまりました",
+  "error.private_found.words": "カード番号や鍵など、端末の外に出してはならない内容が含まれ、この端末では自信を持って答えられません。",
+  "error.private_found.todo": "その内容を除いて、もう一度質問してください。",
+  "error.consent_refused.heading": "何も送られていません",
+  "error.consent_refused.words": "送らないことを選ばれ、この端末では答えられません。",
+  "error.consent_refused.todo": "もう一度質問して同意するか、個人的な内容を除いてください。",
   "error.private_cloud.heading": "「非公開」と「クラウドのみ」は両立しません",
   "error.private_cloud.words": "質問はこの端末にとどまりました。",
   "error.private_cloud.todo": "モードを「自動」か「端末のみ」にしてください。",

@@ -50,6 +50,11 @@ export const ko = {
   "open.yes": "공개로 묻기",
   "open.no": "비공개 유지",
 
+  "send.heading": "{cloud}(으)로 보낼까요?",
+  "send.words": "대화에 개인적인 내용이 있습니다. 다음 내용만 그대로 보냅니다:",
+  "send.yes": "보내기",
+  "send.no": "보내지 않기",
+
   "load.engine": "엔진을 시작하는 중",
   "load.download": "모델을 내려받는 중",
   "load.mix": "모델을 섞는 중",
@@ -115,6 +120,8 @@ export const ko = {
   "why.device-mode-unsure":
     "이 기기의 확신도는 {confidence}뿐이지만({threshold}이어야 충분) 모드가 ‘기기에서만’이라 답변을 유지합니다.",
   "why.unsure": "이 기기의 확신도가 {confidence}뿐이라 필요한 {threshold}에 못 미쳐 클라우드가 이어받습니다.",
+  "why.unsure-refused-consent":
+    "이 기기의 확신도는 {confidence}뿐이지만({threshold}이어야 충분) 보내지 않기로 하셨으므로 이 답을 그대로 둡니다.",
   "why.unsure-retry":
     "이 기기의 확신도가 {confidence}뿐이라 필요한 {threshold}에 못 미칩니다. 처음에는 클라우드에 연결할 수 없어 다시 묻습니다.",
   "why.unsure-no-cloud": "이 기기의 확신도는 {confidence}뿐이지만({threshold}이어야 충분) 설정된 클라우드가 없습니다.",
@@ -158,6 +165,12 @@ export const ko = {
   "error.private_unanswerable.heading": "이 기기가 답을 확신하지 못합니다",
   "error.private_unanswerable.words": "비공개가 켜져 있어 클라우드에 묻지 않았고, 질문은 기기에 남았습니다.",
   "error.private_unanswerable.todo": "다르게 물어보세요.",
+  "error.private_found.heading": "질문은 이 기기에 남았습니다",
+  "error.private_found.words": "카드 번호나 키처럼 기기를 떠나면 안 되는 내용이 있고, 이 기기는 답을 확신하지 못합니다.",
+  "error.private_found.todo": "그 내용을 빼고 다시 물어보세요.",
+  "error.consent_refused.heading": "아무것도 보내지 않았습니다",
+  "error.consent_refused.words": "보내지 않기로 하셨고, 이 기기는 답할 수 없습니다.",
+  "error.consent_refused.todo": "다시 물어 동의하거나 개인적인 내용을 빼 주세요.",
   "error.private_cloud.heading": "비공개와 ‘클라우드만’은 함께 쓸 수 없습니다",
   "error.private_cloud.words": "질문은 이 기기에 남았습니다.",
   "error.private_cloud.todo": "모드를 ‘자동’이나 ‘기기에서만’으로 바꾸세요.",
