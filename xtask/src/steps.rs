@@ -7,7 +7,7 @@ use std::time::Instant;
 use std::{env, fs};
 
 use crate::engine::{self, MODULES, Profile};
-use crate::{Result, cargo, say, target, tools};
+use crate::{Result, cargo, package, say, target, tools};
 
 /// One thing to check.
 struct Step {
@@ -48,6 +48,16 @@ const STEPS: &[Step] = &[
         name: "page",
         run: crate::page,
         needs: &["engine modules"],
+    },
+    Step {
+        name: "package",
+        run: package,
+        needs: &["engine modules"],
+    },
+    Step {
+        name: "package tests",
+        run: package_tests,
+        needs: &["package"],
     },
     step("server", server),
     Step {
@@ -266,6 +276,16 @@ fn javascript_tests() -> Result {
 
 fn is_test(path: &std::path::Path) -> bool {
     path.to_string_lossy().ends_with(".test.mjs") || path.to_string_lossy().ends_with(".test.js")
+}
+
+/// What is published, of the modules that the steps before have built.
+fn package() -> Result {
+    package::npm()
+}
+
+/// What the tarball holds.
+fn package_tests() -> Result {
+    crate::run(Command::new("npm").args(["test", "--prefix", "tests/package"]))
 }
 
 fn server() -> Result {
