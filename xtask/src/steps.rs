@@ -283,8 +283,11 @@ fn package() -> Result {
     package::npm()
 }
 
-/// What the tarball holds.
+/// Whoever takes the package: strangers' pages and apps, in a real headless Chromium.
 fn package_tests() -> Result {
+    tools::chromium()?;
+    tools::npm_install("tests/browser", "they drive the browser in its tests")?;
+    tools::npm_install("tests/package/vite", "a project that uses the package")?;
     crate::run(Command::new("npm").args(["test", "--prefix", "tests/package"]))
 }
 

@@ -1,0 +1,43 @@
+// A Vite project that has installed the package: types, build, development server, and what a build leaves out.
+
+import assert from "node:assert/strict";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { launchAlone } from "../browser/lib/browser.js";
+import { answersBoth, mistakesOf } from "./lib/consumer.js";
+import { serve } from "./lib/serve.js";
+import { ROOT } from "./lib/tarball.js";
+import { build, develop, install, run } from "./lib/vite.js";
+
+let browser;
+before(async () => {
+  install();
+  browser = await launchAlone();
+});
+after(() => browser?.close());
+
+/** Opens the page at an address, with the models on a server of their own. */
+async function chats(t, address) {
+  const models = await serve(path.join(ROOT, "web/models"), t, { "Access-Control-Allow-Origin": "*" });
+  const page = await browser.newPage();
+  t.after(() => page.close());
+  const mistakes = mistakesOf(page);
+  await page.goto(`${address}/?model=${models.origin}/sprat-tiny/`);
+  await answersBoth(page);
+  assert.deepEqual(mistakes, []);
+}
+
+test("TypeScript, strict, finds nothing wrong with the types", () => {
+  run("tsc");
+});
+
+test("a built page chats, and fetches only the module that it needs", async (t) => {
+  const { origin, asked } = await serve(build(t).folder, t);
+  await chats(t, origin);
+  const wasm = asked.filter((file) => file.endsWith(".wasm"));
+  assert.equal(wasm.length, 1, wasm.join(", "));
+});
+
+test("a page in development chats", async (t) => {
+  await chats(t, await develop(t));
+});
