@@ -6,9 +6,10 @@
 
 /**
  * @param {URL | string} page the page's address; relative addresses are relative to it
+ * @param {{ cloud?: string, device?: string }} [defaults] the page's own wishes, as in its address
  * @returns {Params}
  */
-export function readParams(page) {
+export function readParams(page, defaults = {}) {
   const address = new URL(page);
   const query = address.searchParams;
   /** @type {string[]} */
@@ -16,11 +17,11 @@ export function readParams(page) {
 
   /** @type {Params["device"]} */
   let device = "auto";
-  const wanted = query.get("device");
+  const wanted = query.get("device") ?? defaults.device ?? null;
   if (wanted === "cpu" || wanted === "webgpu" || wanted === "auto") device = wanted;
   else if (wanted !== null) problems.push(`?device=${wanted} is unknown; cpu and webgpu are possible.`);
 
-  const off = query.get("cloud") === "off";
+  const off = (query.get("cloud") ?? defaults.cloud) === "off";
   return {
     device,
     cloud: off ? null : trimSlash(resolve(address, "cloud", "/v1", problems)),
@@ -49,9 +50,12 @@ export function foreignHost(url, page) {
  * @param {string[]} problems
  */
 function resolve(address, name, usual, problems) {
-  const given = address.searchParams.get(name) || usual;
   // The page's own query and fragment are no part of what it points at.
-  const base = new URL(address.pathname, address.origin);
+  const base = new URL(address);
+  base.search = base.hash = "";
+  const given = address.searchParams.get(name);
+  // Beside a page from a file or an app's own scheme.
+  if (!given) return new URL(usual, base).href;
   try {
     const url = new URL(given, base);
     if (url.protocol === "https:" || url.protocol === "http:") return url.href;

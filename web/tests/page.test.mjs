@@ -17,6 +17,9 @@ test("usual addresses are made absolute", () => {
 test("the address can choose device, cloud and model", () => {
   const params = readParams("http://h/?device=cpu&cloud=off&model=https://m.example/p");
   assert.deepEqual(params, { device: "cpu", cloud: null, model: "https://m.example/p/", problems: [] });
+  const own = { cloud: "off", device: "cpu" };
+  assert.deepEqual([readParams("file:///a/b.html", own).cloud, readParams("file:///a/b.html", own).device], [null, "cpu"]);
+  assert.equal(readParams("file:///a/b.html?cloud=http://h/v1", own).cloud, "http://h/v1");
   assert.equal(readParams("http://h/?cloud=http://127.0.0.1:9/v1/").cloud, "http://127.0.0.1:9/v1");
 });
 

@@ -48,7 +48,7 @@ const COMMANDS: &[(&str, &str, Run)] = &[
     ),
     (
         "package",
-        "make dist/npm/sprat-VERSION.tgz, the package, from edge/pkg",
+        "make the package, dist/npm/sprat-VERSION.tgz; with --webview the page for apps too, dist/webview",
         package::command,
     ),
 ];

@@ -1,4 +1,4 @@
-//! What is published: the npm package, as one file.
+//! What is published: the npm package as one file, and the page for webviews as a folder and as one file.
 //!
 //! Nothing here builds the engine: [`engine::build`](crate::engine::build) has put it into the package's folder.
 
@@ -7,19 +7,25 @@ use std::process::Command;
 use std::{env, fs};
 
 use crate::engine::{MODULES, PACKAGE, Profile};
-use crate::{Options, Result, engine, output, read, run, say, tools};
+use crate::{Options, Result, engine, output, page, read, run, say, tools};
 
 /// Where the files for npm go.
 const NPM: &str = "dist/npm";
 
-/// `cargo xtask package`: builds the engine as published, and packs it.
+/// `cargo xtask package`: builds the engine as published, and packs it; with `--webview`, the page too.
 pub(crate) fn command(args: &[String]) -> Result {
-    let mut options = Options::parse(args)?.no_rest()?;
+    let (webviews, args): (Vec<_>, Vec<_>) = args.iter().partition(|arg| *arg == "--webview");
+    let args: Vec<String> = args.into_iter().cloned().collect();
+    let mut options = Options::parse(&args)?.no_rest()?;
     if env::var_os("WASM_PROFILE").is_none() {
         options.profile = Profile::Release;
     }
     tools::check_basics()?;
     engine::build(options.profile)?;
+    if !webviews.is_empty() {
+        page()?;
+        webview()?;
+    }
     npm()
 }
 
@@ -74,6 +80,15 @@ fn complete() -> Result {
             "--declaration",
         ])
         .args(["--emitDeclarationOnly", "--outDir", PACKAGE]))
+}
+
+/// Makes `dist/webview/` and `dist/webview-single.html` of the built page.
+pub(crate) fn webview() -> Result {
+    tools::npm_program(
+        "esbuild",
+        "makes the page's modules classic scripts, for webviews",
+    )?;
+    run(Command::new("node").arg("xtask/webview.mjs"))
 }
 
 /// The version that all crates have.

@@ -52,7 +52,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "package",
         run: package,
-        needs: &["engine modules"],
+        needs: &["page"],
     },
     Step {
         name: "package tests",
@@ -278,9 +278,10 @@ fn is_test(path: &std::path::Path) -> bool {
     path.to_string_lossy().ends_with(".test.mjs") || path.to_string_lossy().ends_with(".test.js")
 }
 
-/// What is published, of the modules that the steps before have built.
+/// What is published, of the modules and the page that the steps before have built.
 fn package() -> Result {
-    package::npm()
+    package::npm()?;
+    package::webview()
 }
 
 /// Whoever takes the package: strangers' pages and apps, in a real headless Chromium.
