@@ -116,20 +116,28 @@ pub(crate) fn build(profile: Profile) -> Result {
     Ok(())
 }
 
-/// The package's scripts, and nothing that an older build has left beside them.
+/// The package's scripts, and nothing that an older build has left beside the modules.
 fn copy_scripts() -> Result {
     for old in fs::read_dir(PACKAGE)?.flatten() {
-        // The modules are folders.
+        let is_module = MODULES.iter().any(|m| old.file_name() == m.folder);
         if old.path().is_file() {
             fs::remove_file(old.path())?;
+        } else if !is_module {
+            fs::remove_dir_all(old.path())?;
         }
     }
-    let scripts = fs::read_dir("edge/js")?.collect::<std::io::Result<Vec<_>>>()?;
-    for path in scripts.iter().map(|entry| entry.path()) {
-        if path.extension().is_some_and(|extension| extension == "js")
-            && let Some(name) = path.file_name()
-        {
-            fs::copy(&path, Path::new(PACKAGE).join(name))?;
+    copy_folder(Path::new("edge/js"), Path::new(PACKAGE))
+}
+
+/// The scripts of a folder and of those in it, but for tests.
+fn copy_folder(from: &Path, to: &Path) -> Result {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        if path.is_dir() && name != "tests" {
+            copy_folder(&path, &to.join(name))?;
+        } else if path.extension().is_some_and(|extension| extension == "js") {
+            fs::copy(&path, to.join(name))?;
         }
     }
     Ok(())
@@ -254,6 +262,21 @@ pub(crate) fn type_projects() -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scripts_are_copied_with_their_folders_and_without_tests() {
+        let root = env::temp_dir().join(format!("sprat-xtask-scripts-{}", std::process::id()));
+        let (from, to) = (root.join("from"), root.join("to"));
+        for file in ["a.js", "deep/b.js", "deep/b.json", "tests/c.js"] {
+            let file = from.join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        copy_folder(&from, &to).unwrap();
+        assert!(to.join("a.js").exists() && to.join("deep/b.js").exists());
+        assert!(!to.join("deep/b.json").exists() && !to.join("tests").exists());
+        fs::remove_dir_all(&root).unwrap();
+    }
 
     #[test]
     fn a_changed_file_changes_the_hash() {
