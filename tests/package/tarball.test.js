@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { packed, unpack } from "./lib/tarball.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "sprat-tarball-"));
@@ -51,4 +52,11 @@ test("bundlers are told which files do something when they are imported", () => 
 test("nothing is published that is not for users", () => {
   const strange = [...files].filter((file) => /test|\.map$|jsconfig|\.rs$|\.toml$/.test(file));
   assert.deepEqual(strange, []);
+});
+
+test("importing it does nothing where there are no workers, and loading is a typed error", async () => {
+  const { Sprat } = await import(pathToFileURL(path.join(folder, "sprat/sprat.js")).href);
+  const typed = { name: "SpratError", code: "unsupported" };
+  await assert.rejects(Sprat.load({ model: "https://models.example/" }), typed);
+  await assert.rejects(Sprat.stored(), typed);
 });
