@@ -1,12 +1,13 @@
 /**
  * What the page's own address asks for: ?device=cpu|webgpu, ?cloud=off|<url>, ?model=<url>.
  *
- * @typedef {{ device: "auto" | "cpu" | "webgpu", cloud: string | null, model: string, problems: string[] }} Params
+ * @typedef {{ device: "auto" | "cpu" | "webgpu", cloud: string | null, model: string, bundled: boolean, problems: string[] }} Params
+ *   `bundled`: the page brings the model along
  */
 
 /**
  * @param {URL | string} page the page's address; relative addresses are relative to it
- * @param {{ cloud?: string, device?: string }} [defaults] the page's own wishes, as in its address
+ * @param {{ cloud?: string, device?: string, model?: string }} [defaults] the page's own wishes, as in its address
  * @returns {Params}
  */
 export function readParams(page, defaults = {}) {
@@ -26,6 +27,7 @@ export function readParams(page, defaults = {}) {
     device,
     cloud: off ? null : trimSlash(resolve(address, "cloud", "/v1", problems)),
     model: withSlash(resolve(address, "model", "models/sprat-tiny/", problems)),
+    bundled: defaults.model === "bundled" && !query.get("model"),
     problems,
   };
 }
