@@ -5,13 +5,9 @@ import path from "node:path";
 import { after, before, test } from "node:test";
 import { launchAlone } from "../browser/lib/browser.js";
 import { answersBoth, mistakesOf } from "./lib/consumer.js";
+import { policy } from "./lib/policy.js";
 import { serve } from "./lib/serve.js";
 import { ROOT, copyOf, unpack } from "./lib/tarball.js";
-
-/** As docs/package.md gives it, with the origin of the models. */
-const policy = (models) =>
-  "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; " +
-  `connect-src 'self' ${models}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 
 let browser;
 before(async () => (browser = await launchAlone()));

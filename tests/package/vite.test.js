@@ -5,6 +5,7 @@ import path from "node:path";
 import { after, before, test } from "node:test";
 import { launchAlone } from "../browser/lib/browser.js";
 import { answersBoth, mistakesOf } from "./lib/consumer.js";
+import { policy } from "./lib/policy.js";
 import { serve } from "./lib/serve.js";
 import { ROOT } from "./lib/tarball.js";
 import { build, develop, install, run } from "./lib/vite.js";
@@ -16,13 +17,15 @@ before(async () => {
 });
 after(() => browser?.close());
 
-/** Opens the page at an address, with the models on a server of their own. */
-async function chats(t, address) {
-  const models = await serve(path.join(ROOT, "web/models"), t, { "Access-Control-Allow-Origin": "*" });
+/** The models on a server of their own, which other sites may ask. */
+const models = (t) => serve(path.join(ROOT, "web/models"), t, { "Access-Control-Allow-Origin": "*" });
+
+/** Opens the page at an address. */
+async function chats(t, address, { origin }) {
   const page = await browser.newPage();
   t.after(() => page.close());
   const mistakes = mistakesOf(page);
-  await page.goto(`${address}/?model=${models.origin}/sprat-tiny/`);
+  await page.goto(`${address}/?model=${origin}/sprat-tiny/`);
   await answersBoth(page);
   assert.deepEqual(mistakes, []);
 }
@@ -31,13 +34,16 @@ test("TypeScript, strict, finds nothing wrong with the types", () => {
   run("tsc");
 });
 
-test("a built page chats, and fetches only the module that it needs", async (t) => {
-  const { origin, asked } = await serve(build(t).folder, t);
-  await chats(t, origin);
+test("a built page chats under a strict policy, and fetches only the module that it needs", async (t) => {
+  const from = await models(t);
+  // The page's icon is an empty one.
+  const csp = `${policy(from.origin)}; img-src data:`;
+  const { origin, asked } = await serve(build(t).folder, t, { "Content-Security-Policy": csp });
+  await chats(t, origin, from);
   const wasm = asked.filter((file) => file.endsWith(".wasm"));
   assert.equal(wasm.length, 1, wasm.join(", "));
 });
 
 test("a page in development chats", async (t) => {
-  await chats(t, await develop(t));
+  await chats(t, await develop(t), await models(t));
 });
