@@ -15,12 +15,20 @@ const STYLES = ["style.css", "chat.css", "composer.css", "mix.css"];
 const FOLDER = "dist/webview";
 const FILE = "dist/webview-single.html";
 
-/** Puts the page's own ways of starting worker and modules into the place of the package's. */
+/** What only other pages need: a GPU's module, and the one that mixes. They would double the page. */
+const LEFT_OUT = /\/(webgpu\/sprat_edge|mix\/sprat_mix)\.js$/;
+
 const bundled = {
   name: "bundled",
-  setup({ onResolve }) {
-    onResolve({ filter: /\/(start-worker|modules)\.js$/ }, ({ path: name }) => ({ path: path.join(OWN, path.basename(name)) }));
+  setup({ onLoad, onResolve }) {
+    onResolve({ filter: /\/start-worker\.js$/ }, () => ({ path: path.join(OWN, "start-worker.js") }));
     onResolve({ filter: /^sprat\// }, ({ path: name }) => ({ path: path.join(PAGE, name) }));
+    onLoad({ filter: LEFT_OUT }, () => ({ contents: 'throw new Error("this page comes without that module");' }));
+    // A classic script does not know its address; the files beside it are found by the one that it would have had.
+    onLoad({ filter: /\/dist\/sprat\/.*\.js$/ }, ({ path: name }) => {
+      const address = JSON.stringify(`bundle:///${path.relative(PAGE, name)}`);
+      return { contents: readFileSync(name, "utf8").replaceAll("import.meta.url", address) };
+    });
   },
 };
 
@@ -35,8 +43,6 @@ async function classic(entry) {
     minify: true,
     charset: "utf8",
     plugins: [bundled],
-    // The modules' own way to find their code, which is not taken.
-    logOverride: { "empty-import-meta": "silent" },
   });
   return outputFiles[0].text;
 }
@@ -47,11 +53,12 @@ const text = (name) => bytes(name).toString("utf8");
 /** What the worker needs, as a script: see web/webview/start-worker.js. */
 async function data() {
   const model = readdirSync(path.join(PAGE, MODEL)).filter((name) => name !== "README.md");
-  const names = ["sprat/cpu/sprat_edge_bg.wasm", ...model.map((name) => `${MODEL}/${name}`)];
+  const modules = ["sprat/cpu/sprat_edge_bg.wasm", "sprat/link/sprat_link_bg.wasm"];
+  const names = [...modules, ...model.map((name) => `${MODEL}/${name}`)];
   const files = Object.fromEntries(names.map((name) => [name, gzipSync(bytes(name), { level: 9 }).toString("base64")]));
-  const worker = await classic(path.join(OWN, "worker.js"));
+  const [engine, link] = await Promise.all(["engine.js", "link.js"].map((name) => classic(path.join(OWN, name))));
   // No text in it may end a script element.
-  return `globalThis.spratBundle=${JSON.stringify({ worker, files }).replaceAll("<", "\\u003c")};\n`;
+  return `globalThis.spratBundle=${JSON.stringify({ engine, link, files }).replaceAll("<", "\\u003c")};\n`;
 }
 
 /** Replaces what must be there; a page that has changed is not taken for one that was. */

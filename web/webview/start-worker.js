@@ -1,28 +1,41 @@
 /**
- * Starts the engine's worker from what the page brings along: where there is no server, a worker has no address, and
- * neither it nor the page can fetch. Takes the place of the package's start-worker.js.
+ * Starts the workers from what the page brings along: where there is no server, a worker has no address, and neither it
+ * nor the page can fetch. Takes the place of the package's start-worker.js.
  */
 
-/** What data.js leaves: the worker's script, and the other files as base64 of gzip, by their addresses in the page. */
-const { worker, files } = /** @type {{ spratBundle: { worker: string, files: Record<string, string> } }} */ (
+/** What data.js leaves: the workers' scripts, and the other files as base64 of gzip, by their addresses in the page. */
+const { engine, link, files } = /** @type {{ spratBundle: { engine: string, link: string, files: Record<string, string> } }} */ (
   /** @type {unknown} */ (globalThis)
 ).spratBundle;
 
-const script = new Blob([worker], { type: "text/javascript" });
-/** Blobs, because every worker that is started gets them, and copies of blobs cost nothing. */
+/** Blobs, because every link that is started gets them, and copies of blobs cost nothing. */
 const blobs = new Map(Object.entries(files).map(([path, base64]) => [path, new Blob([bytesOf(base64)])]));
 // The texts are larger than what they stand for, and are not needed again.
 Reflect.deleteProperty(globalThis, "spratBundle");
 
 /** @returns {Worker} */
-export function startWorker() {
-  const url = URL.createObjectURL(script);
+export function startEngine() {
+  return start(engine, "sprat");
+}
+
+/** @returns {Worker} */
+export function startLink() {
+  const worker = start(link, "sprat-link");
+  worker.postMessage({ type: "files", base: new URL(".", document.baseURI).href, blobs });
+  return worker;
+}
+
+/**
+ * @param {string} script
+ * @param {string} name
+ */
+function start(script, name) {
+  const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
   // A classic script: from a file, browsers load no modules.
-  const started = new Worker(url, { name: "sprat" });
-  started.postMessage({ type: "files", base: new URL(".", document.baseURI).href, blobs });
+  const worker = new Worker(url, { name });
   // Starting fetches the address at once; the worker does not need it again.
   URL.revokeObjectURL(url);
-  return started;
+  return worker;
 }
 
 /** @param {string} base64 */
