@@ -35,10 +35,10 @@ test("a page without a build chats under a strict content security policy", asyn
   assert.deepEqual(mistakes, []);
 });
 
-test("a page that requires trusted types allows the worker's address in its default policy", async (t) => {
+test("a page that requires trusted types allows the workers' addresses in its default policy", async (t) => {
   const trusted = (models) => `${policy(models)}; require-trusted-types-for 'script'; trusted-types default`;
   const { page, mistakes } = await site(t, trusted, () => {
-    const ours = (url) => (new URL(url).pathname.endsWith("/sprat/worker.js") ? url : null);
+    const ours = (url) => (/\/sprat\/(worker|link)\.js$/.test(url) ? url : null);
     globalThis.trustedTypes?.createPolicy("default", { createScriptURL: ours });
   });
   await answersBoth(page);

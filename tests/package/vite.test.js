@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { launchAlone } from "../browser/lib/browser.js";
-import { answersBoth, mistakesOf } from "./lib/consumer.js";
+import { answersBoth, ask, mistakesOf } from "./lib/consumer.js";
 import { policy } from "./lib/policy.js";
 import { serve } from "./lib/serve.js";
 import { ROOT } from "./lib/tarball.js";
@@ -38,12 +38,26 @@ test("a built page chats under a strict policy, and fetches only the module that
   const from = await models(t);
   // The page's icon is an empty one.
   const csp = `${policy(from.origin)}; img-src data:`;
-  const { origin, asked } = await serve(build(t).folder, t, { "Content-Security-Policy": csp });
+  const { origin, asked } = await serve(build(t), t, { "Content-Security-Policy": csp });
   await chats(t, origin, from);
-  const wasm = asked.filter((file) => file.endsWith(".wasm"));
-  assert.equal(wasm.length, 1, wasm.join(", "));
+  const engines = asked.filter((file) => /sprat_edge.*\.wasm$/.test(file));
+  assert.equal(engines.length, 1, engines.join(", "));
 });
 
 test("a page in development chats", async (t) => {
   await chats(t, await develop(t), await models(t));
+});
+
+test("a page that only asks the cloud downloads no engine", async (t) => {
+  const { origin, asked } = await serve(build(t, "cloud"), t);
+  const page = await browser.newPage();
+  t.after(() => page.close());
+  const message = { role: "assistant", content: "From afar." };
+  await page.route("**/v1/chat/completions", (route) =>
+    route.fulfill({ json: { id: "1", object: "chat.completion", choices: [{ index: 0, message, finish_reason: "stop" }] } }),
+  );
+  await page.goto(`${origin}/`);
+  assert.deepEqual(await ask(page, "Hello!"), { state: "cloud", text: "From afar." });
+  // The page and its one script.
+  assert.equal(asked.length, 2, asked.join(", "));
 });

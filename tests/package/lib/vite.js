@@ -1,7 +1,7 @@
 // A copy of the Vite project with the package in it, as `npm install sprat` leaves it.
 
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,12 +20,12 @@ export function run(program, ...args) {
   return execFileSync(path.join(PROJECT, "node_modules/.bin", program), args, { cwd: PROJECT, encoding: "utf8" });
 }
 
-/** Builds the project; gives the folder, and the names of the files in it. */
-export function build(t) {
+/** Builds the page in a folder of the project; gives the folder with what was built. */
+export function build(t, page = ".") {
   const folder = mkdtempSync(path.join(tmpdir(), "sprat-vite-"));
   t.after(() => rmSync(folder, { recursive: true }));
-  run("vite", "build", "--logLevel", "warn", "--emptyOutDir", "--outDir", folder);
-  return { folder, files: readdirSync(folder, { recursive: true }).map(String) };
+  run("vite", "build", page, "--logLevel", "warn", "--emptyOutDir", "--outDir", folder);
+  return folder;
 }
 
 /** Vite's development server; gives its address. */

@@ -1,0 +1,6 @@
+// Every entry of the package, for its types.
+import { SpratOpenAI, APIError } from "sprat/openai";
+import * as promptApi from "sprat/prompt-api";
+import * as aiSdk from "sprat/ai-sdk";
+
+export const entries = [SpratOpenAI, APIError, promptApi, aiSdk];
