@@ -17,7 +17,8 @@ import { foreignHost, readParams } from "./js/params.js";
 
 /** The state before, so that only what is new is said aloud. @type {EngineStatus["state"] | null} */
 let before = null;
-const params = readParams(location.href);
+// What is other where an app brings the page along: `<html data-cloud="off" data-device="cpu" data-model="bundled">`.
+const params = readParams(location.href, document.documentElement.dataset);
 const announcer = new Announcer(byId("announcer", HTMLDivElement));
 const host = new EngineHost(params, { onStatus, onWarning });
 const panel = new ModelPanel(host);
@@ -69,6 +70,8 @@ function onStatus(status) {
 
 /** @param {Warning} warning */
 function onWarning({ code, message }) {
+  // Such a model is in the page anyway.
+  if (code === "storage_refused" && params.bundled) return;
   showNotice({ key: code, words: asSentence(message) || code });
 }
 

@@ -29,13 +29,17 @@ export class Modules {
   async #ask(name) {
     const port = await this.#port;
     return new Promise((resolve, reject) => {
+      const done = new AbortController();
       const heard = (/** @type {MessageEvent} */ { data }) => {
         if (data.kind !== name) return;
-        port.removeEventListener("message", heard);
+        done.abort();
         if (data.module) resolve(data.module);
         else reject(data.error);
       };
-      port.addEventListener("message", heard);
+      // As between two workers of a page that is a file: browsers let no module pass there.
+      const lost = () => (done.abort(), reject("a compiled module cannot pass between workers here"));
+      port.addEventListener("message", heard, { signal: done.signal });
+      port.addEventListener("messageerror", lost, { signal: done.signal });
       port.start();
       port.postMessage(name);
     });

@@ -7,8 +7,6 @@
  */
 import { failureOf } from "./turn.js";
 
-const MODULE = new URL("../sprat/sprat.js", import.meta.url).href;
-
 export class EngineHost {
   /** @type {EngineStatus} */
   status = { state: "loading", progress: { stage: "engine", loaded: 0, total: 0 } };
@@ -93,7 +91,8 @@ export class EngineHost {
   async #open() {
     try {
       // Imported by hand rather than at the top, so that a page whose engine is missing can still say so.
-      this.#module ??= /** @type {EngineModule} */ (await import(MODULE));
+      // @ts-expect-error: only the built page has it
+      this.#module ??= /** @type {EngineModule} */ (await import("../sprat/sprat.js"));
     } catch (thrown) {
       const failure = { ...failureOf(thrown), code: "network", message: "The engine's script could not be loaded." };
       this.#setStatus({ state: "failed", failure });

@@ -109,9 +109,11 @@ export class ModelPanel {
         term: "Stored",
         value: stored
           ? "On this device, so it loads without a download"
-          : this.host.mixed !== null
-            ? "Only in this page; the next visit begins with the page's own model"
-            : "Not on this device; it is downloaded at the next visit",
+          : params.bundled
+            ? "With this page"
+            : this.host.mixed !== null
+              ? "Only in this page; the next visit begins with the page's own model"
+              : "Not on this device; it is downloaded at the next visit",
       },
       { term: "License", value: model.license },
       cloudFact,

@@ -10,14 +10,23 @@ const failure = (code, more = {}) => ({ code, message: "", hint: "", partial: ""
 test("usual addresses are made absolute", () => {
   const params = readParams("http://h:1/chat/?x=1#y");
   assert.deepEqual(params, {
-    device: "auto", cloud: "http://h:1/v1", model: "http://h:1/chat/models/sprat-tiny/", problems: [],
+    device: "auto", cloud: "http://h:1/v1", model: "http://h:1/chat/models/sprat-tiny/", bundled: false, problems: [],
   });
 });
 
 test("the address can choose device, cloud and model", () => {
   const params = readParams("http://h/?device=cpu&cloud=off&model=https://m.example/p");
-  assert.deepEqual(params, { device: "cpu", cloud: null, model: "https://m.example/p/", problems: [] });
+  assert.deepEqual(params, { device: "cpu", cloud: null, model: "https://m.example/p/", bundled: false, problems: [] });
   assert.equal(readParams("http://h/?cloud=http://127.0.0.1:9/v1/").cloud, "http://127.0.0.1:9/v1");
+});
+
+test("a page that an app brings along has usual values of its own", () => {
+  const own = { cloud: "off", device: "cpu", model: "bundled" };
+  assert.deepEqual(readParams("file:///a/b.html", own), {
+    device: "cpu", cloud: null, model: "file:///a/models/sprat-tiny/", bundled: true, problems: [],
+  });
+  const other = readParams("file:///a/b.html?cloud=http://h/v1&model=https://m.example/p", own);
+  assert.deepEqual([other.cloud, other.model, other.bundled], ["http://h/v1", "https://m.example/p/", false]);
 });
 
 test("what the address gets wrong is said and not followed", () => {

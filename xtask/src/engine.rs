@@ -1,12 +1,12 @@
 //! The browser's engine: two WebAssembly modules of one crate, one that mixes models, one that has the network; and the
-//! npm package around them.
+//! scripts around them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use crate::{Result, read, run, say, tools};
+use crate::{Result, run, say, tools};
 
 /// Where the package is put together; the page copies it from here.
 pub(crate) const PACKAGE: &str = "edge/pkg";
@@ -116,13 +116,28 @@ pub(crate) fn build(profile: Profile) -> Result {
     Ok(())
 }
 
+/// The package's scripts, and nothing that an older build has left beside the modules.
 fn copy_scripts() -> Result {
-    let scripts = fs::read_dir("edge/js")?.collect::<std::io::Result<Vec<_>>>()?;
-    for path in scripts.iter().map(|entry| entry.path()) {
-        if path.extension().is_some_and(|extension| extension == "js")
-            && let Some(name) = path.file_name()
-        {
-            fs::copy(&path, Path::new(PACKAGE).join(name))?;
+    for old in fs::read_dir(PACKAGE)?.flatten() {
+        let is_module = MODULES.iter().any(|m| old.file_name() == m.folder);
+        if old.path().is_file() {
+            fs::remove_file(old.path())?;
+        } else if !is_module {
+            fs::remove_dir_all(old.path())?;
+        }
+    }
+    copy_folder(Path::new("edge/js"), Path::new(PACKAGE))
+}
+
+/// The scripts of a folder and of those in it, but for tests.
+fn copy_folder(from: &Path, to: &Path) -> Result {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        if path.is_dir() && name != "tests" {
+            copy_folder(&path, &to.join(name))?;
+        } else if path.extension().is_some_and(|extension| extension == "js") {
+            fs::copy(&path, to.join(name))?;
         }
     }
     Ok(())
@@ -237,66 +252,6 @@ fn optimize(module: &Path) -> Result {
     Ok(fs::rename(smaller, module)?)
 }
 
-/// Adds what npm wants: package.json with the workspace's version, types, README and licences.
-pub(crate) fn package() -> Result {
-    let manifest = read("edge/package.json")?;
-    let version = workspace_version(&read("Cargo.toml")?)?;
-    let manifest = with_version(&manifest, &version)?;
-    fs::write(Path::new(PACKAGE).join("package.json"), manifest)?;
-    for (from, to) in [
-        ("edge/README.md", "README.md"),
-        ("LICENSE-MIT", "LICENSE-MIT"),
-        ("LICENSE-APACHE", "LICENSE-APACHE"),
-    ] {
-        fs::copy(from, Path::new(PACKAGE).join(to)).map_err(|error| format!("{from}: {error}"))?;
-    }
-    let tsc = tools::npm_program("tsc", "writes the types of the package's functions")?;
-    run(Command::new(tsc)
-        .args([
-            "--project",
-            "edge/js/jsconfig.json",
-            "--noEmit",
-            "false",
-            "--allowJs",
-            "--declaration",
-        ])
-        .args(["--emitDeclarationOnly", "--outDir", PACKAGE]))?;
-    say(&format!(
-        "The package is in {PACKAGE}: `npm pack ./{PACKAGE}` makes one file of it"
-    ));
-    Ok(())
-}
-
-/// The version that all crates have.
-fn workspace_version(manifest: &str) -> Result<String> {
-    let section = manifest
-        .split("[workspace.package]")
-        .nth(1)
-        .unwrap_or_default();
-    let line = section
-        .lines()
-        .find_map(|line| line.strip_prefix("version = "));
-    let version = line.map(|version| version.trim().trim_matches('"').to_owned());
-    version.ok_or_else(|| "Cargo.toml has no version under [workspace.package]".into())
-}
-
-/// A package.json with another `version`.
-fn with_version(manifest: &str, version: &str) -> Result<String> {
-    let key = "\"version\":";
-    let start = manifest
-        .find(key)
-        .ok_or("edge/package.json has no version")?
-        + key.len();
-    let length = manifest[start..]
-        .find([',', '\n'])
-        .ok_or("edge/package.json is cut off")?;
-    Ok(format!(
-        "{} \"{version}\"{}",
-        &manifest[..start],
-        &manifest[start + length..]
-    ))
-}
-
 /// The built page's and package's scripts that `tsc` can check, by their project files.
 pub(crate) fn type_projects() -> Vec<PathBuf> {
     ["edge/js", "web"]
@@ -307,6 +262,21 @@ pub(crate) fn type_projects() -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scripts_are_copied_with_their_folders_and_without_tests() {
+        let root = env::temp_dir().join(format!("sprat-xtask-scripts-{}", std::process::id()));
+        let (from, to) = (root.join("from"), root.join("to"));
+        for file in ["a.js", "deep/b.js", "deep/b.json", "tests/c.js"] {
+            let file = from.join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        copy_folder(&from, &to).unwrap();
+        assert!(to.join("a.js").exists() && to.join("deep/b.js").exists());
+        assert!(!to.join("deep/b.json").exists() && !to.join("tests").exists());
+        fs::remove_dir_all(&root).unwrap();
+    }
 
     #[test]
     fn a_changed_file_changes_the_hash() {
@@ -323,15 +293,5 @@ mod tests {
         assert_ne!(first, hash("two"));
         assert_eq!(first, hash("one"));
         fs::remove_dir_all(&folder).unwrap();
-    }
-
-    #[test]
-    fn the_package_has_the_workspace_version() {
-        let manifest = "[workspace.package]\nversion = \"1.2.3\"\nedition = \"2024\"\n";
-        assert_eq!(workspace_version(manifest).unwrap(), "1.2.3");
-        let json = "{\n  \"version\": \"0.0.0\",\n  \"name\": \"sprat\"\n}\n";
-        let expected = "{\n  \"version\": \"1.2.3\",\n  \"name\": \"sprat\"\n}\n";
-        assert_eq!(with_version(json, "1.2.3").unwrap(), expected);
-        assert!(with_version("{}", "1.2.3").is_err());
     }
 }

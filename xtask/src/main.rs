@@ -6,6 +6,7 @@
 
 mod engine;
 mod fuzz;
+mod package;
 mod size;
 mod steps;
 mod tools;
@@ -45,7 +46,11 @@ const COMMANDS: &[(&str, &str, Run)] = &[
         "build the page into web/dist and the server, without starting it",
         build,
     ),
-    ("package", "build the npm package in edge/pkg", package),
+    (
+        "package",
+        "make the package, dist/npm/sprat-VERSION.tgz; with --webview the page for apps too, dist/webview",
+        package::command,
+    ),
 ];
 
 const HELP: &str = "
@@ -242,16 +247,6 @@ fn ready(address: SocketAddr) -> std::io::Result<bool> {
     let mut status = [0; 12];
     stream.read_exact(&mut status)?;
     Ok(&status == b"HTTP/1.1 200")
-}
-
-fn package(args: &[String]) -> Result {
-    let mut options = Options::parse(args)?.no_rest()?;
-    if env::var_os("WASM_PROFILE").is_none() {
-        options.profile = Profile::Release;
-    }
-    tools::check_basics()?;
-    engine::build(options.profile)?;
-    engine::package()
 }
 
 fn check(_: &[String]) -> Result {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use std::{env, fs};
 
 use crate::engine::{self, MODULES, Profile};
-use crate::{Result, cargo, say, target, tools};
+use crate::{Result, cargo, package, say, target, tools};
 
 /// One thing to check.
 struct Step {
@@ -48,6 +48,16 @@ const STEPS: &[Step] = &[
         name: "page",
         run: crate::page,
         needs: &["engine modules"],
+    },
+    Step {
+        name: "package",
+        run: package,
+        needs: &["page"],
+    },
+    Step {
+        name: "package tests",
+        run: package_tests,
+        needs: &["package"],
     },
     step("server", server),
     Step {
@@ -266,6 +276,20 @@ fn javascript_tests() -> Result {
 
 fn is_test(path: &std::path::Path) -> bool {
     path.to_string_lossy().ends_with(".test.mjs") || path.to_string_lossy().ends_with(".test.js")
+}
+
+/// What is published, of the modules and the page that the steps before have built.
+fn package() -> Result {
+    package::npm()?;
+    package::webview()
+}
+
+/// Whoever takes the package: strangers' pages and apps, in a real headless Chromium.
+fn package_tests() -> Result {
+    tools::chromium()?;
+    tools::npm_install("tests/browser", "they drive the browser in its tests")?;
+    tools::npm_install("tests/package/vite", "a project that uses the package")?;
+    crate::run(Command::new("npm").args(["test", "--prefix", "tests/package"]))
 }
 
 fn server() -> Result {

@@ -51,7 +51,12 @@ export function launch(recorder, { webgpu = true } = {}) {
   return chromium.launch(options(recorder, webgpu));
 }
 
-/** The same with a profile on disk, which outlives the browser; and its log of the network in the file `netLog`. */
+/** A browser without a recorder, for pages that this suite's server does not serve. */
+export function launchAlone() {
+  return chromium.launch({ executablePath: findChromium(), args: PLAIN });
+}
+
+/** A recorded browser with a profile on disk, which outlives the browser; and its log of the network in the file `netLog`. */
 export function launchProfile(recorder, folder, { webgpu = true, netLog = "" } = {}) {
   return chromium.launchPersistentContext(folder, options(recorder, webgpu, netLog));
 }
