@@ -5,8 +5,6 @@
  * question that may leave. On a line for files nothing can be said but which chunk of which listed file is wanted.
  */
 
-// @ts-ignore: built, not written
-import start, { Cloud, Pack } from "./link/sprat_link.js";
 import { serve } from "./flows.js";
 
 /** @type {{ onmessage: ((event: MessageEvent) => void) | null, postMessage(message: unknown): void }} */
@@ -21,7 +19,7 @@ const MODULES = {
 
 /** Where the modules are instead of beside this file. @type {string | null} */
 let base = null;
-/** This worker's own module. @type {Promise<unknown> | null} */
+/** This worker's own module, once it is needed. @type {Promise<any> | null} */
 let started = null;
 /** The cloud's address and keys, as JSON. @type {string | null} */
 let cloud = null;
@@ -34,8 +32,13 @@ worker.onmessage = ({ data }) => {
   }
   if (type === "cloud") cloud = data.settings;
   if (type === "pack") {
-    const pack = ready().then(() => new Pack(data.url));
-    serve(port, async ({ file, from, fresh }, signal) => (await pack).open(file, from, fresh, signal));
+    /** @type {any} */
+    let pack = null;
+    serve(port, async ({ file, from, fresh }, signal) => {
+      const { Pack } = await ready();
+      pack ??= new Pack(data.url);
+      return pack.open(file, from, fresh, signal);
+    });
   }
   if (type === "question") serve(port, ({ body }, signal) => ask(body, signal));
 };
@@ -45,20 +48,23 @@ worker.onmessage = ({ data }) => {
  * @param {AbortSignal} signal
  */
 async function ask(body, signal) {
-  await ready();
+  const { Cloud } = await ready();
   if (!cloud) throw new Error("no cloud is configured");
   return new Cloud(cloud).ask(body, signal);
 }
 
 /** Starts this worker's own module, once; after a failure it can be tried again. */
 function ready() {
-  started ??= start(base ? { module_or_path: new URL("link/sprat_link_bg.wasm", base) } : undefined).catch(
-    (/** @type {unknown} */ error) => {
-      started = null;
-      throw error;
-    },
-  );
-  return /** @type {Promise<unknown>} */ (started);
+  started ??= start();
+  started.catch(() => (started = null));
+  return started;
+}
+
+async function start() {
+  // @ts-ignore: built, not written
+  const module = await import("./link/sprat_link.js");
+  await module.default(base ? { module_or_path: new URL("link/sprat_link_bg.wasm", base) } : undefined);
+  return module;
 }
 
 /**

@@ -62,6 +62,7 @@ test("what was asked in private is sent only once the person has said so, in a n
   assert.equal(asked(), 0);
   await tab.button("Ask without Private").click();
   await tab.button("Ask openly").click();
+  await tab.page.waitForFunction(() => globalThis.chat.getAttribute("private") === null);
   // There is no cloud at that address, which the person is told; what counts is that it was asked.
   await tab.answers.first().and(tab.page.locator(":not([data-state=streaming])")).waitFor();
   assert.ok(asked() > 0);
