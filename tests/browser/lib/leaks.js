@@ -48,7 +48,7 @@ export class LeakingBuild {
   }
 }
 
-const CALL = "const { signal, ...rest } = options;";
+const CALL = "const { signal, onAsk, ...rest } = options;";
 const ANSWER = "return await current.runtime.chat(ask, line, person, signal, tell);";
 
 /** Runs code in the page whenever a question is asked; `text` is the question. */
@@ -225,7 +225,8 @@ const NO_LINE = 'level !== "open" || ';
 
 /** The engine is told that what is private is open, and for the cloud. @param {LeakingBuild} build */
 function lie(build) {
-  build.edit("sprat/sprat.js", "options: { ...rest, level } })", `options: { ...rest, level: "open", mode: "cloud" } })`);
+  const call = `options: level === "open" ? rest : { ...rest, level } })`;
+  build.edit("sprat/sprat.js", call, `options: { ...rest, private: false, level: "open", mode: "cloud" } })`);
 }
 
 /** All that a worker's own code can try, each with the question in it. */
