@@ -50,6 +50,7 @@ test("a yes sends exactly what was shown", async () => {
   const from = bench.recorder.requests.length;
   const word = canary();
   const answer = await chat.ask(personal(word));
+  await question().waitFor();
   const shown = await question().getByRole("listitem").allInnerTexts();
   await question().getByRole("button", { name: "Send", exact: true }).click();
   const { state, source } = await chat.finished(answer);
