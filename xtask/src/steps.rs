@@ -298,10 +298,11 @@ fn server() -> Result {
     crate::server(true)
 }
 
-/// The page in a real headless Chromium, against the real server.
+/// The page in a real headless Chromium, and a little of it in Firefox, against the real server.
 fn browser_tests() -> Result {
     tools::vulkan()?;
     tools::chromium()?;
+    tools::firefox()?;
     tools::npm_install("tests/browser", "they drive the browser in its tests")?;
     let root = env::current_dir()?;
     let binary: OsString = root.join(target()).join("debug/sprat").into();

@@ -261,6 +261,22 @@ pub(crate) fn chromium() -> Result {
     )
 }
 
+/// Makes sure that there is a Firefox, for the tests of the CPU path in it.
+pub(crate) fn firefox() -> Result {
+    let named = env::var_os("FIREFOX").is_some();
+    if named
+        || ["firefox-esr", "firefox"]
+            .into_iter()
+            .any(|name| on_path(name).is_some())
+    {
+        return Ok(());
+    }
+    apt(
+        &["firefox-esr"],
+        "the browser tests run the page in it too; another one can be named in FIREFOX",
+    )
+}
+
 /// Makes sure that there is a Vulkan device in software, lavapipe: the tests do not depend on a GPU.
 pub(crate) fn vulkan() -> Result {
     let folders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"];

@@ -1,0 +1,89 @@
+// The CPU path in Firefox: the engine is not Chromium's alone. Driven by WebDriver BiDi, which stock Firefox speaks.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import puppeteer from "puppeteer-core";
+import { Server } from "./lib/server.js";
+
+const PATIENCE = 120_000;
+
+function findFirefox() {
+  if (process.env.FIREFOX) return process.env.FIREFOX;
+  for (const name of ["firefox-esr", "firefox"]) {
+    try {
+      return execFileSync("sh", ["-c", `command -v ${name}`], { encoding: "utf8" }).trim();
+    } catch {
+      // The next name.
+    }
+  }
+  throw new Error("there is no Firefox: install it (`apt install firefox-esr`), or say where it is in FIREFOX");
+}
+
+/** @type {Server} */
+let server;
+/** @type {import("puppeteer-core").Browser} */
+let browser;
+/** @type {import("puppeteer-core").Page} */
+let page;
+const mistakes = [];
+before(async () => {
+  server = await Server.start();
+  browser = await puppeteer.launch({ browser: "firefox", executablePath: findFirefox(), headless: true, defaultViewport: null });
+  page = await browser.newPage();
+  page.on("pageerror", (error) => mistakes.push(error.message));
+  await page.goto(`${server.origin}/?device=cpu`);
+});
+after(async () => {
+  await browser?.close();
+  await server?.kill();
+});
+
+/** The library's own way to wait makes code of text, which the page's policy forbids. */
+async function until(holds, value) {
+  for (const begun = Date.now(); Date.now() - begun < PATIENCE; ) {
+    if (await page.evaluate(holds, value)) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`it never came to hold: ${holds}`);
+}
+
+async function answer(question) {
+  const before = (await page.$$("[data-answer]")).length;
+  await page.type("#message", question);
+  await page.keyboard.press("Enter");
+  const ended = (at) => ["done", "error"].includes(document.querySelectorAll("[data-answer]")[at]?.dataset.state);
+  await until(ended, before);
+  return page.evaluate((at) => {
+    const element = document.querySelectorAll("[data-answer]")[at];
+    return { state: element.dataset.state, source: element.dataset.source, text: element.innerText };
+  }, before);
+}
+
+test("answers here, computes, and hands over", async () => {
+  await until(() => document.querySelector("#loading").hidden);
+  assert.match(await page.$eval("#device-words", ({ textContent }) => textContent), /CPU/);
+  const exact = await answer("what is 17 * 23?");
+  assert.deepEqual([exact.state, exact.source], ["done", "exact"]);
+  assert.match(exact.text, /\b391\b/);
+  const here = await answer("What is the capital of France?");
+  assert.deepEqual([here.state, here.source], ["done", "device"]);
+  assert.match(here.text, /Paris/);
+  const there = await answer("Explain in detail why the Roman Empire fell, and compare what three historians say about it.");
+  assert.deepEqual([there.state, there.source], ["done", "cloud"], there.text);
+  if (process.env.SCREENSHOTS) await page.screenshot({ path: path.join(process.env.SCREENSHOTS, "firefox.png") });
+});
+
+test("stores the model, and seals the engine's worker", async () => {
+  const seen = await page.evaluate(async () => {
+    const { Sprat } = await import("/sprat/sprat.js");
+    const sprat = await Sprat.load({ model: "/models/sprat-tiny/", device: "cpu" });
+    const { sealed } = sprat.device;
+    const { stored } = sprat.model;
+    sprat.dispose();
+    return { sealed, stored };
+  });
+  assert.deepEqual(seen, { sealed: true, stored: true });
+  assert.deepEqual(mistakes, []);
+});
