@@ -30,7 +30,7 @@ const BUDGETS: [(&str, &[&str], u64); 3] = [
             "cpu/sprat_edge.js",
             "cpu/sprat_edge_bg.wasm",
         ],
-        1_052_000,
+        1_125_000,
     ),
     (
         "WebGPU module, fetched later where there is a GPU",
