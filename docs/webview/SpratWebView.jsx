@@ -5,7 +5,7 @@ import { WebView } from "react-native-webview";
 const API = "https://api.example/v1/";
 
 /**
- * `page` is where the webview folder is, such as "https://app.example/sprat/index.html" or a bundled file's address.
+ * `page` is where a page that calls connect() is, such as "https://app.example/sprat/index.html" or a bundled file's address.
  * Answers and events come to `onHeard`; `ref.current.call(id, method, params)` asks.
  */
 export const SpratWebView = forwardRef(function SpratWebView({ page, token, onHeard }, ref) {

@@ -1,4 +1,5 @@
-// A Sprat page in an Android app. Put the webview folder into src/main/assets/sprat; needs androidx.webkit.
+// A Sprat page in an Android app. Put a page that calls connect() (README.md, "The page"), the package's folder and the
+// model into src/main/assets/sprat; needs androidx.webkit. dist/webview is the chat page, which has no bridge.
 package com.example.sprat
 
 import android.content.Context

@@ -1,4 +1,5 @@
-// A Sprat page in an iOS or macOS app. Put the webview folder into the app's bundle as "sprat".
+// A Sprat page in an iOS or macOS app. Put a page that calls connect() (README.md, "The page"), the package's folder and
+// the model into the app's bundle as "sprat". dist/webview is the chat page, which has no bridge.
 import Foundation
 import WebKit
 

@@ -16,12 +16,13 @@
 
 import { begin, countsAreKnown, Engine, finishReason, linked, mayChangeHands, standing, unlessAborted } from "./faces.js";
 import { asFailure } from "./failure.js";
+import { highest } from "./taint.js";
 
 /** @typedef {import("./types.js").ChatOptions} ChatOptions */
 /** @typedef {import("./types.js").Message} Message */
 /** @typedef {import("./types.js").Receipt} Receipt */
 /** @typedef {"auto" | "device" | "cloud"} ModelId who may answer */
-/** @typedef {Pick<ChatOptions, "private" | "minP" | "repetitionPenalty" | "lookup">} Settings also `providerOptions.sprat` of a call */
+/** @typedef {Pick<ChatOptions, "private" | "level" | "minP" | "repetitionPenalty" | "lookup">} Settings also `providerOptions.sprat` of a call */
 
 /** @typedef {{ role: "system" | "user" | "assistant" | "tool", content: string | readonly { type: string }[] }} PromptMessage */
 /**
@@ -45,7 +46,7 @@ import { asFailure } from "./failure.js";
  * @property {Record<string, Record<string, any>>} [providerOptions]
  */
 /** @typedef {{ type: "unsupported", feature: string, details?: string }} CallWarning */
-/** @typedef {{ unified: "stop" | "length" | "error", raw: string | undefined }} FinishReason */
+/** @typedef {{ unified: "stop" | "length" | "content-filter" | "error", raw: string | undefined }} FinishReason */
 /**
  * @typedef {object} Usage
  * @property {{ total: number | undefined, noCache: number | undefined, cacheRead: number | undefined, cacheWrite: number | undefined }} inputTokens
@@ -105,7 +106,7 @@ const UNSUPPORTED = [
   ["reasoning", (value) => value === "provider-default" || value === "none", "the model does not reason before it answers"],
 ];
 /** @type {(keyof Settings)[]} */
-const SETTINGS = ["private", "minP", "repetitionPenalty", "lookup"];
+const SETTINGS = ["private", "level", "minP", "repetitionPenalty", "lookup"];
 
 /**
  * A provider over a `sprat`, or over the `model` that is loaded at the first call.
@@ -220,6 +221,7 @@ class Model {
       ...Object.fromEntries(SETTINGS.map((name) => [name, settings[name]])),
       // Private is private, whoever says it.
       private: this.#settings.private === true || own.private === true || undefined,
+      level: levelOf(this.#settings.level, own.level),
       maxTokens: call.maxOutputTokens,
       temperature: call.temperature,
       topP: call.topP,
@@ -229,6 +231,17 @@ class Model {
     };
     return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   }
+}
+
+/**
+ * The highest of what was said, so that none is lowered; what is no level is passed on, for the engine to refuse.
+ * @param {...unknown} levels
+ * @returns {any}
+ */
+function levelOf(...levels) {
+  const said = levels.filter((level) => level !== undefined);
+  const odd = said.find((level) => level !== highest(level));
+  return odd ?? (said.length > 0 ? highest(...said) : undefined);
 }
 
 /** @param {CallOptions} call @returns {CallWarning[]} */
@@ -324,7 +337,7 @@ function responseOf({ model, source }) {
  */
 function endOf(receipt, limit) {
   const reason = finishReason(receipt, limit);
-  return { finishReason: { unified: reason, raw: reason }, usage: usageOf(receipt), providerMetadata: { sprat: { receipt } } };
+  return { finishReason: { unified: reason === "content_filter" ? "content-filter" : reason, raw: receipt.finish_reason ?? reason }, usage: usageOf(receipt), providerMetadata: { sprat: { receipt } } };
 }
 
 /** @param {Receipt | null} receipt @returns {Usage} */

@@ -114,8 +114,8 @@ export class Engine {
  * @param {SpratLike} sprat
  * @param {ChatOptions} options
  */
-export function mayChangeHands(sprat, { mode = "auto", private: isPrivate = false }) {
-  return mode === "auto" && !isPrivate && sprat.cloud !== null;
+export function mayChangeHands(sprat, { mode = "auto", private: isPrivate = false, level }) {
+  return mode === "auto" && !isPrivate && level !== "private" && sprat.cloud !== null;
 }
 
 /**
@@ -130,18 +130,24 @@ export async function begin(sprat, messages, options) {
   const events = sprat.chat(messages, options);
   // An answer that nobody reads must end too, and nothing wakes a generator whose reader has gone.
   signal.addEventListener("abort", () => void events.return().catch(() => {}), { once: true });
-  const first = await events.next();
-  return toEnd(first, events, signal);
+  // A raised level is told before anybody answers or refuses.
+  /** @type {ChatEvent[]} */
+  const before = [];
+  let next = await events.next();
+  for (; !next.done && next.value.type === "level"; next = await events.next()) before.push(next.value);
+  return toEnd(before, next, events, signal);
 }
 
 /**
+ * @param {ChatEvent[]} before
  * @param {IteratorResult<ChatEvent, void>} next
  * @param {AsyncGenerator<ChatEvent, void, void>} events
  * @param {AbortSignal} signal
  * @returns {AsyncGenerator<ChatEvent, void, void>}
  */
-async function* toEnd(next, events, signal) {
+async function* toEnd(before, next, events, signal) {
   try {
+    yield* before;
     for (; !next.done; next = await events.next()) {
       yield next.value;
       if (next.value.type === "end") return;
@@ -220,11 +226,11 @@ function replaced(partial) {
  * Why an answer ended. A receipt that does not say it ended by the limit if it has as many tokens.
  * @param {Receipt} receipt
  * @param {number | undefined} limit
- * @returns {"stop" | "length"}
+ * @returns {"stop" | "length" | "content_filter"}
  */
 export function finishReason(receipt, limit) {
-  const { finish_reason: said } = /** @type {Receipt & { finish_reason?: string | null }} */ (receipt);
-  if (said === "stop" || said === "length") return said;
+  const { finish_reason: said } = receipt;
+  if (said === "stop" || said === "length" || said === "content_filter") return said;
   return limit !== undefined && receipt.source !== "exact" && receipt.completion_tokens >= limit ? "length" : "stop";
 }
 

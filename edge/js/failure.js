@@ -3,28 +3,22 @@
  * Sprat's typed error without Sprat: for modules that must not import the engine.
  */
 
+import { SpratError } from "./error.js";
+
 /** @typedef {import("./types.js").ErrorCode} ErrorCode */
 /** @typedef {import("./types.js").Receipt} Receipt */
 
-/** Has the name and the fields of a `SpratError`; `code` is stable and may be matched on. */
-export class Failure extends Error {
+/** A `SpratError` that may have a cause. */
+export class Failure extends SpratError {
   /** @param {{ code: ErrorCode, message: string, hint?: string, partial?: string, receipt?: Receipt | null, cause?: unknown }} failure */
-  constructor({ code, message, hint = "", partial = "", receipt = null, cause }) {
-    super(message, cause === undefined ? undefined : { cause });
-    this.name = "SpratError";
-    /** The stable name of the failure. @type {ErrorCode} */
-    this.code = code;
-    /** What can be done about it. @type {string} */
-    this.hint = hint;
-    /** The text of the answer so far. @type {string} */
-    this.partial = partial;
-    /** Who had answered until then. @type {Receipt | null} */
-    this.receipt = receipt;
+  constructor({ cause, ...failure }) {
+    super(failure);
+    if (cause !== undefined) Object.defineProperty(this, "cause", { value: cause, configurable: true, writable: true });
   }
 }
 
 /**
- * Whether this is an error of Sprat's, from whichever module.
+ * Whether this is an error of Sprat's, also of another copy of the package.
  * @param {unknown} error
  * @returns {error is Failure}
  */

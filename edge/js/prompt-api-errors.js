@@ -43,6 +43,8 @@ const PROMPTING = {
   // The gate has found the answer to be wrong, and nobody else may be asked.
   private_unanswerable: "NotReadableError",
   cloud_disabled: "NotAllowedError",
+  // Whoever was asked has said no, or there was nobody to ask.
+  consent_refused: "NotAllowedError",
   cloud_unreachable: "NetworkError",
   cloud_interrupted: "NetworkError",
   cloud_refused: "NetworkError",

@@ -18,16 +18,16 @@ const engines = new WeakMap();
 /** The backend. Its configuration, `window.SPRAT_CONFIG`, is a `sprat` or the options to load one, and any `apiKey`, by which the polyfill knows that it is wanted. */
 export default class SpratBackend {
   #engine;
-  #mode;
+  #chat;
   #system = "";
 
-  /** @param {EngineOptions & { apiKey?: string, mode?: "device" | "auto" | "cloud" }} config */
+  /** @param {EngineOptions & { apiKey?: string, mode?: "device" | "auto" | "cloud", private?: boolean, level?: import("./types.js").Level }} config */
   constructor(config) {
-    const { apiKey: _, mode = "device", ...options } = config;
+    const { apiKey: _, mode = "device", private: isPrivate, level, ...options } = config;
     const engine = engines.get(config) ?? new Engine(/** @type {EngineOptions} */ (options));
     engines.set(config, engine);
     this.#engine = engine;
-    this.#mode = mode;
+    this.#chat = { mode, ...(isPrivate && { private: true }), ...(level && { level }) };
     this.modelName = "sprat";
   }
 
@@ -104,7 +104,7 @@ export default class SpratBackend {
     const { controller } = linked();
     try {
       const sprat = await this.#engine.get();
-      const options = { mode: this.#mode };
+      const options = this.#chat;
       const events = await begin(sprat, this.#messages(contents), { ...options, signal: controller.signal });
       for await (const piece of standing(events, mayChangeHands(sprat, options))) {
         const { text } = piece;

@@ -381,9 +381,18 @@ export class Session extends EventTarget {
     }
   }
 
+  async #counted() {
+    try {
+      return (await this.#host.count?.(this.#without(0, []))) ?? this.#usage;
+    } catch {
+      return this.#usage;
+    }
+  }
+
   /** @param {Receipt} [receipt] */
   async #measure(receipt) {
-    if (this.#host.count) this.#usage = await this.#host.count(this.#without(0, []));
+    // An answer that has come stands, whether or not it can be counted.
+    if (this.#host.count) this.#usage = await this.#counted();
     else if (receipt?.source === "device") this.#usage = receipt.prompt_tokens + receipt.completion_tokens;
   }
 }

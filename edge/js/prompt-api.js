@@ -29,7 +29,8 @@ import { Session } from "./prompt-api-session.js";
  *
  * @typedef {object} Setup
  * @property {"device" | "auto" | "cloud"} [mode] "device" by default: the API is for models on the device
- * @property {boolean} [private]
+ * @property {boolean} [private] short for the level "private"
+ * @property {import("./types.js").Level} [level] who may read what is said; "open" by default
  * @property {string[]} [languages] those that the model knows, as BCP 47 tags; English by default
  * @property {(messages: import("./types.js").Message[]) => Promise<number> | number} [count] tokens of a conversation; the
  *   engine's own by default
@@ -57,9 +58,9 @@ const STEPS = 65536;
  * @returns {LanguageModelClass}
  */
 export function defineLanguageModel(options) {
-  const { mode = "device", private: isPrivate, languages = ["en"], count, ...rest } = options;
+  const { mode = "device", private: isPrivate, level, languages = ["en"], count, ...rest } = options;
   const engine = new Engine(/** @type {EngineOptions} */ (rest));
-  const chat = isPrivate ? { mode, private: true } : { mode };
+  const chat = { mode, ...(isPrivate && { private: true }), ...(level && { level }) };
   /** Sessions, and those that are being made. */
   let users = 0;
   const joined = () => void (users += 1);

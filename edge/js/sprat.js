@@ -26,6 +26,13 @@ export { SpratError };
 /** @typedef {import("./types.js").ChatEvent} ChatEvent */
 /** @typedef {import("./types.js").Message} Message */
 /** @typedef {import("./types.js").Receipt} Receipt */
+/** @typedef {import("./types.js").Level} Level */
+/** @typedef {import("./types.js").Offer} Offer */
+/** @typedef {import("./types.js").Source} Source */
+/** @typedef {import("./types.js").ErrorCode} ErrorCode */
+/** @typedef {import("./types.js").Progress} Progress */
+/** @typedef {import("./types.js").Warning} Warning */
+/** @typedef {import("./types.js").Status} Status */
 /** @typedef {import("./types.js").DeviceInfo} DeviceInfo */
 /** @typedef {import("./types.js").ModelInfo} ModelInfo */
 /** @typedef {import("./types.js").StoredPack} StoredPack */
@@ -190,7 +197,7 @@ export class Sprat {
    * @returns {AsyncGenerator<ChatEvent, void, void>}
    */
   async *chat(messages, options = {}) {
-    const { signal, onAsk, ...rest } = options;
+    const { signal, onAsk = this.#options.onAsk, ...rest } = options;
     let text = "";
     // Of all that is said about it, and of what is known of its turns, the highest counts.
     let level = highest(rest.level, rest.private === true && "private", this.#taint.level(messages));

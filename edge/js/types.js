@@ -37,6 +37,7 @@
  * @property {import("./bridge/host-fetch.js").CloudFetch} [cloudFetch] asks the cloud instead of this package: an app's own
  *   client, with its own authorization
  * @property {{ prompt?: number, completion?: number }} [cloudPrice] US dollars per million tokens
+ * @property {(offer: Offer) => boolean | Promise<boolean>} [onAsk] for the chats that give none of their own
  * @property {"auto" | "cpu" | "webgpu"} [device] "auto": WebGPU where a hardware adapter works
  * @property {string | URL} [wasm] where the folders cpu, webgpu, mix and link are, if their .wasm files are not beside the scripts
  * @property {AbortSignal} [signal] stops loading

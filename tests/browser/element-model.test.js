@@ -70,3 +70,26 @@ test("what was asked in private is sent only once the person has said so, in a n
   assert.equal(await tab.chat.getAttribute("private"), null);
   await tab.context.close();
 });
+
+test("a card number turns Private on, where the person sees it, and a name is asked about with what would be sent", async () => {
+  const tab = await ready({ cloud: "/v1" });
+  const asked = () => server.requests.filter((request) => request.endsWith("/chat/completions")).length;
+  const before = asked();
+  const named = `My name is Ada Example. ${hardQuestion()}`;
+  const answer = tab.ask(named);
+  const dialog = tab.chat.getByRole("dialog");
+  await dialog.waitFor();
+  assert.match(await dialog.innerText(), new RegExp(`Send this to ${new URL(server.origin).host}`));
+  assert.equal(await dialog.getByRole("listitem").innerText(), named);
+  await dialog.getByRole("button", { name: "Don’t send" }).click();
+  assert.equal(await (await answer).getAttribute("data-source"), "device");
+  assert.equal(await tab.chat.getAttribute("private"), null);
+
+  const found = await tab.ask(`My card is 4111 1111 1111 1111. ${hardQuestion()}`);
+  assert.equal(await found.getAttribute("data-state"), "error");
+  await tab.text("This stayed on this device").waitFor();
+  assert.notEqual(await tab.chat.getAttribute("private"), null);
+  assert.ok(await tab.chat.getByRole("switch").isChecked());
+  assert.equal(asked(), before);
+  await tab.context.close();
+});

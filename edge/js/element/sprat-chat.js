@@ -88,6 +88,7 @@ export class SpratChat extends Base {
     changed: () => this.#show(),
     mayAskOpenly: () => this.#askPerson("open"),
     mayLeave: (offer) => this.#askToSend(offer),
+    becamePrivate: () => (this.private = true),
     leavePrivate: () => (this.private = false),
     onAnswer: ({ question, text, receipt }, isPrivate) => {
       const said = isPrivate ? { question: null, text: null } : { question, text };
@@ -376,8 +377,8 @@ export class SpratChat extends Base {
   }
 
   /** @param {import("../types.js").Offer} offer */
-  #askToSend({ messages }) {
-    const heading = this.#words.say("send.heading", { cloud: this.#cloudName() });
+  #askToSend({ to, messages }) {
+    const heading = this.#words.say("send.heading", { cloud: new URL(to).host });
     const [words, yes, no] = [this.#words.say("send.words"), this.#words.say("send.yes"), this.#words.say("send.no")];
     return this.#dialog.ask({ heading, words, yes, no, shown: messages.map(({ content }) => content) });
   }

@@ -19,6 +19,7 @@
  * @property {() => void} changed whether the conversation is private, or empty, may have changed
  * @property {() => Promise<boolean>} mayAskOpenly asks the person
  * @property {(offer: import("../types.js").Offer) => Promise<boolean>} mayLeave shows the person what would be sent
+ * @property {() => void} becamePrivate turns Private on, because of what is in the conversation
  * @property {() => void} leavePrivate turns Private off, which starts a new conversation
  * @property {(turn: Turn & { receipt: Receipt }, isPrivate: boolean) => void} onAnswer
  * @property {(failure: Failure) => void} onFailure
@@ -115,7 +116,6 @@ export class Talk {
     if (this.host.engine.own) this.host.engine.reload();
   }
 
-  /** From here on nothing is sent. What was asked in the open stops; if nothing had come it is asked again in private. */
   /**
    * The engine has found what must not leave: the conversation is private from here on.
    * @param {Conversation} conversation
@@ -123,9 +123,12 @@ export class Talk {
   #foundPrivate(conversation) {
     conversation.makePrivate();
     this.#askedPrivately = true;
+    this.host.becamePrivate();
+    this.redraw();
     this.host.changed();
   }
 
+  /** From here on nothing is sent. What was asked in the open stops; if nothing had come it is asked again in private. */
   makePrivate() {
     this.#conversation.makePrivate();
     const running = this.#running;
@@ -220,7 +223,7 @@ export class Talk {
     const { receipt } = turn;
     if (turn.failure !== null) this.host.onFailure(turn.failure);
     if (turn.state === "done" && !turn.stopped && receipt !== null) {
-      this.host.onAnswer({ ...turn, receipt }, conversation.private);
+      this.host.onAnswer({ ...turn, receipt }, conversation.private || turn.found.length > 0);
       settle({ text: turn.text, receipt });
     } else {
       settle(null);

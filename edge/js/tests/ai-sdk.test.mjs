@@ -108,3 +108,15 @@ test("stopping: before, in the stream with the signal's reason, and by leaving i
   await turn();
   assert.equal(sprat.running, 0);
 });
+
+test("of two levels the higher is passed on, and what is none is the engine's to refuse", async () => {
+  const { sprat, provider } = setup(answer("Hi"));
+  const level = async (settings, own) => {
+    await provider("auto", settings).doGenerate({ prompt, providerOptions: own && { sprat: own } });
+    return sprat.asked.at(-1).options.level;
+  };
+  assert.equal(await level({}), undefined);
+  assert.equal(await level({ level: "private" }, { level: "open" }), "private");
+  assert.equal(await level({ level: "open" }, { level: "ask" }), "ask");
+  assert.equal(await level({ level: "open" }, { level: "secret" }), "secret");
+});

@@ -48,7 +48,7 @@ export class LeakingBuild {
   }
 }
 
-const CALL = "const { signal, onAsk, ...rest } = options;";
+const CALL = "const { signal, onAsk = this.#options.onAsk, ...rest } = options;";
 const ANSWER = "return await current.runtime.chat(ask, line, person, signal, tell);";
 
 /** Runs code in the page whenever a question is asked; `text` is the question. */
