@@ -163,7 +163,7 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
                         return self.end();
                     }
                 }
-                Action::Ask => self.ask_person(&mut state, thread, &decision).await?,
+                Action::Ask => self.ask_person(&mut state, ask, thread, &decision).await?,
                 Action::Refuse(refusal) => return Err(self.refused(refusal, &decision, state)),
             }
         }
@@ -372,13 +372,14 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
     async fn ask_person(
         &self,
         state: &mut State<L::Run>,
+        ask: &Ask,
         thread: &Thread<Message>,
         decision: &Decision,
     ) -> Result<(), Error> {
         let cloud = self.cloud.ok_or(Error::CloudDisabled)?;
         let offer = thread.offer(decision, cloud.address());
         let offer = offer.map_err(|e| Error::Internal(e.to_string()))?;
-        state.facts.consent = match cloud.agrees(&offer).await {
+        state.facts.consent = match cloud.agrees(&offer, &ask.choice.stop).await {
             true => {
                 state.consent = Some(offer.accept());
                 ConsentState::Given

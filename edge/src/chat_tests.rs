@@ -166,7 +166,7 @@ impl Cloud for Sky {
     fn address(&self) -> &str {
         "https://cloud.example/v1"
     }
-    async fn agrees(&self, offer: &Offer<Message>) -> bool {
+    async fn agrees(&self, offer: &Offer<Message>, _stop: &[String]) -> bool {
         let turns = offer.turns().iter().map(|turn| turn.content.as_str());
         let turns: Vec<&str> = turns.collect();
         let shown = format!("{} to {}", turns.join("|"), offer.to());

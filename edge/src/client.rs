@@ -61,6 +61,7 @@ struct Shown<'a> {
     model: &'a str,
     reason: &'a str,
     messages: &'a [Message],
+    stop: &'a [String],
 }
 
 impl LineCloud {
@@ -98,12 +99,13 @@ impl Cloud for LineCloud {
         &self.about.address
     }
 
-    async fn agrees(&self, offer: &Offer<Message>) -> bool {
+    async fn agrees(&self, offer: &Offer<Message>, stop: &[String]) -> bool {
         let shown = Shown {
             to: offer.to(),
             model: &self.about.model,
             reason: offer.reason(),
             messages: offer.turns(),
+            stop,
         };
         let line = self.line_of(&shown).await;
         let agreed = line.is_some();

@@ -72,8 +72,8 @@ pub(crate) trait Cloud {
     fn model(&self) -> &str;
     /// Its address, for a person to see.
     fn address(&self) -> &str;
-    /// Shows the person what would be sent, and waits for their yes or no.
-    async fn agrees(&self, offer: &Offer<Message>) -> bool;
+    /// Shows the person what would be sent, the texts that end an answer among it, and waits for their yes or no.
+    async fn agrees(&self, offer: &Offer<Message>, stop: &[String]) -> bool;
     /// US dollars per million prompt and completion tokens.
     fn price(&self) -> (f64, f64);
     /// Whether the browser is sure that it cannot be reached.

@@ -13,7 +13,7 @@ use sprat_model::{LoadStage, Manifest, Model};
 use sprat_route::detect::detect;
 use sprat_route::gate::Gate;
 use sprat_route::policy::Policy;
-use sprat_route::privacy::{Taint, Thread};
+use sprat_route::privacy::{Level, Taint, Thread};
 use sprat_wire::Role;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -220,6 +220,8 @@ impl Runtime {
         let tally = RefCell::new(Tally::new(web::now()));
         let emit = |event| post(&emit, &event);
         let thread = self.thread(&ask, &emit);
+        // The page has laid it before anybody looked at what is in the question.
+        let line = line.filter(|_| thread.level() == Level::Open);
         let cloud = self.cloud.clone();
         let cloud = cloud.map(|about| LineCloud::new(about, line, person));
         let turn = Turn {
@@ -244,7 +246,9 @@ impl Runtime {
         let mut thread = Thread::new(ask.messages.clone(), ask.level);
         thread.raise(self.taint.borrow().level(&spoken));
         let mut found = BTreeSet::new();
-        for text in &spoken {
+        // The texts that end an answer would be sent as well.
+        let stops = ask.choice.stop.iter().map(String::as_str);
+        for text in spoken.iter().copied().chain(stops) {
             let findings = detect(text);
             found.extend(findings.kinds());
             thread.raise_for(&findings);

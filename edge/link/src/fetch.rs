@@ -58,7 +58,11 @@ impl Pack {
             return self.manifest(&signal).await;
         }
         if self.listing.borrow().is_none() {
-            self.manifest(&signal).await?;
+            let manifest = self.manifest(&signal).await?;
+            if !manifest.ok() {
+                // Whether that may pass is told by its status.
+                return Ok(manifest);
+            }
         }
         // A whole number below 2^53: anything else is equal to no chunk's beginning.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
