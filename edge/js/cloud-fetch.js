@@ -16,11 +16,12 @@ const FORBIDDEN = 403;
  *
  * @param {CloudFetch} cloudFetch
  * @param {{ url: string, headers: Record<string, string> }} cloud its base address, and more headers
+ * @param {AbortSignal} over when nobody waits for the answer any more
  * @returns {MessagePort} the engine's end
  */
-export function layQuestion(cloudFetch, { url, headers }) {
+export function layQuestion(cloudFetch, { url, headers }, over) {
   const { port1, port2 } = new MessageChannel();
-  serve(port1, async ({ body }, signal) => {
+  const close = serve(port1, async ({ body }, signal) => {
     const request = {
       url: `${url.replace(/\/+$/, "")}/chat/completions`,
       method: "POST",
@@ -28,8 +29,9 @@ export function layQuestion(cloudFetch, { url, headers }) {
       body,
       signal,
     };
-    return reply(await cloudFetch(request).catch(refused));
+    return reply(await cloudFetch(request).catch(refused), signal);
   });
+  over.addEventListener("abort", close, { once: true });
   return port2;
 }
 
@@ -39,9 +41,14 @@ function refused(error) {
   throw error;
 }
 
-/** @param {Response} response */
-function reply({ status, headers, body }) {
+/**
+ * @param {Response} response
+ * @param {AbortSignal} signal
+ */
+function reply({ status, headers, body }, signal) {
   const reader = body?.getReader();
+  // A function need not look at the signal that it was given.
+  signal.addEventListener("abort", () => void reader?.cancel().catch(() => {}), { once: true });
   return {
     status,
     kind: headers.get("content-type") ?? "",

@@ -9,6 +9,7 @@
  * Answers what is asked on a line.
  * @param {MessagePort} port
  * @param {(request: any, signal: AbortSignal) => Promise<Reply>} open
+ * @returns {() => void} ends what flows, and the line
  */
 export function serve(port, open) {
   /** What flows, by the number of the request. @type {Map<number, { reply: Reply | null, stop: AbortController }>} */
@@ -18,13 +19,13 @@ export function serve(port, open) {
     flows.get(id)?.stop.abort();
     flows.delete(id);
   };
+  const close = () => {
+    for (const one of [...flows.keys()]) end(one);
+    port.close();
+  };
   port.onmessage = async ({ data }) => {
     const { id, begin, next } = data;
-    if (data.close) {
-      for (const one of [...flows.keys()]) end(one);
-      port.close();
-      return;
-    }
+    if (data.close) return close();
     if (data.end) return end(id);
     try {
       if (begin) {
@@ -43,8 +44,9 @@ export function serve(port, open) {
       if (!bytes) flows.delete(id);
     } catch (error) {
       const { name, message } = error instanceof Error ? error : { name: "Error", message: String(error) };
-      flows.delete(id);
+      end(id);
       port.postMessage({ id, error: { name, message } });
     }
   };
+  return close;
 }

@@ -5,12 +5,16 @@
 
 /** @typedef {{ status: number, kind: string, from: number }} Head */
 
+/** What is asked on a line that was closed; asking again would not help. */
+const CLOSED = { name: "Refused", message: "the line was closed" };
+
 /** A line leads to one model's files, or to the cloud for one question. */
 export class Line {
   #port;
   #next = 1;
   /** Who waits for the next word on a flow. @type {Map<number, { resolve: (word: any) => void, reject: (error: any) => void }>} */
   #waiting = new Map();
+  #closed = false;
 
   /** @param {MessagePort} port */
   constructor(port) {
@@ -43,8 +47,11 @@ export class Line {
 
   /** Nothing more will be asked; what still flows ends. */
   close() {
+    this.#closed = true;
     this.#port.postMessage({ close: true });
     this.#port.close();
+    for (const { reject } of this.#waiting.values()) reject(CLOSED);
+    this.#waiting.clear();
   }
 
   /** @param {{ file: string, from: number, fresh: boolean } | { body: string }} request */
@@ -53,10 +60,13 @@ export class Line {
     /** @type {(message: object, transfer?: Transferable[]) => Promise<any>} */
     const ask = (message, transfer = []) =>
       new Promise((resolve, reject) => {
+        if (this.#closed) return reject(CLOSED);
         this.#waiting.set(id, { resolve, reject });
         this.#port.postMessage({ id, ...message }, transfer);
       });
     const end = () => {
+      // Whoever waited has gone, and what holds on to it goes with it.
+      this.#waiting.get(id)?.resolve(undefined);
       this.#waiting.delete(id);
       this.#port.postMessage({ id, end: true });
     };
@@ -84,6 +94,8 @@ class Flow {
    */
   constructor(head, ask, end) {
     this.#head = head;
+    // Where nobody asks for it any more nobody handles its failure.
+    head.catch(() => {});
     this.#ask = ask;
     this.#end = end;
   }

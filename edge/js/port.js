@@ -10,8 +10,8 @@ import { startEngine, startLink } from "./start-worker.js";
 const STOP_GRACE = 2000;
 
 /**
- * `consent` answers a question of the engine's to the person: with a line for a yes, with null for a no.
- * @typedef {Promise<any> & { stop: () => void, consent: (line: MessagePort | null) => void }} Call
+ * `consent` answers a question of the engine's to the person: with what lays a line for a yes, with null for a no.
+ * @typedef {Promise<any> & { stop: () => void, consent: (lay: (() => MessagePort) | null) => void }} Call
  */
 
 /**
@@ -123,14 +123,19 @@ export class Port {
       setTimeout(() => this.#settle(id)?.reject(aborted()), STOP_GRACE);
     };
     const promise = new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(aborted());
+      if (signal?.aborted) {
+        for (const line of lines) unlay(line);
+        return reject(aborted());
+      }
       signal?.addEventListener("abort", onAbort, { once: true });
       this.#pending.set(id, { resolve, reject, event });
       this.#engine.postMessage({ id, ...request }, lines);
     }).finally(() => signal?.removeEventListener("abort", onAbort));
-    /** @param {MessagePort | null} port */
-    const consent = (port) => {
-      if (this.#pending.has(id)) this.#engine.postMessage({ type: "consent", id, port }, port ? [port] : []);
+    /** @param {(() => MessagePort) | null} lay */
+    const consent = (lay) => {
+      if (!this.#pending.has(id)) return;
+      const port = lay?.() ?? null;
+      this.#engine.postMessage({ type: "consent", id, port }, port ? [port] : []);
     };
     return Object.assign(promise, { stop, consent });
   }
@@ -156,6 +161,15 @@ export class Port {
     this.#pending.delete(id);
     return pending;
   }
+}
+
+/**
+ * Takes a line up again that nobody was given.
+ * @param {MessagePort} line
+ */
+function unlay(line) {
+  line.postMessage({ close: true });
+  line.close();
 }
 
 /**

@@ -26,6 +26,8 @@ export class Retelling {
   tell(json) {
     /** @type {ChatEvent} */
     const event = JSON.parse(json);
+    // No part of the answer.
+    if (event.type === "level") return this.#emit(json);
     if (this.#again !== null && event.type === "start" && event.source === "device") {
       this.#again = "";
       return;

@@ -115,6 +115,10 @@ export class Sprat {
     if (!options?.model) {
       throw new SpratError({ code: "bad_request", message: "options.model must be the URL of a model pack, or a recipe" });
     }
+    // What is wrong with these is the caller's mistake, and no cloud could help.
+    source(options.model);
+    if (options.cloud) resolve(options.cloud);
+    headersOf(options.cloudHeaders);
     this.#options = options;
     this.#ready = this.#start(options.device ?? "auto");
     // Whoever does not look at `ready` need not handle its rejection.
@@ -207,20 +211,22 @@ export class Sprat {
     const events = new Queue();
     const port = this.#port;
     if (!port) throw this.#gone();
+    const over = new AbortController();
     const ask = write({ messages, options: level === "open" ? rest : { ...rest, level } });
     // The engine has no network: where there is no line, nothing can leave.
-    const lines = level !== "open" || !this.#options.cloud ? [] : [this.#line(port)];
+    const lines = level !== "open" || rest.mode === "device" || !this.#options.cloud ? [] : [this.#line(port, over.signal)];
     /** @param {unknown} event */
     const tell = (event) => {
       const { type } = /** @type {{ type: string }} */ (event);
-      if (type === "ask") return void this.#askPerson(port, call, /** @type {any} */ (event), onAsk);
+      // Here and not where it is read: whoever has left may have learned it all the same.
+      if (type === "level") this.#taint.remember(said, (level = highest(level, /** @type {any} */ (event).level)));
+      if (type === "ask") return void this.#askPerson(port, call, /** @type {any} */ (event), onAsk, over.signal);
       events.push(/** @type {ChatEvent} */ (event));
     };
     const call = port.call({ type: "chat", ask, port: lines[0] ?? null }, tell, signal, lines);
-    call.then(() => events.close(), (error) => events.fail(error));
+    call.then(() => events.close(), (error) => events.fail(error)).finally(() => over.abort());
     try {
       for await (const event of events) {
-        if (event.type === "level") level = highest(level, event.level);
         if (event.type === "start") text = "";
         if (event.type === "delta") text += event.text;
         yield event;
@@ -240,21 +246,23 @@ export class Sprat {
    * @param {import("./port.js").Call} call
    * @param {import("./types.js").Offer} offer
    * @param {ChatOptions["onAsk"]} onAsk
+   * @param {AbortSignal} over
    */
-  async #askPerson(port, call, { to, model, reason, messages }, onAsk) {
-    const asked = async () => onAsk?.({ to, model, reason, messages });
+  async #askPerson(port, call, { to, model, reason, messages, stop }, onAsk, over) {
+    const asked = async () => onAsk?.({ to, model, reason, messages, stop });
     const yes = (await asked().catch(() => false)) === true;
-    call.consent(yes && this.#port === port ? this.#line(port) : null);
+    call.consent(yes && this.#port === port ? () => this.#line(port, over) : null);
   }
 
   /**
    * A line to the cloud, for one question.
    * @param {Port} port
+   * @param {AbortSignal} over when the question is
    */
-  #line(port) {
+  #line(port, over) {
     const { cloudFetch, cloudHeaders } = this.#options;
     if (!cloudFetch) return port.question();
-    return layQuestion(cloudFetch, { url: this.cloud ?? "", headers: cloudHeaders ?? {} });
+    return layQuestion(cloudFetch, { url: this.cloud ?? "", headers: cloudHeaders ?? {} }, over);
   }
 
   /** Ends the worker and everything it was doing. A download goes on at the next visit. */
@@ -436,5 +444,17 @@ function write(value) {
     return JSON.stringify(value);
   } catch {
     throw new SpratError({ code: "bad_request", message: "the messages, options or recipe cannot be written as JSON" });
+  }
+}
+
+/**
+ * Headers that can be sent.
+ * @param {Record<string, string> | undefined} headers
+ */
+function headersOf(headers = {}) {
+  try {
+    return new Headers(headers);
+  } catch {
+    throw new SpratError({ code: "bad_request", message: "cloudHeaders holds a header that cannot be sent" });
   }
 }

@@ -124,6 +124,7 @@
  * @property {string} model
  * @property {string} reason one sentence for a person
  * @property {Message[]} messages exactly these
+ * @property {string[]} stop and the texts that end the answer
  *
  * @typedef {{ type: "level", level: Level, found: string[] }} LevelEvent the conversation has a higher level than the caller
  *   said. `found`: kinds of private matter in it, such as "card"; empty if its turns were private before

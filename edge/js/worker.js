@@ -60,7 +60,10 @@ worker.onmessage = async ({ data }) => {
     return;
   }
   if (type === "consent") {
-    asking.get(id)?.(data.port);
+    const answer = asking.get(id);
+    if (answer) answer(data.port);
+    // The answer has ended meanwhile.
+    else if (data.port) new Line(data.port).close();
     return;
   }
   if (type === "abort") {
@@ -117,14 +120,19 @@ const handlers = {
   async use(data, signal, emit) {
     return inTurn(async () => {
       const next = want(data);
-      for (;;) {
-        const ready = await engine;
-        if (!ready) throw { code: "model_missing", message: "loading was stopped before it began" };
-        const loaded = await load(ready, next, signal, emit);
-        if (wanted !== next) for (const line of wanted.lines.values()) line.close();
-        wanted = next;
-        // Meanwhile another device may have taken over, with the model before this one.
-        if ((await engine) === ready) return loaded;
+      try {
+        for (;;) {
+          const ready = await engine;
+          if (!ready) throw { code: "model_missing", message: "loading was stopped before it began" };
+          const loaded = await load(ready, next, signal, emit);
+          if (wanted !== next) close(wanted);
+          wanted = next;
+          // Meanwhile another device may have taken over, with the model before this one.
+          if ((await engine) === ready) return loaded;
+        }
+      } catch (error) {
+        if (wanted !== next) close(next);
+        throw error;
       }
     });
   },
@@ -143,6 +151,7 @@ const handlers = {
     try {
       return await answer(ask, port ? lay(port) : undefined, person, signal, emit);
     } finally {
+      asking.get(id)?.(null);
       asking.delete(id);
       for (const line of lines) line.close();
     }
@@ -209,6 +218,14 @@ async function answer(ask, line, person, signal, emit) {
  */
 function want({ url, recipe, lines }) {
   return { url, recipe, lines: new Map(lines.map(([url, port]) => [url, new Line(port)])), weights: null };
+}
+
+/**
+ * Closes the lines of a model that is not wanted any more.
+ * @param {Wanted} model
+ */
+function close({ lines }) {
+  for (const line of lines.values()) line.close();
 }
 
 /**
@@ -355,9 +372,10 @@ async function loadTwice(first, adapter, signal, emit) {
  */
 async function moveOver(first, second) {
   const { signal } = new AbortController();
+  let loaded = wanted;
   try {
     const ready = await second;
-    let device, model, loaded;
+    let device, model;
     do {
       loaded = wanted;
       ({ device, model } = await load(ready, loaded, signal, () => {}));
@@ -367,6 +385,8 @@ async function moveOver(first, second) {
     takeOver(first, ready);
     worker.postMessage({ type: "status", state: "ready", device, model });
   } catch (error) {
+    // Its lines were closed, because another model has come.
+    if (loaded !== wanted) return moveOver(first, second);
     warn((event) => worker.postMessage(JSON.parse(event)), error);
   }
 }
@@ -434,10 +454,17 @@ async function lost(old, reason) {
   worker.postMessage({ type: "warning", code: "webgpu_lost", message: `The GPU was lost (${reason}); the CPU takes over.` });
   const ready = await change(old);
   worker.postMessage({ type: "status", state: "loading", device: { kind: ready.kind, words: ready.words, sealed: await sealed }, model: null });
+  let loaded = wanted;
   try {
-    const { device, model } = await load(ready, wanted, new AbortController().signal, () => {});
+    let device, model;
+    do {
+      loaded = wanted;
+      ({ device, model } = await load(ready, loaded, new AbortController().signal, () => {}));
+    } while (loaded !== wanted);
     worker.postMessage({ type: "status", state: "ready", device, model });
   } catch (error) {
+    // Another model has been put here meanwhile.
+    if (loaded !== wanted) return;
     giveUp(ready, error);
     const { code, message } = failure(error);
     worker.postMessage({ type: "warning", code, message });

@@ -110,7 +110,7 @@ test("stopping: before, in the stream with the signal's reason, and by leaving i
 });
 
 test("of two levels the higher is passed on, and what is none is the engine's to refuse", async () => {
-  const { sprat, provider } = setup(answer("Hi"));
+  const { sprat, provider } = setup(answer(["Hi"]));
   const level = async (settings, own) => {
     await provider("auto", settings).doGenerate({ prompt, providerOptions: own && { sprat: own } });
     return sprat.asked.at(-1).options.level;

@@ -12,8 +12,8 @@ afterEach(() => {
   for (const port of ports.splice(0)) port.close();
 });
 
-function ask(cloudFetch, cloud = { url: "https://api.example/v1/", headers: { "X-App": "1" } }) {
-  const port = layQuestion(cloudFetch, cloud);
+function ask(cloudFetch, over = new AbortController()) {
+  const port = layQuestion(cloudFetch, { url: "https://api.example/v1/", headers: { "X-App": "1" } }, over.signal);
   ports.push(port);
   return new Line(port).ask('{"a":1}');
 }
@@ -54,5 +54,16 @@ test("an engine that wants no more stops the function", async () => {
   const signal = await arrived;
   const aborted = new Promise((resolve) => signal.addEventListener("abort", resolve));
   flow.end();
+  await aborted;
+});
+
+test("a question that is over stops the function, also when the engine can say nothing any more", async () => {
+  let asked;
+  const arrived = new Promise((resolve) => (asked = resolve));
+  const over = new AbortController();
+  ask((request) => (asked(request.signal), new Promise(() => {})), over).head().catch(() => {});
+  const signal = await arrived;
+  const aborted = new Promise((resolve) => signal.addEventListener("abort", resolve));
+  over.abort();
   await aborted;
 });

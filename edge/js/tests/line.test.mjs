@@ -91,3 +91,12 @@ test("ending, and closing the line, stop the request", async () => {
   line.close();
   await stopped(2);
 });
+
+test("whoever waits on a line that is closed, and whoever asks on it, is told", async () => {
+  const line = lay(() => new Promise(() => {}));
+  const waiting = line.open("a", 0, false);
+  const told = assert.rejects(waiting.head(), { name: "Refused" });
+  line.close();
+  await told;
+  await assert.rejects(line.ask("b").head(), { name: "Refused" });
+});

@@ -132,7 +132,7 @@ test("a question has a way to the cloud only if it may leave, and the engine nev
 
 test("whoever is to be asked is shown what would be sent, and only a clear yes opens a way", async () => {
   const { sprat, worker } = await ready({ cloud: "/v1" });
-  const offer = { to: "https://example.org/v1", model: "sprat-small", reason: "It is not sure.", messages: MESSAGES };
+  const offer = { to: "https://example.org/v1", model: "sprat-small", reason: "It is not sure.", messages: MESSAGES, stop: [] };
   const shown = [];
   const answers = [true, false, "yes", () => Promise.reject(new Error("closed")), undefined, async () => true];
   for (const answer of answers) {
@@ -162,6 +162,29 @@ test("what was found in a conversation stays with its turns", async () => {
   assert.deepEqual((await first).events, [{ type: "level", level: "private", found: ["card"] }]);
   void read(sprat.chat([...found, { role: "assistant", content: "" }, { role: "user", content: "and?" }]));
   assert.equal(JSON.parse(worker.asked("chat").ask).options.level, "private");
+  assert.equal(worker.asked("chat").port, null);
+  sprat.dispose();
+});
+
+test("what a worker finds stays known when it crashes before anybody has read of it", async () => {
+  const { sprat, worker } = await ready({ cloud: "/v1" });
+  const found = { role: "user", content: "my card is 4111 1111 1111 1111" };
+  const other = { role: "user", content: "and this came with it, word for word" };
+  const call = sprat.chat([found, { role: "assistant", content: "ok" }, other]);
+  void call.next().catch(() => {});
+  await turn();
+  worker.event(worker.asked("chat"), { type: "level", level: "private", found: ["card"] });
+  worker.onerror({ message: "boom" });
+  void read(sprat.chat([other]));
+  await turn();
+  assert.equal(JSON.parse(workers.at(-1).asked("chat").ask).options.level, "private");
+  assert.equal(workers.at(-1).asked("chat").port, null);
+  sprat.dispose();
+});
+
+test("device only, and a call that was stopped before it began, have no way out", async () => {
+  const { sprat, worker } = await ready({ cloud: "/v1" });
+  void read(sprat.chat(MESSAGES, { mode: "device" }));
   assert.equal(worker.asked("chat").port, null);
   sprat.dispose();
 });
@@ -295,8 +318,10 @@ test("dispose ends everything, and later calls say so", async () => {
 test("mistakes in a call are the caller's", async () => {
   assert.throws(() => Sprat.open({}), { code: "bad_request" });
   assert.throws(() => Sprat.open(), { code: "bad_request" });
-  const bad = Sprat.open({ model: "http://[" });
-  await assert.rejects(bad.ready, { code: "bad_request" });
+  assert.throws(() => Sprat.open({ model: "http://[" }), { code: "bad_request" });
+  assert.throws(() => Sprat.open({ model: "m/", cloud: "http://" }), { code: "bad_request" });
+  assert.throws(() => Sprat.open({ model: "m/", cloudHeaders: { "not a name": "x" } }), { code: "bad_request" });
+  assert.equal(workers.length, 0, "no worker is started for nothing");
   const { sprat } = await ready();
   const loop = [];
   loop.push(loop);

@@ -221,7 +221,7 @@ export const LEAKS = {
 };
 
 /** What keeps a private question without a way out. */
-const NO_LINE = 'level !== "open" || ';
+const NO_LINE = 'level !== "open" || rest.mode === "device" || ';
 
 /** The engine is told that what is private is open, and for the cloud. @param {LeakingBuild} build */
 function lie(build) {
