@@ -1,6 +1,6 @@
 //! What is published: the npm package as one file, and the page for webviews as a folder and as one file.
 //!
-//! Nothing here builds the engine: [`engine::build`](crate::engine::build) has put it into the package's folder.
+//! Nothing here builds the engine: [`engine::build`] has put it into the package's folder.
 
 use std::path::Path;
 use std::process::Command;

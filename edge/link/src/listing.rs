@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 /// The pack's list of its files.
+#[cfg(target_arch = "wasm32")]
 pub(crate) const MANIFEST: &str = "sprat.json";
 
 /// The files of a pack, as its manifest lists them.
