@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { Bench } from "./lib/bench.js";
 
-const CYCLES = Number(process.env.DISPOSE_CYCLES ?? 25);
+const CYCLES = Number(process.env.DISPOSE_CYCLES ?? 12);
 /** Until then, what is made once is made. */
 const WARM = 5;
 /** One kept model, or one kept module's memory, is more than this in a few cycles. */
