@@ -7,6 +7,7 @@
 mod engine;
 mod fuzz;
 mod package;
+mod page;
 mod size;
 mod steps;
 mod tools;
@@ -153,18 +154,8 @@ fn build_all(options: &Options) -> Result {
         say("The first build compiles some 600 crates: about half an hour on two cores.");
     }
     engine::build(options.profile)?;
-    page()?;
+    page::gather()?;
     server(options.dev)
-}
-
-/// Gathers the page in web/dist.
-fn page() -> Result {
-    let trunk = tools::trunk()?;
-    say("Gathering the page in web/dist");
-    // trunk takes NO_COLOR=1, which others set to mean yes, for a mistake.
-    run(Command::new(trunk)
-        .args(["--skip-version-check", "--offline=true", "-q", "build"])
-        .env_remove("NO_COLOR"))
 }
 
 fn server(dev: bool) -> Result {

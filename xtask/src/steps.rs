@@ -36,7 +36,6 @@ const STEPS: &[Step] = &[
     step("doc tests", doc_tests),
     step("fuzz", crate::fuzz::fuzz),
     step("documentation", documentation),
-    step("CUDA type-check", cuda),
     step("engine modules", modules),
     Step {
         name: "engine size",
@@ -46,7 +45,7 @@ const STEPS: &[Step] = &[
     step("engine lint", engine_lint),
     Step {
         name: "page",
-        run: crate::page,
+        run: crate::page::gather,
         needs: &["engine modules"],
     },
     Step {
@@ -161,8 +160,20 @@ fn format() -> Result {
 /// wgpu, so that the model's suite runs on it too.
 pub(crate) const NATIVE: &str = "--workspace --features sprat/wgpu";
 
+/// What is only read, not built, is read with CUDA too. Lints and documentation have the same features, so that
+/// dependencies are checked once for both.
+const READ: &str = "--workspace --features sprat/wgpu,sprat/cuda";
+
+/// Reads the code with cargo's `command`. `DOCS_RS` keeps a build script of CUDA's from fetching LLVM.
+fn read(command: &str) -> Command {
+    let mut cargo = cargo();
+    cargo.arg(command).args(READ.split(' ')).env("DOCS_RS", "1");
+    cargo
+}
+
+/// With it, that the CUDA build type-checks.
 fn lint() -> Result {
-    run_cargo(&format!("clippy {NATIVE} --all-targets -- -D warnings"))
+    crate::run(read("clippy").args(["--all-targets", "--", "-D", "warnings"]))
 }
 
 fn tests() -> Result {
@@ -204,26 +215,9 @@ fn doc_tests() -> Result {
 }
 
 fn documentation() -> Result {
-    let mut cargo = cargo();
-    cargo
-        .arg("doc")
-        .args(NATIVE.split(' '))
-        .args(["--no-deps", "--quiet"]);
+    let mut cargo = read("doc");
+    cargo.args(["--no-deps", "--quiet"]);
     crate::run(cargo.env("RUSTDOCFLAGS", "-D warnings"))
-}
-
-/// That the CUDA build type-checks. `DOCS_RS` keeps a build script from fetching LLVM.
-fn cuda() -> Result {
-    let mut cargo = cargo();
-    cargo.args([
-        "check",
-        "--package",
-        "sprat",
-        "--features",
-        "cuda",
-        "--target-dir",
-    ]);
-    crate::run(cargo.arg(target().join("cuda-check")).env("DOCS_RS", "1"))
 }
 
 fn modules() -> Result {

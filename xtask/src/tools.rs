@@ -11,8 +11,6 @@ use std::{env, fs};
 use crate::{Result, cargo, output, read, run, say};
 
 const WASM: &str = "wasm32-unknown-unknown";
-/// The newest trunk that the workspace's oldest Rust builds.
-const TRUNK: &str = "0.21.14";
 /// What playwright-core and the node test runner need.
 const OLDEST_NODE: u32 = 20;
 
@@ -150,14 +148,6 @@ pub(crate) fn wasm_bindgen() -> Result<PathBuf> {
     let why = "connects the page's engine to JavaScript, and must be of Cargo.lock's version";
     // At level 0 it would take minutes for a module of 20 MB.
     cargo_program("wasm-bindgen-cli", "wasm-bindgen", &version, "1", why)
-}
-
-/// `trunk`: the one on the path, whatever its version, or our own.
-pub(crate) fn trunk() -> Result<PathBuf> {
-    if let Some(program) = on_path("trunk") {
-        return Ok(program);
-    }
-    cargo_program("trunk", "trunk", TRUNK, "0", "gathers the page's files")
 }
 
 /// The version of a crate in Cargo.lock.
