@@ -4,6 +4,7 @@
 //! [`tools`], with one line that says what and why. Only `std`, so that this builds in seconds.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod aside;
 mod engine;
 mod fuzz;
 mod package;
@@ -261,14 +262,21 @@ fn target() -> PathBuf {
 
 /// One line about what happens now.
 fn say(line: &str) {
-    // To the same stream as cargo's own progress, so that the order is right.
-    eprintln!("\n== {line}");
+    match aside::log() {
+        // Whoever reads a log has it in one piece; that it could not be written is no reason to stop.
+        Some(mut log) => drop(writeln!(log, "\n== {line}")),
+        // To the same stream as cargo's own progress, so that the order is right.
+        None => eprintln!("\n== {line}"),
+    }
 }
 
 /// Runs a command to its end; an error names it.
 fn run(command: &mut Command) -> Result {
     let line = describe(command);
     let started = Instant::now();
+    if let Some(log) = aside::log() {
+        command.stdout(log.try_clone()?).stderr(log);
+    }
     let status = command
         .status()
         .map_err(|error| format!("`{line}` could not start: {error}"))?;
