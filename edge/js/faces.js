@@ -5,6 +5,7 @@
  */
 
 import { Failure } from "./failure.js";
+import { engineMode } from "./mode.js";
 
 /** @typedef {import("./types.js").ChatEvent} ChatEvent */
 /** @typedef {import("./types.js").ChatOptions} ChatOptions */
@@ -115,7 +116,7 @@ export class Engine {
  * @param {ChatOptions} options
  */
 export function mayChangeHands(sprat, { mode = "auto", private: isPrivate = false, level }) {
-  return mode === "auto" && !isPrivate && level !== "private" && sprat.cloud !== null;
+  return engineMode(mode) === "auto" && !isPrivate && level !== "private" && sprat.cloud !== null;
 }
 
 /**

@@ -17,6 +17,7 @@
  */
 
 import { begin, countsAreKnown, Engine, finishReason, linked, mayChangeHands, standing, unlessAborted } from "./faces.js";
+import { isMode } from "./mode.js";
 import { CloudClient } from "./openai-cloud.js";
 import { aborted, APIError, fromEngine, invalid } from "./openai-error.js";
 import { check, forEngine } from "./openai-request.js";
@@ -177,7 +178,7 @@ async function askEngine(engine, request, how, controller) {
   const { signal } = controller;
   const sprat = await unlessAborted(engine.get(), signal);
   // A model's own name can be checked when it is known.
-  if (!["auto", "device", "cloud"].includes(request.model)) await unlessAborted(sprat.ready, signal);
+  if (!isMode(request.model)) await unlessAborted(sprat.ready, signal);
   const { messages, options } = forEngine(request, sprat.model?.name);
   const events = await begin(sprat, messages, { ...options, signal });
   const head = new Head(request.model);
