@@ -131,7 +131,7 @@ export function createSprat({ specificationVersion, ...options }) {
     imageModel: (/** @type {string} */ modelId) => {
       throw noSuchModel(modelId, "imageModel");
     },
-    dispose: () => engine.dispose(),
+    dispose: () => engine.end(),
   });
 }
 

@@ -48,9 +48,9 @@ export class SpratOpenAI {
     else this.#engine = new Engine(/** @type {import("./faces.js").EngineOptions} */ (options));
   }
 
-  /** Ends the engine that this client has loaded. */
+  /** Ends the engine that this client has loaded, and all calls with it; later ones are "aborted". */
   dispose() {
-    this.#engine?.dispose();
+    this.#engine?.end();
   }
 
   /**

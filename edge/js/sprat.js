@@ -287,8 +287,11 @@ export class Sprat {
   dispose() {
     this.#state = "disposed";
     this.#life.end();
-    this.#port?.close(new SpratError({ code: "aborted", message: "this Sprat was disposed of" }));
+    this.#port?.close(this.#gone());
     this.#port = null;
+    // Also for whoever asks whether it is ready only now.
+    this.#ready = Promise.reject(this.#gone());
+    this.#ready.catch(() => {});
   }
 
   /** @param {"auto" | "cpu" | "webgpu"} device */
