@@ -10,7 +10,7 @@
  * @param {{ document?: Document, window?: EventTarget }} [page] where there is none, as in a worker, nothing is told
  * @returns {() => void} stops it
  */
-export function watchVisibility(told, left, { document: page = globalThis.document, window = globalThis } = {}) {
+export function watchVisibility(told, left, { document: page = globalThis.document, window = page?.defaultView ?? page } = {}) {
   if (!page?.addEventListener) return () => {};
   const look = () => told(page.visibilityState === "hidden");
   page.addEventListener("visibilitychange", look);
