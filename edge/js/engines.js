@@ -45,7 +45,7 @@ import { failure, isGpuFailure } from "./thrown.js";
  * @property {(kind: Kind) => Promise<any>} instantiate
  * @property {import("./modules.js").Modules} modules
  * @property {Promise<boolean>} sealed
- * @property {(message: { type: string, [name: string]: unknown }) => void} tell
+ * @property {(message: { type: string, id?: never, [name: string]: unknown }) => void} tell
  */
 
 /** Bytes of a model above which it is not held twice, on the CPU while the GPU gets ready. */
@@ -245,12 +245,12 @@ export class Engines {
    */
   async #risk(step, bytes, work) {
     const { tell } = this.#means;
-    const id = (this.#risks += 1);
-    tell({ type: "risk", id, step, bytes });
+    const number = (this.#risks += 1);
+    tell({ type: "risk", number, step, bytes });
     try {
       return await work();
     } finally {
-      tell({ type: "risk", id, step: null });
+      tell({ type: "risk", number, step: null });
     }
   }
 

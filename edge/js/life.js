@@ -81,11 +81,11 @@ export class Life {
    * @param {any} note
    */
   heard(note) {
-    const { type, id, step, bytes, key, figures } = note;
+    const { type, number, step, bytes, key, figures } = note;
     if (type === "risk") {
-      this.#risks.get(id)?.();
-      this.#risks.delete(id);
-      if (step && this.#options.strikes !== false) this.#risks.set(id, this.#world.strikes.risk(step, bytes));
+      this.#risks.get(number)?.();
+      this.#risks.delete(number);
+      if (step && this.#options.strikes !== false) this.#risks.set(number, this.#world.strikes.risk(step, bytes));
     }
     if (type === "figures") {
       this.capability = figures;

@@ -157,7 +157,7 @@ test("every risk is told before it is taken, and when it is over", async () => {
   const risks = world.told.filter(({ type }) => type === "risk");
   const begun = risks.filter(({ step }) => step !== null);
   assert.deepEqual(begun.map(({ step, bytes }) => [step, bytes]), [["gpu", 0], ["memory", ABOUT.bytes]]);
-  assert.deepEqual(risks.filter(({ step }) => step === null).map(({ id }) => id).sort(), begun.map(({ id }) => id).sort());
+  assert.deepEqual(risks.filter(({ step }) => step === null).map(({ number }) => number).sort(), begun.map(({ number }) => number).sort());
 });
 
 test("a pause holds for the engines that there are and for those that come", async () => {

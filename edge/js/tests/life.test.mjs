@@ -52,11 +52,11 @@ test("the engine pauses while nobody sees the page, unless it shall not", () => 
 
 test("a kill is told once it is found, and keeps the engine on the CPU unless it was asked for", () => {
   const { life, warnings } = world();
-  life().heard({ type: "risk", id: 1, step: "gpu", bytes: 5e6 });
+  life().heard({ type: "risk", number: 1, step: "gpu", bytes: 5e6 });
   const { device, limits } = life().plan("auto");
   assert.deepEqual([device, limits.maxBytes, warnings], ["cpu", null, ["tab_killed"]]);
   assert.equal(life().plan("webgpu").device, "webgpu");
-  life().heard({ type: "risk", id: 1, step: "memory", bytes: 4e6 });
+  life().heard({ type: "risk", number: 1, step: "memory", bytes: 4e6 });
   const second = life().plan("cpu").limits;
   assert.equal(second.maxBytes, 2e6);
   assert.match(second.why, /closed this tab twice/);
@@ -68,7 +68,7 @@ test("a kill is told once it is found, and keeps the engine on the CPU unless it
 
 test("a risk that ends, a worker that crashes, a page that is left and a dispose are no kills", () => {
   const endings = [
-    (life) => life.heard({ type: "risk", id: 1, step: null }),
+    (life) => life.heard({ type: "risk", number: 1, step: null }),
     (life) => life.survived(),
     (life) => life.end(),
     (_, page) => page.dispatchEvent(new Event("pagehide")),
@@ -76,7 +76,7 @@ test("a risk that ends, a worker that crashes, a page that is left and a dispose
   for (const ending of endings) {
     const { life, page } = world();
     const one = life();
-    one.heard({ type: "risk", id: 1, step: "gpu", bytes: 5e6 });
+    one.heard({ type: "risk", number: 1, step: "gpu", bytes: 5e6 });
     ending(one, page);
     assert.equal(life().plan("auto").device, "auto");
   }
@@ -101,6 +101,16 @@ test("a hidden page's engine is paused from its beginning, also one that takes a
   assert.equal(engines.at(-1).asked("pause").paused, true);
   globalThis.document.set("visible");
   assert.equal(engines.at(-1).asked("pause").paused, false);
+  sprat.dispose();
+});
+
+test("what the engine says of itself answers no call", async () => {
+  const sprat = Sprat.open({ model: "models/tiny/" });
+  const engine = engines.at(-1);
+  const figures = { adapter: "A card", model: "tiny", cpu: null, webgpu: null };
+  engine.says({ type: "risk", number: engine.asked("load").id, step: "memory", bytes: 7 });
+  engine.says({ type: "figures", key: null, figures });
+  assert.deepEqual([sprat.state, sprat.capability], ["loading", figures]);
   sprat.dispose();
 });
 
