@@ -16,12 +16,13 @@
 
 import { begin, countsAreKnown, Engine, finishReason, linked, mayChangeHands, standing, unlessAborted } from "./faces.js";
 import { asFailure } from "./failure.js";
+import { isMode, MODE_NAMES } from "./mode.js";
 import { highest } from "./taint.js";
 
 /** @typedef {import("./types.js").ChatOptions} ChatOptions */
 /** @typedef {import("./types.js").Message} Message */
 /** @typedef {import("./types.js").Receipt} Receipt */
-/** @typedef {"auto" | "device" | "cloud"} ModelId who may answer */
+/** @typedef {import("./types.js").Mode} ModelId who may answer */
 /** @typedef {Pick<ChatOptions, "private" | "level" | "minP" | "repetitionPenalty" | "lookup">} Settings also `providerOptions.sprat` of a call */
 
 /** @typedef {{ role: "system" | "user" | "assistant" | "tool", content: string | readonly { type: string }[] }} PromptMessage */
@@ -118,7 +119,7 @@ export function createSprat({ specificationVersion, ...options }) {
   const engine = new Engine(/** @type {import("./faces.js").EngineOptions} */ (options));
   const version = specificationVersion ?? /** @type {V} */ ("v4");
   const provide = (/** @type {string} */ modelId = "auto", /** @type {Settings} */ settings = {}) => {
-    if (modelId !== "auto" && modelId !== "device" && modelId !== "cloud") throw noSuchModel(modelId, "languageModel");
+    if (!isMode(modelId)) throw noSuchModel(modelId, "languageModel");
     return new Model(engine, version, modelId, settings);
   };
   return Object.assign(provide, {
@@ -130,7 +131,7 @@ export function createSprat({ specificationVersion, ...options }) {
     imageModel: (/** @type {string} */ modelId) => {
       throw noSuchModel(modelId, "imageModel");
     },
-    dispose: () => engine.dispose(),
+    dispose: () => engine.end(),
   });
 }
 
@@ -368,7 +369,7 @@ function sdkError(name, message, fields) {
 
 /** @param {string} modelId @param {string} modelType */
 function noSuchModel(modelId, modelType) {
-  return sdkError("AI_NoSuchModelError", `no such ${modelType}; Sprat has "auto", "device" and "cloud"`, { modelId, modelType });
+  return sdkError("AI_NoSuchModelError", `no such ${modelType}; Sprat has ${MODE_NAMES.map((mode) => `"${mode}"`).join(", ")}`, { modelId, modelType });
 }
 
 /** @param {string} functionality */

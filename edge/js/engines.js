@@ -5,7 +5,9 @@
  */
 
 import { findAdapter } from "./adapter.js";
+import { checkSize, sizeOf } from "./budget.js";
 import { mix, nameOf } from "./mix.js";
+import { Proof } from "./proof.js";
 import { failure, isGpuFailure } from "./thrown.js";
 
 /** @typedef {import("./adapter.js").Adapter} Adapter */
@@ -16,9 +18,25 @@ import { failure, isGpuFailure } from "./thrown.js";
  * @typedef {{ kind: Kind, runtime: any, module: any, words: string, most: number | undefined }} Engine
  */
 /**
+ * How a model is to be loaded: on which device, with which settings of the runtime (JSON), how large it may be, whether a
+ * GPU has to prove itself, and what was measured before, by `adapter model`.
+ * @typedef {object} How
+ * @property {"auto" | Kind} device
+ * @property {string} settings
+ * @property {import("./budget.js").Limits} limits
+ * @property {boolean} canary
+ * @property {Record<string, import("./types.js").Figures>} figures
+ */
+/**
  * A model to load: a pack, or what a recipe makes of several, the one at `url` being their base. `lines` lead to the
  * packs, by their addresses. `weights` are what the recipe made, for further devices.
- * @typedef {{ url: string, recipe: import("./types.js").Recipe | null, lines: Map<string, Line>, weights: Uint8Array[] | null }} Wanted
+ * `about` is its size, once it was looked up.
+ * @typedef {object} Wanted
+ * @property {string} url empty where no model is wanted
+ * @property {import("./types.js").Recipe | null} recipe
+ * @property {Map<string, Line>} lines
+ * @property {Uint8Array[] | null} weights
+ * @property {Promise<import("./budget.js").About | null>} [about]
  */
 /**
  * What a worker lends its engines: `instantiate` starts a module, `modules` has them, `sealed` says whether a policy
@@ -27,7 +45,7 @@ import { failure, isGpuFailure } from "./thrown.js";
  * @property {(kind: Kind) => Promise<any>} instantiate
  * @property {import("./modules.js").Modules} modules
  * @property {Promise<boolean>} sealed
- * @property {(message: { type: string, [name: string]: unknown }) => void} tell
+ * @property {(message: { type: string, id?: never, [name: string]: unknown }) => void} tell
  */
 
 /** Bytes of a model above which it is not held twice, on the CPU while the GPU gets ready. */
@@ -38,40 +56,66 @@ const REPLACED = 5000;
 
 export class Engines {
   #means;
+  #proof;
   /** The engine that answers; replaced when WebGPU is ready, and when it fails. @type {Promise<Engine> | null} */
   #engine = null;
   /** What the engine has, or loads. @type {Wanted} */
   #wanted = { url: "", recipe: null, lines: new Map(), weights: null };
-  #settings = "";
+  /** @type {How} */
+  #how = { device: "auto", settings: "", limits: { maxBytes: null, why: "" }, canary: false, figures: {} };
   /** The last of the loads that wait for each other. @type {Promise<unknown>} */
   #loads = Promise.resolve();
+  /** The runtimes that may be computing. @type {Map<Kind, any>} */
+  #runtimes = new Map();
+  #paused = false;
+  /** How many risks were taken. */
+  #risks = 0;
 
   /** @param {Means} means */
   constructor(means) {
     this.#means = means;
+    this.#proof = new Proof(means.tell);
   }
 
   /**
-   * The engine that answers now.
-   * @returns {Promise<Engine>}
+   * Has the engine that answers now do something.
+   * @template T
+   * @param {(engine: Engine) => Promise<T>} work
+   * @returns {Promise<T>}
    */
-  async current() {
+  ask(work) {
+    return this.#proof.aside(async () => work(await this.#current()));
+  }
+
+  async #current() {
     const engine = await this.#engine;
     if (!engine) throw { code: "model_missing", message: "loading was stopped before it began" };
     return engine;
   }
 
   /**
+   * Stops all that computes tokens, or lets it go on.
+   * @param {boolean} paused
+   */
+  pause(paused) {
+    this.#paused = paused;
+    this.#proof.pause(paused);
+    for (const runtime of this.#runtimes.values()) runtime.pause(paused);
+  }
+
+  /**
    * Finds a device and loads a model onto it.
-   * @param {"auto" | Kind} device
-   * @param {string} settings for the runtime, as JSON
+   * @param {How} how
    * @param {Wanted} wanted
    * @param {AbortSignal} signal
    * @param {(event: string) => void} emit
    */
-  load(device, settings, wanted, signal, emit) {
+  load(how, wanted, signal, emit) {
+    const { device } = how;
     this.#wanted = wanted;
-    this.#settings = settings;
+    this.#how = how;
+    this.#proof.begin(how.canary, how.figures);
+    look(wanted);
     const finding = device === "cpu" ? Promise.resolve(null) : findAdapter();
     // Before anything is awaited: whoever asks at once waits for it.
     const begun = finding.then((adapter) => this.#begin(device, adapter));
@@ -86,9 +130,12 @@ export class Engines {
         if (isGpuFailure(error)) this.#engine = this.#boot("cpu", null).then((engine) => giveUp(engine, error));
         throw error;
       }
+      if (wanted.url === "") {
+        giveUp(ready, { code: "model_missing", message: "no model was asked for, because only the cloud is to answer" });
+        return { device: await this.#describe(ready), model: null };
+      }
       try {
-        // Our CPU path is many times faster than any software adapter.
-        const better = device === "auto" && adapter && !adapter.software ? adapter : null;
+        const better = device === "auto" && adapter && this.#proof.isBetter(adapter, await look(wanted)) ? adapter : null;
         return await (better ? this.#loadTwice(ready, better, signal, emit) : this.#load(ready, wanted, signal, emit));
       } catch (error) {
         giveUp((await this.#engine) ?? ready, error);
@@ -104,10 +151,11 @@ export class Engines {
    * @param {(event: string) => void} emit
    */
   use(next, signal, emit) {
+    look(next);
     return this.#inTurn(async () => {
       try {
         for (;;) {
-          const ready = await this.current();
+          const ready = await this.#current();
           const loaded = await this.#load(ready, next, signal, emit);
           if (this.#wanted !== next) close(this.#wanted);
           this.#wanted = next;
@@ -167,8 +215,11 @@ export class Engines {
     // Whatever ends this worker from here on may be the GPU's doing.
     if (kind === "webgpu") this.#means.tell({ type: "gpu" });
     const module = await this.#means.instantiate(kind);
-    const runtime = new module.Runtime(this.#settings);
-    await runtime.open(kind, adapter?.words ?? "");
+    const runtime = new module.Runtime(this.#how.settings);
+    const open = () => runtime.open(kind, adapter?.words ?? "");
+    await (kind === "webgpu" ? this.#risk("gpu", 0, open) : open());
+    this.#runtimes.set(kind, runtime);
+    runtime.pause(this.#paused);
     return { kind, runtime, module, words: runtime.words, most: adapter?.most };
   }
 
@@ -180,8 +231,27 @@ export class Engines {
    * @param {(event: string) => void} emit
    */
   async #load(ready, model, signal, emit) {
-    await this.#fetch(ready, model, signal, emit);
-    return this.#put(ready, signal, emit);
+    const bytes = await this.#fetch(ready, model, signal, emit);
+    return this.#put(ready, bytes, signal, emit);
+  }
+
+  /**
+   * Does what may end the tab; the page keeps a mark meanwhile.
+   * @template T
+   * @param {"gpu" | "memory"} step
+   * @param {number} bytes of the model
+   * @param {() => Promise<T>} work
+   * @returns {Promise<T>}
+   */
+  async #risk(step, bytes, work) {
+    const { tell } = this.#means;
+    const number = (this.#risks += 1);
+    tell({ type: "risk", number, step, bytes });
+    try {
+      return await work();
+    } finally {
+      tell({ type: "risk", number, step: null });
+    }
   }
 
   /**
@@ -194,6 +264,8 @@ export class Engines {
    */
   async #fetch({ runtime, most }, model, signal, emit) {
     const { url, recipe, lines } = model;
+    const about = await look(model);
+    if (about) checkSize(about.bytes, this.#how.limits);
     /** @type {(url: string, work: (line: Line) => Promise<unknown>) => Promise<any>} */
     const once = (url, work) => alone(`sprat ${url}`, signal, () => work(/** @type {Line} */ (lines.get(url))));
     const bytes = await once(url, (line) => runtime.fetch(url, line, most, signal, emit));
@@ -207,14 +279,16 @@ export class Engines {
   /**
    * Loads the fetched model onto the engine's device.
    * @param {Engine} ready
+   * @param {number} bytes of the model
    * @param {AbortSignal} signal
    * @param {(event: string) => void} emit
    */
-  async #put(ready, signal, emit) {
+  async #put(ready, bytes, signal, emit) {
     const { kind, runtime } = ready;
     const device = await this.#describe(ready);
     emit(JSON.stringify({ type: "device", ...device }));
-    const model = JSON.parse(await runtime.load(signal, emit));
+    const step = kind === "webgpu" ? "gpu" : "memory";
+    const model = JSON.parse(await this.#risk(step, bytes, () => runtime.load(signal, emit)));
     if (kind === "webgpu") runtime.lost().then((/** @type {string} */ reason) => this.#lost(ready, reason));
     return { device, model };
   }
@@ -241,8 +315,8 @@ export class Engines {
     second.catch(() => {});
     const bytes = await this.#fetch(first, this.#wanted, signal, emit);
     if (bytes <= HELD_TWICE) {
-      const loaded = await this.#put(first, signal, emit);
-      void this.#moveOver(first, second);
+      const loaded = await this.#put(first, bytes, signal, emit);
+      void this.#moveOver(first, second, adapter);
       return loaded;
     }
     try {
@@ -254,25 +328,30 @@ export class Engines {
       if (!isGpuFailure(error)) throw error;
       // The adapter looked good and computes wrongly, or not at all.
       emit(JSON.stringify(withoutGpu(error)));
-      return this.#put(first, signal, emit);
+      return this.#put(first, bytes, signal, emit);
     }
   }
 
   /**
-   * Puts the model onto the GPU, and the GPU's engine in the place of `first`.
+   * Puts the model onto the GPU, and the GPU's engine in the place of `first`, unless it turns out to be the slower one.
    * @param {Engine} first
    * @param {Promise<Engine>} second
+   * @param {Adapter} adapter
    * @returns {Promise<void>}
    */
-  async #moveOver(first, second) {
+  async #moveOver(first, second, adapter) {
     const { signal } = new AbortController();
     let loaded = this.#wanted;
     try {
       const ready = await second;
+      const measured = this.#wanted;
+      const cpu = await this.#proof.measure(first.runtime, adapter, await look(measured));
       let device, model;
       do {
         loaded = this.#wanted;
         ({ device, model } = await this.#load(ready, loaded, signal, () => {}));
+        const known = loaded === measured ? cpu : null;
+        if (!(await this.#proof.compare(ready.runtime, known, adapter, await look(loaded)))) return ready.runtime.retire();
         if ((await this.#engine) !== first) return;
         // While the GPU got it the page may have asked for another one. Nothing is awaited from here on.
       } while (loaded !== this.#wanted);
@@ -280,7 +359,7 @@ export class Engines {
       this.#means.tell({ type: "status", state: "ready", device, model });
     } catch (error) {
       // Its lines were closed, because another model has come.
-      if (loaded !== this.#wanted) return this.#moveOver(first, second);
+      if (loaded !== this.#wanted) return this.#moveOver(first, second, adapter);
       this.#means.tell(withoutGpu(error));
     }
   }
@@ -334,6 +413,14 @@ export class Engines {
     old.runtime.retire();
     return ready;
   }
+}
+
+/**
+ * Looks up what a model's manifests say, once.
+ * @param {Wanted} wanted
+ */
+function look(wanted) {
+  return (wanted.about ??= sizeOf(wanted.lines.values()));
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 
 import { Failure } from "./failure.js";
+import { engineMode } from "./mode.js";
 
 export { linked, unlessAborted } from "./signals.js";
 
@@ -48,6 +49,7 @@ export class Engine {
   /** @type {(LoadOptions & { engine?: () => Promise<{ Sprat: SpratClass }> }) | null} */ #options = null;
   /** @type {Promise<SpratLike> | null} */ #opening = null;
   /** @type {SpratLike | null} */ #own = null;
+  #ended = false;
   /** Who wants to know how the loading goes on. @type {Set<(progress: Progress) => void>} */
   listeners = new Set();
 
@@ -79,6 +81,7 @@ export class Engine {
    * @returns {Promise<SpratLike>}
    */
   async get() {
+    if (this.#ended) throw new Failure({ code: "aborted", message: "this client was disposed of" });
     if (this.#given) return this.#given;
     if (this.#own && (this.#own.state === "disposed" || (this.#own.state === "failed" && !this.#options?.cloud))) this.dispose();
     this.#opening ??= this.#open();
@@ -89,6 +92,12 @@ export class Engine {
   dispose() {
     this.#own?.dispose();
     this.#own = this.#opening = null;
+  }
+
+  /** Ends it for good: whoever asks from now on gets the error "aborted", also of a `Sprat` that is the caller's and lives on. */
+  end() {
+    this.#ended = true;
+    this.dispose();
   }
 
   /** @returns {Promise<SpratLike>} */
@@ -117,7 +126,7 @@ export class Engine {
  * @param {ChatOptions} options
  */
 export function mayChangeHands(sprat, { mode = "auto", private: isPrivate = false, level }) {
-  return mode === "auto" && !isPrivate && level !== "private" && sprat.cloud !== null;
+  return engineMode(mode) === "auto" && !isPrivate && level !== "private" && sprat.cloud !== null;
 }
 
 /**

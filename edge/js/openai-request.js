@@ -4,11 +4,13 @@
  * done must not look done. No error repeats what a field holds.
  */
 
+import { isMode } from "./mode.js";
 import { invalid } from "./openai-error.js";
 
 /** @typedef {import("./openai-types.js").ChatRequest} ChatRequest */
 /** @typedef {import("./types.js").ChatOptions} ChatOptions */
 /** @typedef {import("./types.js").Message} Message */
+/** @typedef {import("./types.js").Mode} Mode */
 
 /** What the service knows and a model in a page cannot do, with the values that ask for nothing. @type {Record<string, (value: any) => boolean>} */
 const CLOUD_ONLY = {
@@ -92,12 +94,12 @@ export function forEngine(request, name) {
  * Who is to answer. The loaded model's own name means that model.
  * @param {string} model
  * @param {string | undefined} name
- * @returns {"auto" | "device" | "cloud"}
+ * @returns {Mode}
  */
 function modeOf(model, name) {
-  if (model === "auto" || model === "device" || model === "cloud") return model;
+  if (isMode(model)) return model;
   if (model === name) return "device";
-  const error = invalid("model", 'must be "auto", "device", "cloud", or the name of the model that is loaded');
+  const error = invalid("model", 'must be "auto", "device", "cloud", another mode, or the name of the model that is loaded');
   error.status = 404;
   error.error.code = "model_not_found";
   throw error;

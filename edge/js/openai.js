@@ -18,6 +18,7 @@
  */
 
 import { begin, countsAreKnown, Engine, finishReason, mayChangeHands, standing, unlessAborted } from "./faces.js";
+import { isMode } from "./mode.js";
 import { Client } from "./openai-client.js";
 import { CloudClient } from "./openai-cloud.js";
 import { APIError } from "./openai-error.js";
@@ -52,9 +53,9 @@ export class SpratOpenAI extends Client {
     this.#engine = engine;
   }
 
-  /** Ends the engine that this client has loaded. */
+  /** Ends the engine that this client has loaded, and all calls with it; later ones are "aborted". */
   dispose() {
-    this.#engine?.dispose();
+    this.#engine?.end();
   }
 }
 
@@ -69,7 +70,7 @@ async function askEngine(engine, request, how, controller) {
   const { signal } = controller;
   const sprat = await unlessAborted(engine.get(), signal);
   // A model's own name can be checked when it is known.
-  if (!["auto", "device", "cloud"].includes(request.model)) await unlessAborted(sprat.ready, signal);
+  if (!isMode(request.model)) await unlessAborted(sprat.ready, signal);
   const { messages, options } = forEngine(request, sprat.model?.name);
   const events = await begin(sprat, messages, { ...options, signal });
   const head = new Head(request.model);

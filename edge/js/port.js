@@ -85,6 +85,14 @@ export class Port {
   }
 
   /**
+   * Stops the engine between two tokens, or lets it go on.
+   * @param {boolean} paused
+   */
+  pause(paused) {
+    this.#engine.postMessage({ type: "pause", paused });
+  }
+
+  /**
    * Tells the link where the cloud is. The engine does not get to know its keys.
    * @param {{ url: string, headers: Record<string, string> }} cloud
    */

@@ -34,7 +34,13 @@ export function quotaExceeded(requested, quota) {
 }
 
 /** Names of failures while a session is made. @type {Partial<Record<ErrorCode, string>>} */
-const CREATING = { network: "NetworkError", model_missing: "NetworkError", unsupported: "NotSupportedError", aborted: "AbortError" };
+const CREATING = {
+  network: "NetworkError",
+  model_missing: "NetworkError",
+  too_large: "NotSupportedError",
+  unsupported: "NotSupportedError",
+  aborted: "AbortError",
+};
 
 /** Names of failures while it answers; the rest is an "UnknownError". @type {Partial<Record<ErrorCode, string>>} */
 const PROMPTING = {
@@ -49,6 +55,7 @@ const PROMPTING = {
   cloud_interrupted: "NetworkError",
   cloud_refused: "NetworkError",
   network: "NetworkError",
+  too_large: "NotSupportedError",
   unsupported: "NotSupportedError",
   aborted: "AbortError",
 };

@@ -21,7 +21,7 @@ export default class SpratBackend {
   #chat;
   #system = "";
 
-  /** @param {EngineOptions & { apiKey?: string, mode?: "device" | "auto" | "cloud", private?: boolean, level?: import("./types.js").Level }} config */
+  /** @param {EngineOptions & { apiKey?: string, mode?: import("./types.js").Mode, private?: boolean, level?: import("./types.js").Level }} config */
   constructor(config) {
     const { apiKey: _, mode = "device", private: isPrivate, level, ...options } = config;
     const engine = engines.get(config) ?? new Engine(/** @type {EngineOptions} */ (options));

@@ -5,6 +5,7 @@
 
 import { asFailure } from "./failure.js";
 import { begin, linked, mayChangeHands, standing, unlessAborted } from "./faces.js";
+import { engineMode } from "./mode.js";
 import { domException, quotaExceeded, whilePrompting } from "./prompt-api-errors.js";
 import { checkConstraint, messagesOf } from "./prompt-api-input.js";
 
@@ -338,7 +339,7 @@ export class Session extends EventTarget {
   async #firstFit(messages) {
     const { count, options } = this.#host;
     // A cloud's window is not known, and not this model's.
-    if (!count || options.mode !== "device") return 0;
+    if (!count || engineMode(options.mode) !== "device") return 0;
     const requested = await count(this.#without(0, messages));
     let needed = requested;
     for (let dropped = 0; ; dropped += 1) {

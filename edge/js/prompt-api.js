@@ -28,7 +28,7 @@ import { Session } from "./prompt-api-session.js";
  * Who may answer, and what cannot be known otherwise.
  *
  * @typedef {object} Setup
- * @property {"device" | "auto" | "cloud"} [mode] "device" by default: the API is for models on the device
+ * @property {import("./types.js").Mode} [mode] "device" by default: the API is for models on the device
  * @property {boolean} [private] short for the level "private"
  * @property {import("./types.js").Level} [level] who may read what is said; "open" by default
  * @property {string[]} [languages] those that the model knows, as BCP 47 tags; English by default

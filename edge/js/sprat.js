@@ -16,6 +16,8 @@
 
 import { layQuestion } from "./cloud-fetch.js";
 import { SpratError } from "./error.js";
+import { Life } from "./life.js";
+import { engineMode } from "./mode.js";
 import { Port, Queue } from "./port.js";
 import { Taint, highest } from "./taint.js";
 
@@ -27,6 +29,8 @@ export { SpratError };
 /** @typedef {import("./types.js").Message} Message */
 /** @typedef {import("./types.js").Receipt} Receipt */
 /** @typedef {import("./types.js").Level} Level */
+/** @typedef {import("./types.js").Mode} Mode */
+/** @typedef {import("./types.js").Figures} Figures */
 /** @typedef {import("./types.js").Offer} Offer */
 /** @typedef {import("./types.js").Source} Source */
 /** @typedef {import("./types.js").ErrorCode} ErrorCode */
@@ -55,6 +59,7 @@ export class Sprat {
   #taint = new Taint();
   /** Whether a worker has used a GPU, or tried to: after a crash there is no other try. */
   #gpu = false;
+  /** @type {Life} */ #life;
 
   /**
    * Loads a model and resolves when it can answer.
@@ -112,14 +117,17 @@ export class Sprat {
 
   /** @param {LoadOptions} options use {@link Sprat.open} */
   constructor(options) {
-    if (!options?.model) {
+    const onlyCloud = engineMode(options?.mode) === "cloud";
+    if (onlyCloud && !options.cloud) throw new SpratError({ code: "bad_request", message: `the mode "${options.mode}" needs options.cloud` });
+    if (!options?.model && !onlyCloud) {
       throw new SpratError({ code: "bad_request", message: "options.model must be the URL of a model pack, or a recipe" });
     }
     // What is wrong with these is the caller's mistake, and no cloud could help.
-    source(options.model);
+    if (options.model) source(options.model);
     if (options.cloud) resolve(options.cloud);
     headersOf(options.cloudHeaders);
     this.#options = options;
+    this.#life = new Life(options, (paused) => this.#port?.pause(paused));
     this.#ready = this.#start(options.device ?? "auto");
     // Whoever does not look at `ready` need not handle its rejection.
     this.#ready.catch(() => {});
@@ -143,6 +151,14 @@ export class Sprat {
   /** The model; `null` until it is loaded. */
   get model() {
     return this.#model;
+  }
+
+  /**
+   * What was measured of this device with this model: how fast its CPU and its GPU are. `null` until both are known, and
+   * where there is nothing to choose from.
+   */
+  get capability() {
+    return this.#life.capability;
   }
 
   /** Address of the cloud that may be asked; `null` where there is none. */
@@ -211,10 +227,12 @@ export class Sprat {
     const events = new Queue();
     const port = this.#port;
     if (!port) throw this.#gone();
+    const mode = engineMode(rest.mode ?? this.#options.mode);
+    const cloudFirst = mode === "cloud-first";
     const over = new AbortController();
-    const ask = write({ messages, options: level === "open" ? rest : { ...rest, level } });
+    const ask = write({ messages, options: { ...rest, mode: cloudFirst ? "cloud" : mode, ...(level !== "open" && { level }) } });
     // The engine has no network: where there is no line, nothing can leave.
-    const lines = level !== "open" || rest.mode === "device" || !this.#options.cloud ? [] : [this.#line(port, over.signal)];
+    const lines = level !== "open" || mode === "device" || !this.#options.cloud ? [] : [this.#line(port, over.signal)];
     /** @param {unknown} event */
     const tell = (event) => {
       const { type } = /** @type {{ type: string }} */ (event);
@@ -223,7 +241,7 @@ export class Sprat {
       if (type === "ask") return void this.#askPerson(port, call, /** @type {any} */ (event), onAsk, over.signal);
       events.push(/** @type {ChatEvent} */ (event));
     };
-    const call = port.call({ type: "chat", ask, port: lines[0] ?? null }, tell, signal, lines);
+    const call = port.call({ type: "chat", ask, cloudFirst, port: lines[0] ?? null }, tell, signal, lines);
     call.then(() => events.close(), (error) => events.fail(error)).finally(() => over.abort());
     try {
       for await (const event of events) {
@@ -268,13 +286,17 @@ export class Sprat {
   /** Ends the worker and everything it was doing. A download goes on at the next visit. */
   dispose() {
     this.#state = "disposed";
-    this.#port?.close(new SpratError({ code: "aborted", message: "this Sprat was disposed of" }));
+    this.#life.end();
+    this.#port?.close(this.#gone());
     this.#port = null;
+    // Also for whoever asks whether it is ready only now.
+    this.#ready = Promise.reject(this.#gone());
+    this.#ready.catch(() => {});
   }
 
   /** @param {"auto" | "cpu" | "webgpu"} device */
   async #start(device) {
-    const { model, cloud, cloudModel, cloudHeaders, cloudPrice, wasm, signal, onProgress } = this.#options;
+    const { cloud, cloudModel, cloudHeaders, cloudPrice, wasm, signal, onProgress } = this.#options;
     this.#set("loading", null, null);
     let port;
     try {
@@ -284,6 +306,7 @@ export class Sprat {
       throw error;
     }
     this.#port = port;
+    this.#life.resume();
     try {
       const url = cloud ? resolve(cloud) : null;
       if (url) port.cloud({ url, headers: cloudHeaders ?? {} });
@@ -291,13 +314,21 @@ export class Sprat {
         cloud: url ? { address: url, model: cloudModel ?? "sprat-small", here: isHere(url), price: cloudPrice ?? {} } : null,
       });
       const tell = (/** @type {unknown} */ notice) => this.#told(notice, onProgress);
-      const loaded = await this.#call(port, { type: "load", ...source(model), device, settings }, tell, signal);
+      const request = { type: "load", ...this.#wanted(), ...this.#life.plan(device), settings };
+      const loaded = await this.#call(port, request, tell, signal);
       this.#set("ready", loaded.device, loaded.model);
-      onProgress?.({ stage: "ready", loaded: loaded.model.bytes, total: loaded.model.bytes, message: loaded.model.name });
+      const { bytes = 0, name = "" } = loaded.model ?? {};
+      onProgress?.({ stage: "ready", loaded: bytes, total: bytes, message: name });
     } catch (error) {
       if (this.#port === port) this.#set("failed", this.#device, null);
       throw error;
     }
+  }
+
+  /** The model; none, where only the cloud is to answer. */
+  #wanted() {
+    const { model, mode } = this.#options;
+    return model && engineMode(mode) !== "cloud" ? source(model) : { url: "", recipe: null, packs: [] };
   }
 
   /**
@@ -330,6 +361,7 @@ export class Sprat {
    */
   #crashed(error) {
     this.#port = null;
+    this.#life.survived();
     if (this.#state === "disposed") return;
     this.#restarts += 1;
     if (this.#restarts > MAX_RESTARTS) {
@@ -347,6 +379,7 @@ export class Sprat {
    * @param {any} note
    */
   #noted(note) {
+    this.#life.heard(note);
     if (note.type === "gpu") this.#gpu = true;
     if (note.type === "warning") this.#options.onWarning?.({ code: note.code, message: note.message });
     if (note.type === "status") this.#set(note.state, note.device, note.model);

@@ -11,8 +11,16 @@
  *
  * @typedef {"bad_request" | "model_missing" | "model_corrupt" | "network" | "cloud_unreachable"
  *   | "cloud_interrupted" | "cloud_refused" | "cloud_disabled" | "private_unanswerable"
- *   | "consent_refused" | "context_too_long" | "webgpu_unavailable" | "webgpu_lost" | "unsupported" | "aborted"
+ *   | "consent_refused" | "context_too_long" | "too_large" | "webgpu_unavailable" | "webgpu_lost" | "unsupported" | "aborted"
  *   | "internal"} ErrorCode
+ *
+ * @typedef {"prefer-device" | "only-device" | "prefer-cloud" | "only-cloud" | "auto" | "device" | "cloud"} Mode who is to answer.
+ *   "prefer-device", or "auto": this device, and the cloud where it is not sure or has no model yet. "only-device", or "device".
+ *   "prefer-cloud": the cloud, and this device where it cannot be reached. "only-cloud", or "cloud"
+ *
+ * @typedef {{ prefill: number, decode: number }} Speed tokens of prompt, and of answer, per second
+ * @typedef {{ adapter: string, model: string, cpu: Speed | null, webgpu: Speed | null }} Figures what was measured of a device;
+ *   `adapter` in words
  *
  * @typedef {object} Progress
  * @property {"engine" | "download" | "mix" | "load" | "warmup" | "ready"} stage "load" checks every byte
@@ -21,7 +29,8 @@
  * @property {string} message what is being loaded, or what it is loaded onto
  *
  * @typedef {object} Warning something went wrong and Sprat goes on
- * @property {"storage_refused" | "gate_unreadable" | "recipe" | ErrorCode} code "recipe": something in it had no effect
+ * @property {"storage_refused" | "gate_unreadable" | "recipe" | "tab_killed" | ErrorCode} code "recipe": something in it had no
+ *   effect; "tab_killed": at an earlier visit the browser closed the tab while a model was loaded
  * @property {string} message
  *
  * @typedef {object} Status
@@ -30,7 +39,9 @@
  * @property {ModelInfo | null} model
  *
  * @typedef {object} LoadOptions
- * @property {string | URL | Recipe} model URL of a model pack's folder, or what to make of several
+ * @property {string | URL | Recipe} [model] URL of a model pack's folder, or what to make of several. May be left out, and is not
+ *   fetched, if `mode` is "only-cloud"
+ * @property {Mode} [mode] for the chats that give none of their own
  * @property {string | URL | null} [cloud] base URL of an OpenAI-compatible API, such as "/v1"
  * @property {string} [cloudModel] model to ask there; "sprat-small" by default
  * @property {Record<string, string>} [cloudHeaders] more headers for it, such as Authorization
@@ -38,7 +49,11 @@
  *   client, with its own authorization
  * @property {{ prompt?: number, completion?: number }} [cloudPrice] US dollars per million tokens
  * @property {(offer: Offer) => boolean | Promise<boolean>} [onAsk] for the chats that give none of their own
- * @property {"auto" | "cpu" | "webgpu"} [device] "auto": WebGPU where a hardware adapter works
+ * @property {"auto" | "cpu" | "webgpu"} [device] "auto": WebGPU where a hardware adapter works and is not slower than the CPU
+ * @property {boolean} [canary] false: "auto" does not time the devices, and takes WebGPU wherever there is hardware for it
+ * @property {number} [maxBytes] of all files of a model: a larger one is not downloaded, and fails with "too_large"
+ * @property {boolean} [strikes] false: no notice is taken of tabs that the browser has killed
+ * @property {boolean} [pauseHidden] false: the model goes on to write while nobody sees the page
  * @property {string | URL} [wasm] where the folders cpu, webgpu, mix and link are, if their .wasm files are not beside the scripts
  * @property {AbortSignal} [signal] stops loading
  * @property {(progress: Progress) => void} [onProgress]
@@ -59,7 +74,7 @@
  * @property {Record<string, RecipeParameter>} [parameters]
  *
  * @typedef {object} ChatOptions
- * @property {"auto" | "device" | "cloud"} [mode] "auto" by default
+ * @property {Mode} [mode] the one given while opening by default, or else "prefer-device"
  * @property {Level} [level] "open" by default. What is found in the conversation can raise it, and so can what its turns
  *   were before; nothing lowers it
  * @property {boolean} [private] short for the level "private"

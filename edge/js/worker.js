@@ -7,6 +7,7 @@
  * lays them: one for each model that is to be loaded, one for each question that may leave.
  */
 
+import { cloudFirst } from "./cloud-first.js";
 import { Engines } from "./engines.js";
 import { Line } from "./line.js";
 import { Modules } from "./modules.js";
@@ -49,6 +50,10 @@ worker.onmessage = async ({ data }) => {
     else if (data.port) new Line(data.port).close();
     return;
   }
+  if (type === "pause") {
+    engines.pause(data.paused);
+    return;
+  }
   if (type === "abort") {
     running.get(id)?.abort();
     return;
@@ -70,9 +75,8 @@ worker.onmessage = async ({ data }) => {
 const handlers = {
   /** @type {(data: any, signal: AbortSignal, emit: (event: string) => void) => Promise<unknown>} */
   async load(data, signal, emit) {
-    const { device, settings } = data;
     emit(JSON.stringify({ type: "progress", stage: "engine", loaded: 0, total: 0, message: "Starting" }));
-    return engines.load(device, settings, want(data), signal, emit);
+    return engines.load(data, want(data), signal, emit);
   },
 
   /** @type {(data: any, signal: AbortSignal, emit: (event: string) => void) => Promise<unknown>} */
@@ -81,7 +85,7 @@ const handlers = {
   },
 
   /** @type {(data: any, signal: AbortSignal, emit: (event: string) => void) => Promise<unknown>} */
-  async chat({ id, ask, port }, signal, emit) {
+  async chat({ id, ask, port, cloudFirst: isCloudFirst }, signal, emit) {
     /** @type {Line[]} */
     const lines = [];
     const lay = (/** @type {MessagePort} */ port) => (lines.push(new Line(port)), lines.at(-1));
@@ -92,7 +96,10 @@ const handlers = {
       return port ? lay(port) : null;
     };
     try {
-      return await answer(ask, port ? lay(port) : undefined, person, signal, emit);
+      const line = port ? lay(port) : undefined;
+      /** @type {(ask: string, emit: (event: string) => void) => Promise<any>} */
+      const by = (ask, emit) => answer(ask, line, person, signal, emit);
+      return await (isCloudFirst ? cloudFirst(by, JSON.parse(ask), emit) : by(ask, emit));
     } finally {
       asking.get(id)?.(null);
       asking.delete(id);
@@ -103,9 +110,8 @@ const handlers = {
   /** @type {(data: any) => Promise<number>} */
   async count({ messages }) {
     for (;;) {
-      const current = await engines.current();
       try {
-        return await current.runtime.count(messages);
+        return await engines.ask(({ runtime }) => runtime.count(messages));
       } catch (error) {
         // Another engine has taken its place.
         if (failure(error).code !== "retired") throw error;
@@ -135,12 +141,13 @@ async function answer(ask, line, person, signal, emit) {
   const retelling = new Retelling(emit);
   const tell = (/** @type {string} */ event) => retelling.tell(event);
   for (let losses = 0; ; ) {
-    const current = await engines.current();
+    /** @type {import("./engines.js").Engine | null} */
+    let asked = null;
     try {
-      return await current.runtime.chat(ask, line, person, signal, tell);
+      return await engines.ask((engine) => (asked = engine).runtime.chat(ask, line, person, signal, tell));
     } catch (error) {
       const { code } = failure(error);
-      if (code === "webgpu_lost" && losses === 0 && (await engines.isReplaced(current))) {
+      if (code === "webgpu_lost" && losses === 0 && asked && (await engines.isReplaced(asked))) {
         // The engine that took its place gives the same answer, and goes on where this one fell silent.
         losses += 1;
         retelling.beginAgain();

@@ -116,11 +116,12 @@ impl Error {
 
     /// The failure that was told to the page as `code` and `message` while loading.
     pub(crate) fn earlier(code: &str, message: String) -> Self {
-        const CODES: [&str; 7] = [
+        const CODES: [&str; 8] = [
             "bad_request",
             "model_missing",
             "model_corrupt",
             "network",
+            "too_large",
             "webgpu_unavailable",
             "unsupported",
             "aborted",

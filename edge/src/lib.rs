@@ -11,7 +11,7 @@
 //! At the other end of the lines is the worker with a network (`edge/link`). Nothing here imports a network call, and
 //! a test reads the built modules to see that.
 //!
-//! `chat`, `cloud`, `fill`, `request`, `shelf` and `tally` are pure and tested natively; the
+//! `chat`, `cloud`, `fill`, `pause`, `request`, `shelf` and `tally` are pure and tested natively; the
 //! other modules exist on wasm32 only. JavaScript's part, and the package, are in `edge/js`.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 // Natively only tests use most of this crate.
@@ -21,6 +21,7 @@ mod chat;
 mod cloud;
 mod error;
 mod fill;
+mod pause;
 mod request;
 mod shelf;
 mod tally;

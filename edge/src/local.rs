@@ -18,6 +18,7 @@ use crate::chat::{Local, Run, Step};
 use crate::device::Engine;
 use crate::error::Error;
 use crate::net::within;
+use crate::pause::Pause;
 use crate::request::Choice;
 use crate::web;
 
@@ -79,6 +80,9 @@ pub(crate) enum Slot {
 pub(crate) struct LocalModel {
     slot: RefCell<Slot>,
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
+    /// Milliseconds until its files are here; `None` where nothing is fetched, or nobody can tell.
+    coming: Cell<Option<f64>>,
+    pub(crate) pause: Rc<Pause>,
 }
 
 impl LocalModel {
@@ -101,6 +105,11 @@ impl LocalModel {
             Slot::Failed(error) => Err(error),
             Slot::Loading | Slot::Retired => Err(Error::Retired),
         }
+    }
+
+    /// How many milliseconds the download will go on, if that is known.
+    pub(crate) fn expect(&self, left: Option<f64>) {
+        self.coming.set(left);
     }
 
     fn get(&self) -> Slot {
@@ -133,7 +142,11 @@ impl Local for LocalModel {
     type Run = Answer;
 
     async fn settled(&self, briefly: bool) -> Result<ModelState, Error> {
-        let slot = if briefly {
+        // There is no use in waiting for what will not come in time.
+        let late = |left: f64| left > f64::from(PATIENCE_MS);
+        let slot = if briefly && self.coming.get().is_some_and(late) {
+            self.get()
+        } else if briefly {
             within(PATIENCE_MS, self.loaded())
                 .await
                 .unwrap_or(Slot::Loading)
@@ -192,7 +205,9 @@ impl Local for LocalModel {
             // A seed only has to differ from question to question.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let options = choice.for_device((js_sys::Math::random() * 2f64.powi(53)) as u64);
-            spawn_local(generate(loaded, prompt, options, sender, finish.clone()));
+            let pause = self.pause.clone();
+            let work = generate(loaded, prompt, options, pause, sender, finish.clone());
+            spawn_local(work);
         }
         Answer { steps, finish }
     }
@@ -225,11 +240,19 @@ async fn generate(
     loaded: Rc<Loaded>,
     prompt: Vec<u32>,
     options: sprat_model::Options,
+    pause: Rc<Pause>,
     mut steps: Steps,
     finish: Rc<Cell<Option<Finish>>>,
 ) {
     let lost = loaded.engine.lost.clone();
-    let work = Box::pin(tokens(&loaded, &prompt, options, steps.clone(), &finish));
+    let work = Box::pin(tokens(
+        &loaded,
+        &prompt,
+        options,
+        &pause,
+        steps.clone(),
+        &finish,
+    ));
     let error = match select(work, lost).await {
         Either::Left((Ok(()), _)) => return,
         Either::Left((Err(error), _)) => error,
@@ -247,6 +270,7 @@ async fn tokens(
     loaded: &Loaded,
     prompt: &[u32],
     options: sprat_model::Options,
+    pause: &Pause,
     mut steps: Steps,
     finish: &Cell<Option<Finish>>,
 ) -> Result<(), Error> {
@@ -290,6 +314,7 @@ async fn tokens(
         {
             return Ok(());
         }
+        pause.over().await;
         if web::now() - breath > BREATH_MS {
             web::breathe().await;
             breath = web::now();

@@ -28,6 +28,7 @@ use crate::local::{Loaded, LocalModel, Slot};
 use crate::net::Line;
 use crate::opfs::Library;
 use crate::pack::{Notice, Pack, check_fits, check_kin};
+use crate::pause::Pace;
 use crate::request::{self, Ask};
 use crate::tally::Tally;
 use crate::web;
@@ -115,9 +116,17 @@ impl Runtime {
         signal: AbortSignal,
         tell: Function,
     ) -> Result<f64, JsValue> {
-        let tell = |notice: Notice| post(&tell, &notice);
+        let pace = Pace::default();
+        let tell = |notice: Notice| {
+            if let Notice::Progress { loaded, total, .. } = &notice {
+                self.local.expect(pace.left(web::now(), *loaded, *total));
+            }
+            post(&tell, &notice);
+        };
         let fits = |manifest: &Manifest| check_fits(manifest, most);
-        match unless_aborted(&signal, Pack::get(&url, &line, fits, &tell)).await {
+        let got = unless_aborted(&signal, Pack::get(&url, &line, fits, &tell)).await;
+        self.local.expect(None);
+        match got {
             Ok(pack) => {
                 let bytes = pack.bytes;
                 self.pack.replace(Some(Rc::new(pack)));
@@ -196,6 +205,11 @@ impl Runtime {
     /// Sends whoever waits for this device's model to another runtime, with code "retired".
     pub fn retire(&self) {
         self.local.set(Slot::Retired);
+    }
+
+    /// Stops computing between two tokens, until it is told to go on. What is fetched, and what others compute, goes on.
+    pub fn pause(&self, paused: bool) {
+        self.local.pause.set(paused);
     }
 
     /// How many tokens of prompt a conversation is, given as a JSON array of messages.

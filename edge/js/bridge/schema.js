@@ -6,6 +6,8 @@
  * Schemas are JSON Schema (2020-12), of which validate.js knows the keywords that are used here.
  */
 
+import { MODE_NAMES } from "../mode.js";
+
 /**
  * @typedef {object} Schema
  * @property {"object" | "array" | "string" | "integer" | "number" | "boolean" | "null"} [type]
@@ -93,7 +95,7 @@ const LOAD = object({
 
 /** @type {Schema} */
 const CHAT_OPTIONS = object({
-  mode: oneOf("auto", "device", "cloud"),
+  mode: oneOf(...MODE_NAMES),
   level: oneOf("open", "ask", "private"),
   private: flag("nothing derived from this conversation leaves the device"),
   maxTokens: integer(1),

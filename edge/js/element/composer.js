@@ -17,7 +17,7 @@ import { icon, make } from "./dom.js";
 export const MOST_CHARACTERS = 200_000;
 
 /** @type {Mode[]} */
-const MODES = ["auto", "device", "cloud"];
+const MODES = ["auto", "device", "prefer-cloud", "cloud"];
 
 const BOX = { rows: "1", part: "input", autocomplete: "off", enterkeyhint: "send" };
 const SWITCH = { type: "checkbox", role: "switch", autocomplete: "off" };

@@ -32,6 +32,7 @@ const ACTIONS = {
   consent_refused: "retry",
   context_too_long: "new",
   question_too_long: null,
+  too_large: null,
   webgpu_unavailable: null,
   webgpu_lost: "retry",
   unsupported: null,

@@ -21,6 +21,8 @@ const Base = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (/** @t
 
 /** Properties that a page may have set before the element was defined. */
 const UPGRADED = /** @type {const} */ (["cloudHeaders", "strings", "sprat"]);
+/** Other names of modes. @type {Record<string, Mode>} */
+const SHORT = { "prefer-device": "auto", "only-device": "device", "only-cloud": "cloud" };
 /** Under what circumstances a model cannot be loaded. @type {import("./problem.js").Circumstances} */
 const LOADING = { private: false, mode: "auto", kept: "nothing", first: false, own: true };
 /** What an engine is opened with: a change of one opens another. */
@@ -179,9 +181,10 @@ export class SpratChat extends Base {
     this.#reflect("device", value);
   }
 
-  /** Who answers. The person can change it, too. @returns {Mode} */
+  /** Who answers, by the short names where there are some. The person can change it, too. @returns {Mode} */
   get mode() {
-    return one(this.getAttribute("mode"), ["auto", "device", "cloud"]);
+    const name = this.getAttribute("mode") ?? "";
+    return one(SHORT[name] ?? name, ["auto", "device", "prefer-cloud", "cloud"]);
   }
   set mode(value) {
     this.#reflect("mode", value);

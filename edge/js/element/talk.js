@@ -306,7 +306,7 @@ export class Talk {
 
   #waiting() {
     const words = this.host.words();
-    if (this.host.mode() === "cloud" && !this.private) return words.say("wait.cloud");
+    if (this.host.mode().endsWith("cloud") && !this.private) return words.say("wait.cloud");
     return words.say(this.host.engine.status.state === "loading" ? "wait.load" : "wait.read");
   }
 

@@ -9,7 +9,7 @@
  * @typedef {import("../types.js").Source} Source
  * @typedef {import("../types.js").Message} Message
  *
- * @typedef {"auto" | "device" | "cloud"} Mode
+ * @typedef {"auto" | "device" | "prefer-cloud" | "cloud"} Mode
  * @typedef {"auto" | "light" | "dark"} Theme
  *
  * @typedef {object} SpratLike what the element asks of a `Sprat` that it is given

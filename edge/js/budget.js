@@ -1,0 +1,96 @@
+// @ts-check
+/**
+ * Whether a model fits this device, asked before a byte of its weights is fetched.
+ */
+
+/** @typedef {import("./line.js").Line} Line */
+/**
+ * What a page allows: a model's bytes at most, and why where it is not the page's own limit.
+ * @typedef {{ maxBytes: number | null, why: string }} Limits
+ */
+/** @typedef {{ name: string, bytes: number }} About */
+
+/** While a model is loaded its file and its tensors are there at once. */
+const TIMES = 2;
+/** The share of a device's memory that one page may hope for. */
+const SHARE = 0.5;
+/** Up to here nothing is tried out, in bytes. */
+const SMALL = 256e6;
+/** Longest `sprat.json` read, in bytes. */
+const LONGEST = 4 << 20;
+
+/**
+ * Name and size of the packs at the ends of these lines, by their manifests.
+ * @param {Iterable<Line>} lines
+ * @returns {Promise<About | null>} `null` where they cannot be read: whoever fetches the model says why
+ */
+export async function sizeOf(lines) {
+  try {
+    const manifests = await Promise.all([...lines].map(manifest));
+    const bytes = manifests.flatMap(({ files }) => files).reduce((sum, { size }) => sum + size, 0);
+    return Number.isSafeInteger(bytes) ? { name: String(manifests[0]?.name), bytes } : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Refuses a model that is too large for this device.
+ * @param {number} bytes of all its files
+ * @param {Limits} limits
+ * @param {{ deviceMemory?: number }} device its memory in GiB, where the browser tells
+ * @param {(bytes: number) => boolean} hasRoom whether a module may have as much memory
+ * @throws a failure with the code "too_large"
+ */
+export function checkSize(bytes, { maxBytes, why }, { deviceMemory } = /** @type {any} */ (navigator), hasRoom = canAllocate) {
+  const needed = TIMES * bytes;
+  const [size, need] = [megabytes(bytes), megabytes(needed)];
+  if (maxBytes !== null && bytes > maxBytes) throw tooLarge(`the model has ${size}, and ${why || `at most ${megabytes(maxBytes)} are allowed`}`);
+  if (deviceMemory && needed > deviceMemory * SHARE * 2 ** 30) {
+    throw tooLarge(`the model has ${size} and needs ${need} while it is loaded; this device has ${deviceMemory} GB of memory`);
+  }
+  if (needed > SMALL && !hasRoom(needed)) throw tooLarge(`the model has ${size} and needs ${need} while it is loaded, which this browser does not give`);
+}
+
+/** @param {string} message */
+function tooLarge(message) {
+  return { code: "too_large", message, hint: "Take a smaller model, or one with fewer bits; or give a cloud, which answers instead." };
+}
+
+/** @param {number} bytes */
+function megabytes(bytes) {
+  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+}
+
+/**
+ * Whether WebAssembly can have as much memory. It is reserved and given back, never touched.
+ * @param {number} bytes
+ */
+function canAllocate(bytes) {
+  const pages = Math.ceil(bytes / 65_536);
+  try {
+    return pages <= 65_536 && new WebAssembly.Memory({ initial: pages }).buffer.byteLength >= bytes;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * @param {Line} line
+ * @returns {Promise<{ name: unknown, files: { size: number }[] }>}
+ */
+async function manifest(line) {
+  const flow = line.open("sprat.json", 0, false);
+  try {
+    await flow.head();
+    const decoder = new TextDecoder();
+    let text = "";
+    for (let piece = await flow.next(); piece !== undefined; piece = await flow.next()) {
+      text += decoder.decode(piece, { stream: true });
+      if (text.length > LONGEST) throw new Error("too long");
+    }
+    return JSON.parse(text + decoder.decode());
+  } finally {
+    flow.end();
+  }
+}

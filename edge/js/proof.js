@@ -1,0 +1,115 @@
+// @ts-check
+/**
+ * Proof that a GPU is worth its while: both devices are timed with a model once, and the page keeps the figures.
+ */
+
+import { isGpuBetter, measure } from "./canary.js";
+
+/** @typedef {import("./adapter.js").Adapter} Adapter */
+/** @typedef {import("./budget.js").About} About */
+/** @typedef {import("./types.js").Figures} Figures */
+/** @typedef {import("./types.js").Speed} Speed */
+
+export class Proof {
+  #tell;
+  #isWanted = false;
+  /** What was measured, by adapter and model. @type {Record<string, Figures>} */
+  #figures = {};
+  /** Questions that are being answered. */
+  #busy = 0;
+  #paused = false;
+  /** Stops what is being measured. @type {AbortController | null} */
+  #measuring = null;
+
+  /** @param {(message: { type: string, [name: string]: unknown }) => void} tell says figures to the page */
+  constructor(tell) {
+    this.#tell = tell;
+  }
+
+  /**
+   * @param {boolean} isWanted whether anything is to be measured, or known
+   * @param {Record<string, Figures>} figures what was measured before
+   */
+  begin(isWanted, figures) {
+    this.#isWanted = isWanted;
+    this.#figures = { ...figures };
+  }
+
+  /**
+   * Whoever asks something need not wait for a measurement, and spoils it.
+   * @template T
+   * @param {() => Promise<T>} work
+   */
+  async aside(work) {
+    this.#busy += 1;
+    this.#measuring?.abort();
+    try {
+      return await work();
+    } finally {
+      this.#busy -= 1;
+    }
+  }
+
+  /** @param {boolean} paused */
+  pause(paused) {
+    this.#paused = paused;
+    // The clock goes on.
+    if (paused) this.#measuring?.abort();
+  }
+
+  /**
+   * Whether an adapter is better than the CPU: by what was measured, or else if it is hardware.
+   * @param {Adapter} adapter
+   * @param {About | null} about the model
+   */
+  isBetter(adapter, about) {
+    // Our CPU path is many times faster than any software adapter.
+    if (adapter.software) return false;
+    const known = this.#isWanted ? this.#figures[keyOf(adapter, about)] : null;
+    if (!known) return true;
+    this.#tell({ type: "figures", key: null, figures: known });
+    return isGpuBetter(known.cpu, known.webgpu);
+  }
+
+  /**
+   * How fast an engine is; `null` if that is not to be found out, or somebody asked something meanwhile.
+   * @param {any} runtime
+   * @param {Adapter} adapter
+   * @param {About | null} about
+   * @returns {Promise<Speed | null>}
+   */
+  async measure(runtime, adapter, about) {
+    const isKnown = this.#figures[keyOf(adapter, about)] !== undefined;
+    if (!this.#isWanted || !about || isKnown || this.#busy > 0 || this.#paused) return null;
+    const stop = new AbortController();
+    this.#measuring = stop;
+    const speed = await measure(runtime, stop.signal);
+    return stop.signal.aborted ? null : speed;
+  }
+
+  /**
+   * Whether the GPU is the better one now that it can be measured as well; so it is where nothing was found out.
+   * @param {any} runtime the GPU's
+   * @param {Speed | null} cpu
+   * @param {Adapter} adapter
+   * @param {About | null} about
+   */
+  async compare(runtime, cpu, adapter, about) {
+    const webgpu = cpu && (await this.measure(runtime, adapter, about));
+    if (!webgpu || !about) return true;
+    const key = keyOf(adapter, about);
+    const figures = { adapter: adapter.words, model: about.name, cpu, webgpu };
+    this.#figures[key] = figures;
+    this.#tell({ type: "figures", key, figures });
+    return isGpuBetter(cpu, webgpu);
+  }
+}
+
+/**
+ * What an adapter's figures for a model are kept under.
+ * @param {Adapter} adapter
+ * @param {About | null} about
+ */
+function keyOf({ words }, about) {
+  return `${words}, ${about?.name}, ${about?.bytes} bytes`;
+}

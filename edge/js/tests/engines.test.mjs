@@ -1,0 +1,183 @@
+// Finding, proving, gaining and losing a device, with modules that compute nothing.
+
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { Engines } from "../engines.js";
+import { receipt } from "./fake-sprat.mjs";
+
+const turns = async () => {
+  for (let turn = 0; turn < 30; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+};
+
+// Node has one of its own, or none.
+Object.defineProperty(globalThis, "navigator", { value: {}, configurable: true });
+
+/** A browser's GPU, for this test. */
+function adapter(info) {
+  const gpu = { requestAdapter: async () => info && { info, limits: { maxBufferSize: 1e9 } } };
+  Object.defineProperty(navigator, "gpu", { value: gpu, configurable: true });
+}
+afterEach(() => Reflect.deleteProperty(navigator, "gpu"));
+
+const CARD = { description: "A card" };
+const ABOUT = { name: "tiny", bytes: 3e6 };
+const KEY = "WebGPU: A card, tiny, 3000000 bytes";
+/** Milliseconds to the first token and to the last of 16, of a device. */
+const QUICK = [10, 85];
+const SLOW = [100.5, 1600];
+
+/** Engines, what happened in them, and what they told the page. `speeds` by kind. */
+function setUp({ speeds = {}, fail = {}, files = [{ size: ABOUT.bytes }] } = {}) {
+  const world = { log: [], told: [], runtimes: [], lose: {} };
+  const line = { open: () => ({ head: async () => {}, next: once(new TextEncoder().encode(JSON.stringify({ name: "tiny", files }))), end() {} }), close() {} };
+  class Runtime {
+    constructor() {
+      world.runtimes.push(this);
+    }
+    async open(kind, words) {
+      this.kind = kind;
+      this.words = words || "CPU";
+      if (fail.open === kind) throw { code: "webgpu_unavailable", message: "no device" };
+    }
+    note(what) {
+      world.log.push(`${this.kind} ${what}`);
+    }
+    async fetch() {
+      this.note("fetch");
+      return ABOUT.bytes;
+    }
+    async load() {
+      this.note("load");
+      return JSON.stringify({ name: "tiny" });
+    }
+    lost() {
+      return new Promise((resolve) => (world.lose[this.kind] = resolve));
+    }
+    async chat(ask, line, person, signal, emit) {
+      this.note("measured");
+      const [first, all] = speeds[this.kind] ?? QUICK;
+      if (world.during) await world.during(this.kind);
+      if (signal.aborted) throw { code: "aborted", message: "" };
+      emit(JSON.stringify({ type: "end", receipt: receipt({ prompt_tokens: 64, completion_tokens: 16, first_token_ms: first, device_ms: all }) }));
+    }
+    retire() {
+      this.note("retired");
+    }
+    fail(code) {
+      this.note(`failed ${code}`);
+    }
+    pause(paused) {
+      if (paused) this.note("paused");
+    }
+  }
+  const means = { instantiate: async () => ({ Runtime }), modules: {}, sealed: Promise.resolve(true), tell: (message) => world.told.push(message) };
+  const engines = new Engines(means);
+  const how = { device: "auto", settings: "{}", limits: { maxBytes: null, why: "" }, canary: true, figures: {} };
+  const { signal } = new AbortController();
+  world.load = (changes = {}, url = "https://example.org/tiny/") =>
+    engines.load({ ...how, ...changes }, { url, recipe: null, lines: new Map(url ? [[url, line]] : []), weights: null }, signal, () => {});
+  world.kind = () => engines.ask(async ({ kind }) => kind);
+  return Object.assign(world, { engines });
+}
+
+/** Gives a value once, then the end. */
+function once(value) {
+  return async () => ([value] = [undefined, value])[1];
+}
+
+const figures = (world) => world.told.filter(({ type }) => type === "figures");
+
+test("both devices are timed at the first load, and the faster one goes on", async () => {
+  for (const [speeds, kind] of [[{ cpu: SLOW, webgpu: QUICK }, "webgpu"], [{ cpu: QUICK, webgpu: SLOW }, "cpu"]]) {
+    adapter(CARD);
+    const world = setUp({ speeds });
+    assert.equal((await world.load()).device.kind, "cpu", "the CPU answers at once");
+    await turns();
+    assert.equal(await world.kind(), kind);
+    const [{ key, figures: told }] = figures(world);
+    assert.equal(key, KEY);
+    assert.deepEqual([told.adapter, told.model], ["WebGPU: A card", "tiny"]);
+    const faster = kind === "webgpu" ? told.webgpu : told.cpu;
+    assert.ok(faster.decode > 100 && Math.min(told.cpu.decode, told.webgpu.decode) < 100);
+    assert.ok(world.log.includes(kind === "webgpu" ? "cpu retired" : "webgpu retired"), "the other one gives its memory back");
+  }
+});
+
+test("what was measured before decides: no module for a slower GPU, no second measurement", async () => {
+  const [quick, slow] = [{ prefill: 1000, decode: 100 }, { prefill: 100, decode: 10 }];
+  for (const [cpu, webgpu, kinds] of [[quick, slow, ["cpu"]], [slow, quick, ["cpu", "webgpu"]]]) {
+    adapter(CARD);
+    const world = setUp();
+    const known = { adapter: "WebGPU: A card", model: "tiny", cpu, webgpu };
+    await world.load({ figures: { [KEY]: known } });
+    await turns();
+    assert.deepEqual(world.runtimes.map(({ kind }) => kind), kinds);
+    assert.deepEqual(figures(world), [{ type: "figures", key: null, figures: known }]);
+    assert.ok(!world.log.some((entry) => entry.endsWith("measured")));
+  }
+});
+
+test("without proof today's rule holds: a clock that stands still, a question meanwhile, no canary", async () => {
+  const asking = setUp({ speeds: { cpu: QUICK, webgpu: SLOW } });
+  asking.during = () => (delete asking.during, asking.kind());
+  const cases = [[setUp({ speeds: { cpu: [0, 0], webgpu: SLOW } }), {}], [asking, {}], [setUp({ speeds: { webgpu: SLOW } }), { canary: false }]];
+  for (const [world, how] of cases) {
+    adapter(CARD);
+    await world.load(how);
+    await turns();
+    assert.equal(await world.kind(), "webgpu");
+    assert.deepEqual(figures(world), []);
+  }
+  for (const info of [null, { description: "SwiftShader" }]) {
+    adapter(info);
+    const world = setUp();
+    await world.load();
+    await turns();
+    assert.deepEqual(world.runtimes.map(({ kind }) => kind), ["cpu"]);
+  }
+});
+
+test("a model that is too large is refused before anything of it is fetched", async () => {
+  const world = setUp();
+  await assert.rejects(world.load({ limits: { maxBytes: 2e6, why: "" } }), { code: "too_large" });
+  assert.deepEqual(world.log, ["cpu failed too_large"]);
+});
+
+test("where only the cloud is to answer no model is looked for", async () => {
+  const world = setUp();
+  assert.deepEqual(await world.load({}, ""), { device: { kind: "cpu", words: "CPU", sealed: true }, model: null });
+  assert.deepEqual(world.log, ["cpu failed model_missing"]);
+});
+
+test("every risk is told before it is taken, and when it is over", async () => {
+  adapter(CARD);
+  const world = setUp({ fail: { open: "webgpu" } });
+  await world.load();
+  await turns();
+  const risks = world.told.filter(({ type }) => type === "risk");
+  const begun = risks.filter(({ step }) => step !== null);
+  assert.deepEqual(begun.map(({ step, bytes }) => [step, bytes]), [["gpu", 0], ["memory", ABOUT.bytes]]);
+  assert.deepEqual(risks.filter(({ step }) => step === null).map(({ number }) => number).sort(), begun.map(({ number }) => number).sort());
+});
+
+test("a pause holds for the engines that there are and for those that come", async () => {
+  adapter(CARD);
+  const world = setUp();
+  world.engines.pause(true);
+  await world.load();
+  await turns();
+  assert.deepEqual(world.log.filter((entry) => entry.endsWith("paused")).sort(), ["cpu paused", "webgpu paused"]);
+  assert.ok(!world.log.some((entry) => entry.endsWith("measured")), "a clock that goes on while nothing is computed");
+  assert.equal(await world.kind(), "webgpu", "loading goes on");
+});
+
+test("a GPU that is lost is replaced by a CPU with the same model", async () => {
+  adapter(CARD);
+  const world = setUp();
+  await world.load({ device: "webgpu" });
+  world.lose.webgpu("driver");
+  await turns();
+  assert.equal(await world.kind(), "cpu");
+  assert.deepEqual(world.log, ["webgpu fetch", "webgpu load", "webgpu retired", "cpu fetch", "cpu load"]);
+  assert.deepEqual(world.told.filter(({ type }) => type === "status").map(({ state }) => state), ["loading", "ready"]);
+});

@@ -1,0 +1,36 @@
+// Workers that say what a test tells them to, for tests of the page's half.
+
+/** Engines that were started, oldest first. */
+export const engines = [];
+
+export class FakeWorker {
+  heard = [];
+  ended = false;
+  constructor(url) {
+    if (!url.pathname.endsWith("/link.js")) engines.push(this);
+  }
+  postMessage(message, transfer = []) {
+    this.heard.push(structuredClone(message, { transfer }));
+  }
+  terminate() {
+    this.ended = true;
+  }
+  says(data) {
+    this.onmessage?.({ data });
+  }
+  asked(type) {
+    return this.heard.findLast((message) => message.type === type);
+  }
+}
+
+globalThis.Worker = FakeWorker;
+globalThis.location ??= { href: "https://example.org/page/" };
+
+/** A Sprat whose model is loaded, and its engine. */
+export async function ready(Sprat, options = {}) {
+  const sprat = Sprat.open({ model: "models/tiny/", ...options });
+  const engine = engines.at(-1);
+  engine.says({ id: engine.asked("load").id, value: { device: { kind: "cpu", words: "CPU" }, model: { name: "tiny", bytes: 7, context: 100 } } });
+  await sprat.ready;
+  return { sprat, engine };
+}
