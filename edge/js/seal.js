@@ -11,7 +11,7 @@
 const WAYS_OUT = [
   "fetch", "fetchLater", "XMLHttpRequest", "WebSocket", "WebSocketStream", "WebTransport", "EventSource",
   "RTCPeerConnection", "BroadcastChannel", "Worker", "SharedWorker", "caches", "CacheStorage", "Cache",
-  // Firefox loads fonts in workers whatever their policy says.
+  // Firefox loads fonts, and listens to event sources, in workers whatever their policy says.
   "FontFace", "Notification", "serviceWorker",
 ];
 

@@ -5,9 +5,13 @@ import { execFileSync } from "node:child_process";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import puppeteer from "puppeteer-core";
+import { trying } from "./lib/leaks.js";
+import { Recorder } from "./lib/recorder.js";
 import { Server } from "./lib/server.js";
 
 const PATIENCE = 120_000;
+/** Firefox holds these against the page's policy in place of the worker's: there they are only taken away (seal.js). */
+const OUTSIDE = ["EventSource", "FontFace"];
 
 function findFirefox() {
   if (process.env.FIREFOX) return process.env.FIREFOX;
@@ -23,6 +27,8 @@ function findFirefox() {
 
 /** @type {Server} */
 let server;
+/** @type {Recorder} */
+let recorder;
 /** @type {import("puppeteer-core").Browser} */
 let browser;
 /** @type {import("puppeteer-core").Page} */
@@ -30,13 +36,23 @@ let page;
 const mistakes = [];
 before(async () => {
   server = await Server.start();
-  browser = await puppeteer.launch({ browser: "firefox", executablePath: findFirefox(), headless: true, defaultViewport: null });
+  recorder = await new Recorder(server.origin).start();
+  const { hostname, port } = new URL(recorder.address);
+  const extraPrefsFirefox = {
+    "network.proxy.type": 1,
+    "network.proxy.http": hostname,
+    "network.proxy.http_port": Number(port),
+    "network.proxy.allow_hijacking_localhost": true,
+  };
+  const executablePath = findFirefox();
+  browser = await puppeteer.launch({ browser: "firefox", executablePath, headless: true, defaultViewport: null, extraPrefsFirefox });
   page = await browser.newPage();
   page.on("pageerror", (error) => mistakes.push(error.message));
   await page.goto(`${server.origin}/?device=cpu`);
 });
 after(async () => {
   await browser?.close();
+  await recorder?.stop();
   await server?.kill();
 });
 
@@ -86,4 +102,31 @@ test("stores the model, and seals the engine's worker", async () => {
   });
   assert.deepEqual(seen, { sealed: true, stored: true });
   assert.deepEqual(mistakes, []);
+});
+
+test("the policy stops the engine's worker from whatever it tries, but for what Firefox leaves out of it", async () => {
+  recorder.alter(/\/sprat\/worker\.js$/, (script) =>
+    trying(OUTSIDE).reduce((code, [before, after]) => {
+      assert.ok(code.includes(before), `the worker has no "${before}" any more`);
+      return code.replace(before, () => after);
+    }, String(script)),
+  );
+  const word = `zq${process.pid}tried`;
+  const ended = await page.evaluate(async (word) => {
+    const { Sprat } = await import("/sprat/sprat.js");
+    const sprat = await Sprat.load({ model: "/models/sprat-tiny/", device: "cpu" });
+    let end = "without a word";
+    try {
+      const question = [{ role: "user", content: `What is ${word} ?` }];
+      for await (const { type } of sprat.chat(question, { private: true, maxTokens: 4 })) end = type;
+    } catch ({ code }) {
+      end = code;
+    }
+    sprat.dispose();
+    return end;
+  }, word);
+  assert.ok(["end", "private_unanswerable"].includes(ended), ended);
+  const left = recorder.requests.filter(({ url, body }) => url.href.includes(word) || body.includes(word)).map(({ path, url }) => path + url.search);
+  assert.deepEqual(left, []);
+  assert.ok(recorder.requests.some(({ path }) => path.endsWith("/sprat/worker.js")), "the recorder sees nothing");
 });

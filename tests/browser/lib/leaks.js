@@ -290,10 +290,12 @@ export const trying = (taken = []) => [
 
 /** Builds that would leak, if something else did not stand in the way. Nothing may be found. */
 export const STOPPED = {
-  "an engine that has been lied to, without a line": lie,
-  /** It may use every function there is, and the policy still forbids it to connect. */
-  "an engine that tries every way out": (build) => {
-    for (const [before, after] of trying()) build.edit(WORKER, before, after);
+  "an engine that has been lied to, without a line": { build: lie },
+  /** It may use every function there is, and the policy still forbids it to connect and to load. */
+  "an engine that tries every way out": {
+    build(build) {
+      for (const [before, after] of trying()) build.edit(WORKER, before, after);
+    },
   },
 };
 

@@ -1,7 +1,10 @@
 // What the page sends when nobody has asked anything. Everything that it sends while people write in private must be
 // one of these requests, to the last value of the last header: then no encoding, however odd, has room in it.
 
-/** @typedef {import("./recorder.js").Seen} Seen */
+/**
+ * @typedef {import("./recorder.js").Seen} Seen
+ * @typedef {{ where: string, api: string, text: string }} Attempt
+ */
 
 /** A download that broke off goes on from where it was; the browser asks for the rest of what it has cached. */
 const RANGE = /^bytes=\d{1,8}-\d{0,8}$/;
@@ -9,13 +12,20 @@ const RANGE = /^bytes=\d{1,8}-\d{0,8}$/;
 export class Ordinary {
   #addresses = new Set();
   #headers = new Set();
+  #attempts = new Set();
 
-  /** @param {Seen[]} requests */
-  learn(requests) {
+  /** @param {Seen[]} requests @param {Attempt[]} attempts uses of ways out */
+  learn(requests, attempts) {
+    for (const attempt of attempts) this.#attempts.add(JSON.stringify(attempt));
     for (const { method, url, headers } of requests) {
       this.#addresses.add(`${method} ${url.pathname}${url.search}`);
       for (const [name, value] of Object.entries(headers)) this.#headers.add(`${name}: ${value}`);
     }
+  }
+
+  /** Whether the page does exactly that by itself, as when it registers a service worker. @param {Attempt} attempt */
+  wasTried(attempt) {
+    return this.#attempts.has(JSON.stringify(attempt));
   }
 
   /**

@@ -14,8 +14,8 @@ const QUIET = 35;
 const ALL = { ...FAULTS, ...GPU_FAULTS };
 
 /** The page with nobody asking anything in private: all that it may send. */
-export async function learnOrdinary(watch, { query, device } = {}) {
-  const tab = await new Tab(watch, query, device).open();
+async function learnOrdinary(watch, device) {
+  const tab = await new Tab(watch, undefined, device).open();
   await tab.chat.page.reload();
   await tab.reopened();
   await tab.driver.forget();
@@ -34,12 +34,38 @@ export async function learnOrdinary(watch, { query, device } = {}) {
 }
 
 /**
+ * A tab to talk in.
+ *
  * @param {import("./watch.js").Watch} watch
- * @param {{ seed: number, conversations: number, faults?: string[], device?: string, tell?: (line: string) => void }} plan
+ * @param {import("./ordinary.js").Ordinary | undefined} known what a browser before this one has learned to be ordinary
+ * @param {string} [device]
  */
-export async function converse(watch, { seed, conversations, faults = Object.keys(FAULTS), device = "cpu", tell = () => {} }) {
+export async function openTab(watch, known, device) {
+  if (known === undefined) return learnOrdinary(watch, device);
+  watch.ordinary = known;
+  const tab = await new Tab(watch, undefined, device).open();
+  // Nobody has asked anything yet: a GPU's module is ordinary too.
+  watch.learn();
+  return tab;
+}
+
+/**
+ * @typedef {object} Plan
+ * @property {number} seed
+ * @property {number} conversations
+ * @property {import("./ordinary.js").Ordinary} [known]
+ * @property {string[]} [faults]
+ * @property {string} [device]
+ * @property {(line: string) => void} [tell]
+ */
+
+/**
+ * @param {import("./watch.js").Watch} watch
+ * @param {Plan} plan
+ */
+export async function converse(watch, { seed, conversations, known, faults = Object.keys(FAULTS), device = "cpu", tell = () => {} }) {
   const random = new Random(seed);
-  const tab = await learnOrdinary(watch, { device });
+  const tab = await openTab(watch, known, device);
   const tally = { conversations: 0, questions: 0, open: 0, faults: {}, ends: {}, wrong: [] };
   for (let index = 0; index < conversations; index += 1) {
     const name = index < faults.length ? faults[index] : random.chance(QUIET) ? "nothing" : random.pick(faults);
@@ -56,13 +82,12 @@ export async function converse(watch, { seed, conversations, faults = Object.key
     tally.questions += talk.ends.length;
     count(tally.faults, name);
     for (const end of talk.ends) count(tally.ends, end);
-    if (index % OPEN_EVERY === OPEN_EVERY - 1) {
+    if (index % OPEN_EVERY === OPEN_EVERY - 1 || index === conversations - 1) {
       await askInTheOpen(watch, talk, random, tally);
       await watch.look(tab.chat.page);
       tell(`${index + 1} of ${conversations}`);
     }
   }
-  await watch.look(tab.chat.page);
   return tally;
 }
 
@@ -79,12 +104,12 @@ async function askInTheOpen(watch, talk, random, tally) {
  * The same by typing into the page.
  *
  * @param {import("./watch.js").Watch} watch
- * @param {{ seed: number, conversations: number }} plan
+ * @param {Plan} plan
  */
-export async function type(watch, { seed, conversations }) {
+export async function type(watch, { seed, conversations, known }) {
   const random = new Random(seed);
-  const { chat } = await learnOrdinary(watch);
-  const tally = { conversations: 0, questions: 0, faults: {}, wrong: [] };
+  const { chat } = await openTab(watch, known);
+  const tally = { conversations: 0, questions: 0, open: 0, faults: {}, wrong: [] };
   const names = Object.keys(WAYS);
   for (let index = 0; index < conversations; index += 1) {
     const name = index < names.length ? names[index] : random.pick(names);
@@ -104,5 +129,6 @@ export async function type(watch, { seed, conversations }) {
   watch.release(one);
   await chat.answer(`What is ${one.text} ?`);
   if (!watch.saw(one)) tally.wrong.push("the recorder has not seen an open question");
+  tally.open += 1;
   return tally;
 }

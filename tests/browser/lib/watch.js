@@ -78,7 +78,7 @@ export class Watch {
 
   /** From here on only what was sent until now is ordinary. */
   learn() {
-    this.ordinary.learn(this.recorder.requests);
+    this.ordinary.learn(this.recorder.requests, this.targets.attempts);
   }
 
   /** What these texts may be cut into by the tokenizer: alone, and behind a space. */
@@ -205,7 +205,8 @@ export class Watch {
     const isOpen = ({ path: at, body }) => COMPLETIONS.test(at) && this.#open.in(body).length > 0;
     const { requests, versions } = this.recorder;
     const odd = requests.map((request) => this.ordinary.oddity(request, isOpen, versions)).filter((what) => what !== null);
-    const forbidden = this.targets.attempts.filter(isForbidden).map(({ api, where }) => `${api} in ${where}`);
+    const isOdd = (attempt) => isForbidden(attempt) && !this.ordinary.wasTried(attempt);
+    const forbidden = this.targets.attempts.filter(isOdd).map(({ api, where }) => `${api} in ${where}`);
     const some = (list) => [...new Set(list)].slice(0, SHOWN);
     return {
       hits: [...hits.values()],
