@@ -19,9 +19,10 @@ import { domException } from "./prompt-api-errors.js";
  * @property {SamplingMode} [samplingMode]
  * @property {Expected[]} [expectedInputs]
  * @property {Expected[]} [expectedOutputs]
- * @property {object[]} [tools]
+ * @property {Tool[]} [tools] checked, then refused: the engine calls none
  * @property {{ effort?: string, includeThoughts?: boolean }} [thinking]
  */
+/** @typedef {{ name: string, description: string, inputSchema: object }} Tool */
 /** @typedef {{ responseConstraint?: object, omitResponseConstraintInput?: boolean, signal?: AbortSignal }} PromptOptions */
 /** @typedef {{ samplingMode: SamplingMode | null, temperature?: number, topK?: number }} Sampling */
 
@@ -94,14 +95,37 @@ function textOf({ type, value }) {
  * What a session is made of, or a `TypeError` or `RangeError`.
  * @param {CreateCoreOptions} options
  */
-export function checkOptions({ expectedInputs, expectedOutputs, samplingMode, topK, temperature }) {
+export function checkOptions({ expectedInputs, expectedOutputs, samplingMode, topK, temperature, tools }) {
   for (const { type, languages } of [...(expectedInputs ?? []), ...(expectedOutputs ?? [])]) {
     if (!TYPES.includes(type)) throw new TypeError("an expected type must be one of the API's");
     Intl.getCanonicalLocales(languages ?? []);
   }
+  checkTools(tools ?? []);
   if (samplingMode === undefined) return;
   if (!(samplingMode in TEMPERATURES)) throw new TypeError("samplingMode must be one of the API's");
   if (topK !== undefined || temperature !== undefined) throw new TypeError("samplingMode cannot be combined with topK or temperature");
+}
+
+/**
+ * Tools that are no tools are an error before it is one that there can be none. What a schema's getters throw is passed on.
+ * @param {Iterable<Partial<Tool>>} tools
+ */
+function checkTools(tools) {
+  const names = new Set();
+  for (const tool of tools) {
+    const { name, description } = tool ?? {};
+    if (!name || !description) throw new TypeError("a tool must have a name and a description");
+    if (names.has(name)) throw new TypeError("two tools have the same name");
+    names.add(name);
+    const schema = /** @type {any} */ (tool.inputSchema);
+    const isObject = typeof schema === "object" && schema !== null && schema.type === "object";
+    if (!isObject) throw new TypeError("a tool's inputSchema must be a JSON schema of an object");
+    const { properties = {}, required = [] } = schema;
+    if (typeof properties !== "object" || properties === null) throw new TypeError("properties of a tool's inputSchema must be an object");
+    if (!Array.isArray(required)) throw new TypeError("required of a tool's inputSchema must be a list");
+    // Refuses circles.
+    JSON.stringify(schema);
+  }
 }
 
 /**

@@ -85,6 +85,10 @@ export class Session extends EventTarget {
     return session;
   }
 
+  get [Symbol.toStringTag]() {
+    return "LanguageModel";
+  }
+
   /** Tokens that the session holds. Without a way to count, what the last answer's receipt said. */
   get contextUsage() {
     return this.#usage;

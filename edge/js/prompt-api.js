@@ -75,11 +75,17 @@ export function defineLanguageModel(options) {
     checkOptions(options);
     const initial = initialPrompts && [...initialPrompts].length > 0 ? messagesOf(initialPrompts, false) : [];
     signal?.throwIfAborted();
+    if (options.tools?.length && !options.expectedOutputs?.some(({ type }) => type === "tool-call")) {
+      throw new TypeError("tools need the type tool-call among the expectedOutputs");
+    }
     const reason = unsupported(options, languages);
     if (reason !== null) throw domException("NotSupportedError", reason);
     const sampling = samplingOf(options);
+    const listeners = new EventTarget();
+    // What it throws is the caller's, as it is.
+    monitor?.(listeners);
     const { controller, release } = linked(signal);
-    const progress = new DownloadProgress(monitor, controller.signal);
+    const progress = new DownloadProgress(listeners, controller.signal);
     joined();
     try {
       const sprat = await load(engine, progress, controller.signal);
@@ -141,17 +147,17 @@ async function load(engine, progress, signal) {
 
 /** What a `monitor` hears: shares of the download, each larger than the one before. */
 class DownloadProgress {
-  #target = new EventTarget();
+  #target;
   #signal;
   #reached = -1;
 
   /**
-   * @param {((monitor: EventTarget) => void) | undefined} monitor
+   * @param {EventTarget} target what the `monitor` has put its listeners on
    * @param {AbortSignal} signal after which nothing is told
    */
-  constructor(monitor, signal) {
+  constructor(target, signal) {
+    this.#target = target;
     this.#signal = signal;
-    monitor?.(this.#target);
   }
 
   /** @type {(progress: import("./types.js").Progress) => void} */

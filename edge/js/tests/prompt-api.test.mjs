@@ -115,6 +115,34 @@ test("a system prompt comes first, once, in create, append or prompt", async () 
   assert.deepEqual(said(sprat), ["system: Be short", "user: x"]);
 });
 
+const TOOL = { name: "lookup", description: "Looks things up", inputSchema: { type: "object", properties: {}, required: [] } };
+
+test("tools that are none are a TypeError, before it is an error that there can be none", async () => {
+  const { LanguageModel } = setup();
+  const circle = { type: "object" };
+  circle.self = circle;
+  const mine = new Error("mine");
+  const schemas = [null, undefined, {}, "object", { type: "string" }, { type: "object", properties: "x" }, { type: "object", required: "x" }, circle];
+  const wrong = [...schemas.map((inputSchema) => [{ ...TOOL, inputSchema }]), [{ ...TOOL, name: "" }], [{ ...TOOL, description: "" }], [TOOL, TOOL], [TOOL, null]];
+  for (const tools of wrong) {
+    await assert.rejects(LanguageModel.create({ tools, expectedOutputs: [{ type: "tool-call" }] }), TypeError);
+  }
+  await assert.rejects(LanguageModel.create({ tools: [TOOL] }), TypeError, "without tool-call among the outputs");
+  const inputSchema = { type: "object", toJSON: () => { throw mine; } };
+  await assert.rejects(LanguageModel.create({ tools: [{ ...TOOL, inputSchema }] }), (error) => error === mine);
+});
+
+test("a monitor that throws leaves nothing on the caller's signal", async () => {
+  const { LanguageModel } = setup();
+  const { signal } = new AbortController();
+  let listeners = 0;
+  signal.addEventListener = () => (listeners += 1);
+  signal.removeEventListener = () => (listeners -= 1);
+  const mine = new Error("mine");
+  await assert.rejects(LanguageModel.create({ signal, monitor: () => { throw mine; } }), (error) => error === mine);
+  assert.equal(listeners, 0);
+});
+
 test("options are checked as specified", async () => {
   const { LanguageModel } = setup(undefined, { languages: ["en", "ko"] });
   const both = [LanguageModel.create, LanguageModel.availability];
@@ -125,7 +153,7 @@ test("options are checked as specified", async () => {
     await assert.rejects(call({ samplingMode: "balanced", topK: 3 }), TypeError);
   }
   const none = [{ expectedInputs: [{ type: "image" }] }, { expectedOutputs: [{ type: "audio" }] }, { expectedOutputs: [{ type: "text", languages: ["unk"] }] },
-    { tools: [{ name: "t", description: "", inputSchema: {} }] }, { thinking: { effort: "high" } }];
+    { tools: [TOOL], expectedOutputs: [{ type: "tool-call" }] }, { thinking: { effort: "high" } }];
   for (const options of none) {
     assert.equal(await LanguageModel.availability(options), "unavailable");
     await rejects(LanguageModel.create(options), "NotSupportedError");
