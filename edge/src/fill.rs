@@ -1,6 +1,11 @@
-//! Fetching a pack: every chunk's SHA-256 is checked before it is stored, what was stored is
-//! checked before it is continued, and a broken connection costs one chunk at most.
+//! Fetching a pack: several chunks side by side, each checked against its SHA-256 before it is stored, and stored in
+//! their order. So a file on the shelf is a prefix of the truth whenever this is stopped; it is checked before it is
+//! continued, and a broken connection costs the chunks that were on their way.
 
+use std::cell::Cell;
+
+use futures::StreamExt;
+use futures::stream;
 use sprat_model::{Manifest, PackFile};
 
 use crate::error::Error;
@@ -10,7 +15,7 @@ use crate::shelf::Shelf;
 pub(crate) trait Origin {
     /// The bytes of one file, as they arrive.
     type Body: Body;
-    /// Asks for `file` from byte `from` on. `fresh`: past every cache.
+    /// Asks for the chunk of `file` that begins at byte `from`. `fresh`: past every cache.
     async fn open(&self, file: &str, from: u64, fresh: bool) -> Result<Opened<Self::Body>, Fault>;
     /// Waits a little before try number `attempt` (1, 2, ...).
     async fn pause(&self, attempt: u32);
@@ -28,6 +33,8 @@ pub(crate) trait Body {
 pub(crate) struct Opened<B> {
     /// Position in the file of the first byte that will come; 0 where ranges are not served.
     pub(crate) from: u64,
+    /// It goes on to the end of the file: ranges are not served, or there is one chunk only.
+    pub(crate) whole: bool,
     pub(crate) body: B,
 }
 
@@ -42,31 +49,34 @@ pub(crate) enum Fault {
 
 /// Tries in a row that bring no new chunk, after which the download gives up.
 const TRIES: u32 = 4;
+/// Chunks on their way at once.
+const LANES: u64 = 4;
+/// Bytes that the chunks on their way may take together, as far as there are several.
+const AHEAD: u64 = 32 << 20;
 
 /// Makes `shelf` hold all files of `manifest`, telling `progress` the bytes of the whole pack
 /// that are there. Bytes already on the shelf are checked and kept.
 ///
-/// Holds one chunk in memory at a time.
+/// Holds [`LANES`] chunks in memory at most.
 pub(crate) async fn fill<O: Origin, S: Shelf>(
     manifest: &Manifest,
     origin: &O,
     shelf: &mut S,
-    progress: &mut dyn FnMut(u64),
+    progress: &dyn Fn(u64),
 ) -> Result<(), Error> {
     let mut before = 0;
     for file in &manifest.files {
-        let mut report = |done: u64| progress(before + done);
-        let done = keep_verified(manifest, file, shelf, &mut report).await?;
-        Download {
+        let report = |done: u64| progress(before + done);
+        let done = keep_verified(manifest, file, shelf, &report).await?;
+        let download = Download {
             manifest,
             file,
             origin,
-            shelf: &mut *shelf,
-            done,
-            fresh: false,
-        }
-        .run(&mut report)
-        .await?;
+            report: &report,
+            done: Cell::new(done),
+            ahead: Cell::new(0),
+        };
+        download.run(shelf).await?;
         before += file.size;
     }
     Ok(())
@@ -78,7 +88,7 @@ async fn keep_verified<S: Shelf>(
     manifest: &Manifest,
     file: &PackFile,
     shelf: &mut S,
-    report: &mut dyn FnMut(u64),
+    report: &dyn Fn(u64),
 ) -> Result<u64, Error> {
     let stored = shelf.size(&file.path).await.map_err(refused)?;
     let mut good = 0;
@@ -114,105 +124,184 @@ fn refused(refused: crate::shelf::Refused) -> Error {
 }
 
 /// One file on its way.
-struct Download<'a, O, S> {
+struct Download<'a, O> {
     manifest: &'a Manifest,
     file: &'a PackFile,
     origin: &'a O,
-    shelf: &'a mut S,
+    report: &'a dyn Fn(u64),
     /// Bytes checked and stored; always a whole number of chunks.
-    done: u64,
-    /// Something wrong came once: ask past the caches.
-    fresh: bool,
+    done: Cell<u64>,
+    /// Bytes of chunks that are on their way, or wait for one before them.
+    ahead: Cell<u64>,
 }
 
-impl<O: Origin, S: Shelf> Download<'_, O, S> {
-    async fn run(mut self, report: &mut dyn FnMut(u64)) -> Result<(), Error> {
-        let mut failures = 0;
-        while self.done < self.file.size {
-            let before = self.done;
-            let Err(setback) = self.attempt(report).await else {
+impl<O: Origin> Download<'_, O> {
+    async fn run<S: Shelf>(&self, shelf: &mut S) -> Result<(), Error> {
+        let mut patience = Patience::default();
+        while self.done.get() < self.file.size {
+            let before = self.done.get();
+            self.ahead.set(0);
+            let Err(setback) = self.attempt(patience.fresh, shelf).await else {
                 continue;
             };
-            failures = if self.done > before { 1 } else { failures + 1 };
-            match setback {
-                Setback::Final(error) => return Err(error),
-                // Wrong bytes from a cache are right when asked again; wrong twice is wrong.
-                Setback::Wrong(error) if self.fresh => return Err(error),
-                Setback::Wrong(_) => self.fresh = true,
-                Setback::Broken(error) if failures >= TRIES => return Err(error),
-                Setback::Broken(_) => self.origin.pause(failures).await,
+            if self.done.get() > before {
+                patience.failures = 0;
             }
+            patience.after(setback, self.origin).await?;
         }
         Ok(())
     }
 
-    /// Reads from `done` until the file is complete or something goes wrong.
-    async fn attempt(&mut self, report: &mut dyn FnMut(u64)) -> Result<(), Setback> {
-        let address = self.origin.address(&self.file.path);
-        let opened = self
-            .origin
-            .open(&self.file.path, self.done, self.fresh)
-            .await;
-        let mut opened = opened.map_err(|fault| setback(fault, &address))?;
-        if opened.from > self.done {
-            let reason = format!("asked from byte {}, got from {}", self.done, opened.from);
-            return Err(Setback::Broken(Error::Network {
-                url: address,
-                reason,
-            }));
+    /// Goes on from `done` until the file is complete or something goes wrong. The first answer shows whether the server
+    /// knows ranges.
+    async fn attempt<S: Shelf>(&self, fresh: bool, shelf: &mut S) -> Result<(), Setback> {
+        let opened = self.open(self.done.get(), fresh).await?;
+        if opened.whole {
+            self.read_on(opened, shelf).await
+        } else {
+            self.side_by_side(opened, shelf).await
         }
-        let mut skip = self.done - opened.from;
-        let mut chunk: Vec<u8> = Vec::new();
-        while self.done < self.file.size {
-            let Some(bytes) = opened.body.next().await else {
-                return Err(self.too_short(chunk.len()));
-            };
-            let bytes = bytes.map_err(|fault| setback(fault, &address))?;
-            let unseen = usize::try_from(skip).unwrap_or(usize::MAX).min(bytes.len());
-            skip -= unseen as u64;
-            self.take(&bytes[unseen..], &mut chunk, report).await?;
-        }
-        Ok(())
     }
 
-    /// Adds bytes to the chunk that is being collected; checks and stores each that is full.
-    async fn take(
-        &mut self,
-        mut bytes: &[u8],
-        chunk: &mut Vec<u8>,
-        report: &mut dyn FnMut(u64),
+    /// Several chunks at a time, of which `first` is the first one.
+    async fn side_by_side<S: Shelf>(
+        &self,
+        first: Opened<O::Body>,
+        shelf: &mut S,
     ) -> Result<(), Setback> {
-        while !bytes.is_empty() && self.done < self.file.size {
-            let index = self.index();
-            let missing = chunk_len(self.file, index) - chunk.len();
-            let (now, later) = bytes.split_at(missing.min(bytes.len()));
-            chunk.extend_from_slice(now);
-            bytes = later;
-            if now.len() < missing {
-                report(self.done + chunk.len() as u64);
-                return Ok(());
-            }
-            self.manifest
-                .verify_chunk(&self.file.path, index, chunk)
-                .map_err(|e| Setback::Wrong(Error::ModelCorrupt(e.to_string())))?;
-            self.shelf
-                .append(&self.file.path, self.done, chunk)
-                .await
-                .map_err(|e| Setback::Final(refused(e)))?;
-            self.done += chunk.len() as u64;
-            chunk.clear();
-            report(self.done);
+        let mut first = Some(first);
+        let rest = self.index()..self.file.sha256.len();
+        let chunks = rest.map(|index| self.chunk(index, first.take()));
+        let lanes = (AHEAD / self.file.chunk_bytes).clamp(1, LANES);
+        let mut chunks = stream::iter(chunks).buffered(usize::try_from(lanes).unwrap_or(1));
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk?;
+            self.ahead.set(self.ahead.get() - chunk.len() as u64);
+            self.store(&chunk, shelf).await?;
         }
         Ok(())
     }
 
+    /// One chunk, checked; tried until it is there or there is no hope.
+    async fn chunk(
+        &self,
+        index: usize,
+        mut opened: Option<Opened<O::Body>>,
+    ) -> Result<Vec<u8>, Setback> {
+        let mut patience = Patience::default();
+        loop {
+            let mut chunk = Vec::new();
+            let collected = self.collect(index, opened.take(), patience.fresh, &mut chunk);
+            match collected.await {
+                Ok(()) => return Ok(chunk),
+                Err(setback @ Setback::Whole(_)) => return Err(setback),
+                Err(setback) => {
+                    self.ahead.set(self.ahead.get() - chunk.len() as u64);
+                    let given_up = patience.after(setback, self.origin).await;
+                    given_up.map_err(Setback::Final)?;
+                }
+            }
+        }
+    }
+
+    /// Reads one chunk and checks it. What comes behind it is not read.
+    async fn collect(
+        &self,
+        index: usize,
+        opened: Option<Opened<O::Body>>,
+        fresh: bool,
+        chunk: &mut Vec<u8>,
+    ) -> Result<(), Setback> {
+        let start = self.file.chunk_range(index).start;
+        let mut opened = match opened {
+            Some(opened) => opened,
+            None => self.open(start, fresh).await?,
+        };
+        if opened.whole {
+            return Err(Setback::Whole(self.broken("it serves no ranges any more")));
+        }
+        let mut skip = start - opened.from;
+        let missing = chunk_len(self.file, index);
+        while chunk.len() < missing {
+            let bytes = self.next(&mut opened.body, start, chunk.len()).await?;
+            let bytes = unseen(&bytes, &mut skip);
+            let bytes = &bytes[..bytes.len().min(missing - chunk.len())];
+            chunk.extend_from_slice(bytes);
+            self.ahead.set(self.ahead.get() + bytes.len() as u64);
+            (self.report)(self.done.get() + self.ahead.get());
+        }
+        self.check(index, chunk)
+    }
+
+    /// Chunk after chunk of an answer that goes on to the end of the file.
+    async fn read_on<S: Shelf>(
+        &self,
+        mut opened: Opened<O::Body>,
+        shelf: &mut S,
+    ) -> Result<(), Setback> {
+        let mut skip = self.done.get() - opened.from;
+        let mut chunk: Vec<u8> = Vec::new();
+        while self.done.get() < self.file.size {
+            let start = self.done.get();
+            let bytes = self.next(&mut opened.body, start, chunk.len()).await?;
+            let mut bytes = unseen(&bytes, &mut skip);
+            while !bytes.is_empty() && self.done.get() < self.file.size {
+                let index = self.index();
+                let missing = chunk_len(self.file, index) - chunk.len();
+                let (now, later) = bytes.split_at(missing.min(bytes.len()));
+                chunk.extend_from_slice(now);
+                bytes = later;
+                if now.len() == missing {
+                    self.check(index, &chunk)?;
+                    self.store(&chunk, shelf).await?;
+                    chunk.clear();
+                }
+            }
+            (self.report)(self.done.get() + chunk.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Asks for the chunk at `start`.
+    async fn open(&self, start: u64, fresh: bool) -> Result<Opened<O::Body>, Setback> {
+        let opened = self.origin.open(&self.file.path, start, fresh).await;
+        let opened = opened.map_err(|fault| self.fault(fault))?;
+        if opened.from > start {
+            let got = format!("asked from byte {start}, got from {}", opened.from);
+            return Err(Setback::Broken(self.broken(&got)));
+        }
+        Ok(opened)
+    }
+
+    /// The next bytes of a body, which has given `got` bytes of the chunk at `start`.
+    async fn next(&self, body: &mut O::Body, start: u64, got: usize) -> Result<Vec<u8>, Setback> {
+        match body.next().await {
+            Some(bytes) => bytes.map_err(|fault| self.fault(fault)),
+            None => Err(self.too_short(start + got as u64)),
+        }
+    }
+
+    fn check(&self, index: usize, chunk: &[u8]) -> Result<(), Setback> {
+        let checked = self.manifest.verify_chunk(&self.file.path, index, chunk);
+        checked.map_err(|e| Setback::Wrong(Error::ModelCorrupt(e.to_string())))
+    }
+
+    /// Stores a checked chunk, which is the next one.
+    async fn store<S: Shelf>(&self, chunk: &[u8], shelf: &mut S) -> Result<(), Setback> {
+        let stored = shelf.append(&self.file.path, self.done.get(), chunk).await;
+        stored.map_err(|e| Setback::Final(refused(e)))?;
+        self.done.set(self.done.get() + chunk.len() as u64);
+        (self.report)(self.done.get() + self.ahead.get());
+        Ok(())
+    }
+
+    /// The chunk that is to be stored next.
     fn index(&self) -> usize {
-        usize::try_from(self.done / self.file.chunk_bytes).unwrap_or(usize::MAX)
+        usize::try_from(self.done.get() / self.file.chunk_bytes).unwrap_or(usize::MAX)
     }
 
     /// The body ended in good order and too early: the server's file is shorter than promised.
-    fn too_short(&self, in_chunk: usize) -> Setback {
-        let actual = self.done + in_chunk as u64;
+    fn too_short(&self, actual: u64) -> Setback {
         let error = sprat_model::Error::Size {
             file: self.file.path.clone(),
             expected: self.file.size,
@@ -220,23 +309,69 @@ impl<O: Origin, S: Shelf> Download<'_, O, S> {
         };
         Setback::Wrong(Error::ModelCorrupt(error.to_string()))
     }
+
+    fn fault(&self, fault: Fault) -> Setback {
+        match fault {
+            Fault::Missing(reason) => Setback::Final(Error::ModelMissing {
+                url: self.origin.address(&self.file.path),
+                reason,
+            }),
+            Fault::Broken(reason) => Setback::Broken(self.broken(&reason)),
+        }
+    }
+
+    fn broken(&self, reason: &str) -> Error {
+        Error::Network {
+            url: self.origin.address(&self.file.path),
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+/// `bytes` without the first `skip` bytes of the answer that they belong to.
+fn unseen<'a>(bytes: &'a [u8], skip: &mut u64) -> &'a [u8] {
+    let seen = usize::try_from(*skip)
+        .unwrap_or(usize::MAX)
+        .min(bytes.len());
+    *skip -= seen as u64;
+    &bytes[seen..]
 }
 
 /// What stopped one attempt.
 enum Setback {
     /// Worth another try.
     Broken(Error),
+    /// One chunk was asked for, and the whole file came.
+    Whole(Error),
     /// Bytes that are not what the manifest promised.
     Wrong(Error),
     /// Nothing to try again.
     Final(Error),
 }
 
-fn setback(fault: Fault, address: &str) -> Setback {
-    let url = address.to_owned();
-    match fault {
-        Fault::Missing(reason) => Setback::Final(Error::ModelMissing { url, reason }),
-        Fault::Broken(reason) => Setback::Broken(Error::Network { url, reason }),
+/// How often a download has been set back since it last went on.
+#[derive(Default)]
+struct Patience {
+    failures: u32,
+    /// Something wrong came: ask past the caches.
+    fresh: bool,
+}
+
+impl Patience {
+    /// Returns when it is time for another try, if there is to be one.
+    async fn after(&mut self, setback: Setback, origin: &impl Origin) -> Result<(), Error> {
+        self.failures += 1;
+        match setback {
+            Setback::Final(error) => return Err(error),
+            // Wrong bytes from a cache are right when asked again; wrong twice is wrong.
+            Setback::Wrong(error) if self.fresh => return Err(error),
+            Setback::Wrong(_) => self.fresh = true,
+            Setback::Broken(error) | Setback::Whole(error) if self.failures >= TRIES => {
+                return Err(error);
+            }
+            Setback::Broken(_) | Setback::Whole(_) => origin.pause(self.failures).await,
+        }
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ extern "C" {
     #[derive(Clone)]
     pub type Line;
 
-    /// On a model's line: asks for a file from a byte on, with `fresh` past every cache.
+    /// On a model's line: asks for the chunk of a file that begins at a byte, with `fresh` past every cache.
     #[wasm_bindgen(method)]
     fn open(this: &Line, file: &str, from: f64, fresh: bool) -> Flow;
 
@@ -210,7 +210,8 @@ impl Folder {
         // A position in a file: a whole number, and not negative.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let from = body.flow.from() as u64;
-        Ok(Opened { from, body })
+        let whole = body.status() == 200;
+        Ok(Opened { from, whole, body })
     }
 }
 

@@ -98,7 +98,7 @@ impl Pack {
         tell(progress(0));
         let mut shelf = self.shelf.lock().await;
         let origin = Folder::new(&self.url, &self.line);
-        fill(&self.manifest, &origin, &mut *shelf, &mut |loaded| {
+        fill(&self.manifest, &origin, &mut *shelf, &|loaded| {
             tell(progress(loaded))
         })
         .await?;

@@ -14,7 +14,7 @@ use web_sys::{
     RequestCache,
 };
 
-use crate::listing::{Listing, MANIFEST};
+use crate::listing::{Chunk, Listing, MANIFEST};
 
 /// Longest `sprat.json` read, in bytes.
 const MAX_MANIFEST: usize = 4 << 20;
@@ -41,8 +41,8 @@ impl Pack {
         }
     }
 
-    /// Asks for one of the pack's files from byte `from` on; with `fresh` past every cache. The manifest is always
-    /// asked for again, whatever a cache holds.
+    /// Asks for the chunk of one of the pack's files that begins at byte `from`; with `fresh` past every cache. The
+    /// manifest is always asked for again, whatever a cache holds.
     ///
     /// # Errors
     /// The browser's own, when there is no answer; an `Error` with `name` "Refused" for anything but the beginning of a
@@ -67,22 +67,23 @@ impl Pack {
         // A whole number below 2^53: anything else is equal to no chunk's beginning.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let from = from as u64;
-        let allowed = self
-            .listing
-            .borrow()
+        let listing = self.listing.borrow();
+        let chunk = listing
             .as_ref()
-            .is_some_and(|listing| listing.allows(&file, from));
-        if !allowed {
+            .and_then(|listing| listing.chunk(&file, from));
+        drop(listing);
+        let Some(Chunk { bytes, whole }) = chunk else {
             return Err(refused("the pack lists no such file, or no such chunk"));
-        }
+        };
         let cache = if fresh {
             RequestCache::Reload
         } else {
             RequestCache::Default
         };
         let mut request = Request::get(&format!("{}{file}", self.base)).cache(cache);
-        if from > 0 {
-            request = request.header("Range", &format!("bytes={from}-"));
+        if !whole {
+            let range = format!("bytes={}-{}", bytes.start, bytes.end - 1);
+            request = request.header("Range", &range);
         }
         Reply::of(request, None, from, &signal).await
     }

@@ -1,5 +1,7 @@
 //! What may be asked of a model's server: the pack's own files, from the beginning of one of their chunks on.
 
+use std::ops::Range;
+
 use serde::Deserialize;
 
 /// The pack's list of its files.
@@ -28,12 +30,25 @@ impl Listing {
         serde_json::from_slice(manifest).ok()
     }
 
-    /// Whether `file` may be asked for from byte `from` on.
-    pub fn allows(&self, file: &str, from: u64) -> bool {
-        self.files.iter().any(|listed| {
-            listed.path == file && from < listed.size && from.is_multiple_of(listed.chunk_bytes)
+    /// The chunk of `file` that begins at byte `from`, if there is one: nothing else may be asked for.
+    pub fn chunk(&self, file: &str, from: u64) -> Option<Chunk> {
+        let listed = self.files.iter().find(|listed| listed.path == file)?;
+        let begins = from < listed.size && from.checked_rem(listed.chunk_bytes) == Some(0);
+        let end = from.saturating_add(listed.chunk_bytes).min(listed.size);
+        begins.then_some(Chunk {
+            bytes: from..end,
+            whole: from == 0 && end == listed.size,
         })
     }
+}
+
+/// A part of a file that has a hash of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// Where it is in the file; never empty.
+    pub bytes: Range<u64>,
+    /// It is all of the file.
+    pub whole: bool,
 }
 
 #[cfg(test)]
@@ -48,35 +63,46 @@ mod tests {
 
     #[test]
     fn only_chunks_of_listed_files_may_be_asked_for() {
-        for (file, from, allowed) in [
-            ("a.bin", 0, true),
-            ("a.bin", 10, true),
-            ("a.bin", 20, true),
-            ("a.bin", 7, false),
-            ("a.bin", 30, false),
-            ("b.bin", 0, false),
-            ("a.bin?what=was+said", 0, false),
-            ("../a.bin", 0, false),
-            ("", 0, false),
+        for (file, from, chunk) in [
+            ("a.bin", 0, Some(0..10)),
+            ("a.bin", 10, Some(10..20)),
+            ("a.bin", 20, Some(20..25)),
+            ("a.bin", 7, None),
+            ("a.bin", 30, None),
+            ("b.bin", 0, None),
+            ("a.bin?what=was+said", 0, None),
+            ("../a.bin", 0, None),
+            ("", 0, None),
         ] {
-            assert_eq!(listing().allows(file, from), allowed, "{file} from {from}");
+            let found = listing().chunk(file, from).map(|chunk| chunk.bytes);
+            assert_eq!(found, chunk, "{file} from {from}");
         }
+    }
+
+    #[test]
+    fn a_file_of_one_chunk_is_asked_for_as_a_whole() {
+        let small = Listing::read(br#"{"files":[{"path":"a","size":9,"chunk_bytes":10}]}"#);
+        let whole = Some(Chunk {
+            bytes: 0..9,
+            whole: true,
+        });
+        assert_eq!(small.unwrap().chunk("a", 0), whole);
+        assert!(!listing().chunk("a.bin", 0).unwrap().whole);
     }
 
     #[test]
     fn chunks_of_no_length_are_none() {
         let odd = Listing::read(br#"{"files":[{"path":"a","size":9,"chunk_bytes":0}]}"#).unwrap();
-        assert!(odd.allows("a", 0));
-        assert!(!odd.allows("a", 1));
+        assert_eq!(odd.chunk("a", 0), None);
     }
 
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), file in ".*", from: u64) {
             if let Some(listing) = Listing::read(&bytes) {
-                let _ = listing.allows(&file, from);
+                let _ = listing.chunk(&file, from);
             }
-            prop_assert!(from == 0 || from == 10 || from == 20 || !listing().allows("a.bin", from));
+            prop_assert!(from == 0 || from == 10 || from == 20 || listing().chunk("a.bin", from).is_none());
         }
     }
 }
