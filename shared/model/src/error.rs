@@ -138,6 +138,12 @@ pub enum Error {
         /// Positions in pages that no text holds.
         free: usize,
     },
+    /// Keys and values that were saved are not whole, or were altered; nothing of them was used.
+    #[error("the saved keys and values cannot be used: {0}; compute them again from the text")]
+    CacheDamaged(&'static str),
+    /// Keys and values that were saved are of no use to this model on this device.
+    #[error("the saved keys and values are {0}; compute them again from the text")]
+    CacheForeign(&'static str),
     /// A prompt without tokens, or a token id outside the vocabulary.
     #[error("the prompt cannot be run: {0}")]
     Prompt(String),

@@ -43,12 +43,7 @@ impl<'a> Generation<'a> {
         let known = session.tokens.len();
         session.cut_back(known);
         // At least one prompt token is run: its logits begin the answer.
-        let shared = session
-            .tokens
-            .iter()
-            .zip(prompt)
-            .take_while(|(a, b)| a == b)
-            .count();
+        let shared = session.shared_with(prompt);
         session.cut_back(shared.min(prompt.len() - 1));
         let cached = session.adopt(&prompt[..prompt.len() - 1]);
         let mut detokenizer = Detokenizer::showing(&options.show);

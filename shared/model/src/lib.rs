@@ -20,6 +20,7 @@
 //! | `tokenizer`, `template`, `python_json` | text to ids and back, conversations to prompts |
 //! | `cpu`, `matrix` | the CPU's own passes; products with quantized matrices |
 //! | `loss`, `fused` | cross entropy; training operations in one pass each, for the CPU |
+//! | `session`, `sessions` | what is remembered of one conversation, and of a few |
 //! | `sampler`, `generate` | logits to tokens, with the model's confidence in each |
 //! | `constraint` | what an answer may be; not in the browser |
 //!
@@ -62,6 +63,7 @@ mod python_json;
 mod rope;
 mod sampler;
 mod session;
+mod sessions;
 mod short_conv;
 mod stop_text;
 mod storage;
@@ -75,7 +77,7 @@ mod write;
 pub use burn::tensor::Device;
 #[cfg(feature = "wgpu")]
 pub use burn::tensor::DeviceKind;
-pub use cache::{KvCache, KvPool, KvType, PAGE};
+pub use cache::{Fingerprint, KvCache, KvPool, KvType, PAGE};
 #[cfg(not(target_arch = "wasm32"))]
 pub use checkpoint::{
     ChatSettings, Checkpoint, GgufModel, ModelFolder, RandomModel, chat_settings, folder_tokenizer,
@@ -94,6 +96,7 @@ pub use generate::Generation;
 pub use loss::cross_entropy;
 pub use options::{Finish, Options, Token};
 pub use session::Session;
+pub use sessions::Sessions;
 
 /// How many of this crate's GPU kernels this thread has launched: none without a GPU's backend.
 #[cfg(not(feature = "gpu"))]

@@ -2,9 +2,9 @@
 
 use std::ops::{Deref, DerefMut};
 
-use crate::cache::KvCache;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::cache::KvPool;
+use crate::cache::{Fingerprint, KvCache};
 use crate::draft::DraftSession;
 use crate::{Error, Generation, Model, Options};
 
@@ -52,6 +52,70 @@ impl Session {
         Generation::begin(Held::Owned(Box::new(self)), model, prompt, options)
     }
 
+    /// Tokens that are held.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// Bytes of memory that it takes, without the draft model's.
+    pub fn bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
+    /// Bytes that so many tokens take.
+    pub fn bytes_of(&self, tokens: usize) -> usize {
+        tokens.saturating_mul(self.cache.bytes_per_token())
+    }
+
+    /// How many tokens `prompt` has in common with those that are held.
+    pub fn shared_with(&self, prompt: &[u32]) -> usize {
+        let both = self.tokens.iter().zip(prompt);
+        both.take_while(|(a, b)| a == b).count()
+    }
+
+    /// Another conversation that begins as this one; both go on by themselves. Its memory is a copy, or in a pool the same
+    /// pages as far as they are full.
+    pub fn fork(&mut self, model: &Model) -> Self {
+        self.cut_back(self.tokens.len());
+        let cache = self.cache.fork(&self.tokens, model.config(), &model.device);
+        let held = cache.len();
+        let mut fork = Self::with(model, cache);
+        fork.tokens.extend_from_slice(&self.tokens[..held]);
+        fork
+    }
+
+    /// The keys and values that are held, as bytes for [`Session::import`]. Whoever has them can tell the text.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] if nothing is held, [`Error::CacheForeign`] of a model that is no pack and so has no fingerprint,
+    /// [`Error::Device`].
+    pub async fn export(&mut self, model: &Model) -> Result<Vec<u8>, Error> {
+        self.cut_back(self.tokens.len());
+        let fingerprint = fingerprint(model)?;
+        self.cache.export(&fingerprint, &self.tokens).await
+    }
+
+    /// Takes up what [`Session::export`] gave of the same model, in the place of what is held; returns how many tokens it
+    /// is.
+    ///
+    /// # Errors
+    /// [`Error::CacheForeign`] and [`Error::CacheDamaged`] for what cannot be used, [`Error::CacheFull`] in a pool without
+    /// room. Whatever went wrong, the session can be used.
+    pub fn import(&mut self, model: &Model, bytes: &[u8]) -> Result<usize, Error> {
+        let fingerprint = fingerprint(model)?;
+        let tokens = self.cache.import(&fingerprint, bytes, &model.device);
+        self.tokens.truncate(self.cache.len());
+        let tokens = tokens?;
+        self.tokens.clear();
+        self.learn(&tokens);
+        Ok(tokens.len())
+    }
+
     /// A conversation's memory in a pool; see [`KvCache::in_pool`].
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn in_pool(model: &Model, pool: &KvPool, scope: u64) -> Self {
@@ -84,11 +148,24 @@ impl Session {
         self.cache.publish(&self.tokens);
     }
 
-    /// Keeps at most the first `tokens` in the cache; returns how many are left.
-    pub(crate) fn cut_back(&mut self, tokens: usize) -> usize {
+    /// Keeps at most the first `tokens` in the cache; returns how many are left: sometimes fewer in a model with
+    /// convolutions.
+    pub fn cut_back(&mut self, tokens: usize) -> usize {
         let left = self.cache.truncate(tokens);
         self.tokens.truncate(left);
         left
+    }
+}
+
+fn fingerprint(model: &Model) -> Result<Fingerprint, Error> {
+    let manifest = model.manifest();
+    let mut bytes = Fingerprint::default();
+    // Without files all have the same one.
+    match manifest.files.is_empty()
+        || hex::decode_to_slice(manifest.fingerprint(), &mut bytes).is_err()
+    {
+        true => Err(Error::CacheForeign("of a model that is not a pack")),
+        false => Ok(bytes),
     }
 }
 

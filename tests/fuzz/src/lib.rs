@@ -7,10 +7,11 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use sprat_model::gguf::Gguf;
 use sprat_model::{
-    ChatTemplate, Checkpoint, Device, Extras, GgufModel, Manifest, ModelConfig, ModelFolder,
-    TemplateValue, TensorMap, Tokenizer,
+    ChatTemplate, Checkpoint, Device, Extras, GgufModel, KvCache, Manifest, ModelConfig,
+    ModelFolder, TemplateValue, TensorMap, Tokenizer,
 };
 
 /// One parser.
@@ -54,7 +55,7 @@ fn find(folder: &Path, end: &str, found: &mut Vec<PathBuf>) -> std::io::Result<(
 }
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target {
         name: "gguf",
         seeds: ("tests/goldens/gguf", ".gguf"),
@@ -94,6 +95,11 @@ pub const TARGETS: [Target; 9] = [
         name: "vocabulary",
         seeds: ("tests/goldens/merge/tokens", "tokenizer.json"),
         run: vocabulary,
+    },
+    Target {
+        name: "saved",
+        seeds: ("tests/fuzz/seeds/saved", ".kv"),
+        run: saved,
     },
     Target {
         name: "detect",
@@ -231,6 +237,23 @@ fn manifest(bytes: &[u8]) {
         if let Some(gate) = &manifest.calibration {
             let _ = sprat_route::gate::Gate::from_json(gate.to_string().as_bytes());
         }
+    }
+}
+
+/// Keys and values that were saved, as they are and with the checksum that they should have.
+fn saved(bytes: &[u8]) {
+    let config = include_bytes!("../../goldens/model/lfm2/config.json");
+    let Ok(config) = ModelConfig::from_json(config) else {
+        return;
+    };
+    let mut sealed = bytes.to_vec();
+    if let Some((body, sum)) = sealed.split_last_chunk_mut::<32>() {
+        *sum = Sha256::digest(body).into();
+    }
+    for bytes in [bytes, &sealed] {
+        let mut cache = KvCache::new(&config, &Device::flex());
+        let tokens = cache.import(&[7; 32], bytes, &Device::flex());
+        assert_eq!(cache.len(), tokens.map_or(0, |tokens| tokens.len()));
     }
 }
 

@@ -4,6 +4,7 @@
 mod pages;
 mod pool;
 mod rows;
+mod saved;
 mod snapshots;
 
 use burn::tensor::{Device, Tensor};
@@ -22,6 +23,7 @@ pub use rows::KvType;
 #[cfg(feature = "gpu")]
 pub(crate) use rows::Rows;
 pub(crate) use rows::{Seat, Table};
+pub use saved::Fingerprint;
 use snapshots::Snapshots;
 
 /// Positions that a text which has its pool for itself grows by at least: each time its rows are copied.
@@ -100,6 +102,27 @@ impl KvCache {
         }
     }
 
+    /// A text of its own that begins as this one, whose positions are those of `tokens`: with a copy of the keys and values,
+    /// or in a shared pool with the published pages of them.
+    pub(crate) fn fork(&self, tokens: &[u32], config: &ModelConfig, device: &Device) -> Self {
+        if self.pool.is_shared() {
+            let mut fork = Self::in_pool(&self.pool, self.scope, config, device);
+            fork.expected = self.expected;
+            fork.adopt(tokens);
+            return fork;
+        }
+        let pages = self.len.next_multiple_of(GROWTH) / PAGE;
+        let pool = self.pool.fork(self.len, pages);
+        let mut fork = Self::in_pool(&pool, self.scope, config, device);
+        fork.expected = self.expected;
+        fork.states = self.states.clone();
+        fork.snapshots = self.snapshots.clone();
+        fork.len = self.len;
+        let all: Vec<u32> = (0..pages as u32).collect();
+        fork.table.extend(&all);
+        fork
+    }
+
     /// Positions held.
     pub fn len(&self) -> usize {
         self.len
@@ -113,6 +136,15 @@ impl KvCache {
     /// Bytes that one position takes in all layers.
     pub fn bytes_per_token(&self) -> usize {
         self.pool.bytes_per_position()
+    }
+
+    /// Bytes that it takes, or in a shared pool the pages of its text.
+    pub(crate) fn bytes(&self) -> usize {
+        let positions = match self.pool.is_shared() {
+            true => self.table.positions(),
+            false => self.pool.positions(),
+        };
+        positions * self.bytes_per_token()
     }
 
     /// Positions of the longest text that there can be memory for.

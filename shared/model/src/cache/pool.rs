@@ -94,6 +94,22 @@ impl KvPool {
         }
     }
 
+    /// A pool for one text that begins with the first `held` positions of the one that has this pool for itself.
+    pub(super) fn fork(&self, held: usize, pages: usize) -> Self {
+        let copy = |rows: &Mutex<Rows>| Mutex::new(locked(rows).copy(held, pages * PAGE));
+        let layers = self.inner.layers.iter();
+        Self {
+            inner: Arc::new(Inner {
+                layers: layers.map(|rows| rows.as_ref().map(copy)).collect(),
+                shared: None,
+                count: AtomicUsize::new(pages),
+                longest: self.inner.longest,
+                #[cfg(feature = "gpu")]
+                angles: Mutex::default(),
+            }),
+        }
+    }
+
     /// Who holds which pages, if more than one text can. In a page there is only ever one; saying so here leaves the rest
     /// out of its module.
     fn shared(&self) -> Option<MutexGuard<'_, Pages>> {

@@ -88,25 +88,61 @@ impl<'a> Seat<'a> {
     ) -> (Tensor<4>, Tensor<4>) {
         let rows = &mut *self.rows();
         let put = |tensor: &mut Tensor<4>, new: Tensor<4>| {
-            let [_, heads, time, d] = new.dims();
-            let (given, new) = (new.dtype(), cast(new, tensor.dtype()));
-            let mut at = 0;
-            for run in self.table.runs(start..start + time) {
-                let part = new.clone().narrow(2, at, run.len());
-                at += run.len();
-                tensor.inplace(|old| old.slice_assign([0..1, 0..heads, run, 0..d], part));
-            }
-            let runs = self.table.runs(first..start + time);
-            let seen: Vec<_> = runs
-                .map(|run| tensor.clone().slice([0..1, 0..heads, run, 0..d]))
-                .collect();
-            let seen = match <[Tensor<4>; 1]>::try_from(seen) {
-                Ok([whole]) => whole,
-                Err(parts) => Tensor::cat(parts, 2),
-            };
-            cast(seen, given)
+            let (given, end) = (new.dtype(), start + new.dims()[2]);
+            self.write_to(tensor, new, start);
+            cast(self.read_from(tensor, first..end), given)
         };
         (put(&mut rows.keys, k), put(&mut rows.values, v))
+    }
+
+    /// Keys and values of these positions, `[1, heads, positions, ..]`, as they are kept.
+    pub(crate) fn read(&self, positions: Range<usize>) -> [Tensor<4>; 2] {
+        let rows = self.rows();
+        [&rows.keys, &rows.values].map(|tensor| self.read_from(tensor, positions.clone()))
+    }
+
+    /// Writes keys and values at position `start`, in place.
+    pub(crate) fn write(&self, k: Tensor<4>, v: Tensor<4>, start: usize) {
+        let rows = &mut *self.rows();
+        self.write_to(&mut rows.keys, k, start);
+        self.write_to(&mut rows.values, v, start);
+    }
+
+    /// Shapes of the keys and values of so many positions.
+    pub(crate) fn shapes(&self, positions: usize) -> [[usize; 4]; 2] {
+        let rows = self.rows();
+        [&rows.keys, &rows.values].map(|tensor| {
+            let [one, heads, _, width] = tensor.dims();
+            [one, heads, positions, width]
+        })
+    }
+
+    /// What keys and values are kept as.
+    pub(crate) fn dtype(&self) -> DType {
+        self.rows().keys.dtype()
+    }
+
+    fn write_to(&self, tensor: &mut Tensor<4>, new: Tensor<4>, start: usize) {
+        let [_, heads, time, d] = new.dims();
+        let new = cast(new, tensor.dtype());
+        let mut at = 0;
+        for run in self.table.runs(start..start + time) {
+            let part = new.clone().narrow(2, at, run.len());
+            at += run.len();
+            tensor.inplace(|old| old.slice_assign([0..1, 0..heads, run, 0..d], part));
+        }
+    }
+
+    fn read_from(&self, tensor: &Tensor<4>, positions: Range<usize>) -> Tensor<4> {
+        let [_, heads, _, d] = tensor.dims();
+        let runs = self.table.runs(positions);
+        let seen: Vec<_> = runs
+            .map(|run| tensor.clone().slice([0..1, 0..heads, run, 0..d]))
+            .collect();
+        match <[Tensor<4>; 1]>::try_from(seen) {
+            Ok([whole]) => whole,
+            Err(parts) => Tensor::cat(parts, 2),
+        }
     }
 }
 
@@ -181,6 +217,16 @@ impl Rows {
         let bytes =
             [&self.keys, &self.values].map(|t| t.dims()[1] * t.dims()[3] * t.dtype().size());
         bytes.iter().sum()
+    }
+
+    /// The same `held` rows in memory of their own, with room for `positions`.
+    pub(crate) fn copy(&self, held: usize, positions: usize) -> Self {
+        let mut copy = Self {
+            keys: self.keys.clone(),
+            values: self.values.clone(),
+        };
+        copy.grow(held, positions);
+        copy
     }
 
     /// Makes room for `positions` in all, of which `held` are in use.

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 
 /// Convolution states at earlier lengths. A state can't be cut back like rows, but it is small: one
 /// per prompt and the last few tokens cost less than a hundred positions of keys and values.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Snapshots {
     /// States before the first position.
     empty: Vec<Tensor<3>>,

@@ -13,5 +13,6 @@ mod gpu;
 mod hops;
 mod lookup;
 mod pack;
+mod saved;
 mod text;
 mod together;
