@@ -94,14 +94,14 @@ function focused(tab) {
 test("everything can be done with the keyboard, in the order in which it is read", () =>
   inPage({ attributes: CLOUD }, async (tab, page) => {
     const order = [];
-    for (let step = 0; step < 9; step += 1) {
+    for (let step = 0; step < 10; step += 1) {
       await page.keyboard.press("Tab");
       const { name, visible } = await focused(tab);
       assert.ok(visible, `no focus to be seen on ${name}`);
       order.push(name);
     }
     const examples = ["what is 17 * 23?", "What is a sprat?", "Write a haiku about the sea."];
-    assert.deepEqual(order, ["New conversation", "Conversation", ...examples, "Message", "Private", "Mode", "Send"]);
+    assert.deepEqual(order, ["New conversation", "Conversation", ...examples, "Who may read this", "Message", "Private", "Mode", "Send"]);
 
     await tab.message.focus();
     await page.keyboard.press("Enter");
@@ -277,7 +277,7 @@ describe("private", () => {
     inPage({ attributes: CLOUD }, async (tab, page) => {
       await tab.text("What this device is not sure of goes to api.example.org").waitFor();
       await tab.private.click();
-      await tab.text("Private: nothing leaves this device, even if it is not sure").waitFor();
+      await tab.text("Nothing leaves this device, even if it is not sure").waitFor();
       assert.equal(await page.evaluate(() => globalThis.chat.private), true);
       assert.deepEqual(await tab.message.evaluate((box) => [box.spellcheck, box.getAttribute("writingsuggestions")]), [false, "false"]);
       await tab.ask("a secret");
@@ -329,6 +329,55 @@ describe("private", () => {
       assert.equal(await page.evaluate(() => globalThis.chat.mode), "device");
       await page.waitForFunction(() => globalThis.sprat.calls.length === 2);
       assert.deepEqual(await page.evaluate(() => globalThis.sprat.calls.map(({ mode }) => mode)), ["cloud", "device"]);
+    }));
+});
+
+describe("level", () => {
+  const asked = (page) => page.evaluate(() => globalThis.sprat.calls.map(({ level }) => level));
+
+  test("is chosen by the person, rises at once, and is lowered only by starting anew", () =>
+    inPage({ attributes: CLOUD }, async (tab, page) => {
+      await tab.ask("hi");
+      await tab.level.selectOption("ask");
+      await tab.text("You are asked before anything goes to api.example.org").waitFor();
+      await tab.ask("hi");
+      assert.equal(await tab.answers.count(), 2);
+      await tab.level.selectOption("open");
+      await tab.button("Keep asking me").click();
+      assert.equal(await tab.level.inputValue(), "ask");
+      await tab.private.click();
+      assert.equal(await tab.level.inputValue(), "private");
+      await tab.ask("hi");
+      // From Private the way leads back to what was chosen before.
+      await tab.private.click();
+      await tab.button("Start a new one").click();
+      await page.waitForFunction(() => globalThis.chat.level === "ask");
+      assert.equal(await tab.answers.count(), 0);
+      await tab.level.selectOption("open");
+      await tab.ask("hi");
+      assert.deepEqual(await asked(page), ["open", "ask", "private", "open"]);
+      assert.deepEqual(await page.evaluate(() => [globalThis.chat.level, globalThis.chat.private]), ["open", false]);
+    }));
+
+  test("rises by what is found, for this conversation alone", () =>
+    inPage({ attributes: CLOUD }, async (tab, page) => {
+      const answer = tab.ask("my name");
+      await tab.chat.getByRole("dialog").getByRole("button", { name: "Send", exact: true }).click();
+      assert.equal(await (await answer).getAttribute("data-source"), "cloud");
+      assert.equal(await tab.level.inputValue(), "ask");
+      assert.equal(await page.evaluate(() => globalThis.chat.level), "open");
+      await page.evaluate(() => globalThis.chat.clear());
+      assert.equal(await tab.level.inputValue(), "open");
+    }));
+
+  test("a question to the person goes away with the answer that is stopped", () =>
+    inPage({ attributes: CLOUD }, async (tab, page) => {
+      const answer = page.evaluate(() => globalThis.chat.ask("my name"));
+      await tab.chat.getByRole("dialog").waitFor();
+      await page.evaluate(() => globalThis.chat.stop());
+      assert.equal(await answer, null);
+      await tab.chat.getByRole("dialog").waitFor({ state: "hidden" });
+      assert.deepEqual(await page.evaluate(() => globalThis.sprat.consents), [false]);
     }));
 });
 

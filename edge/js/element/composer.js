@@ -2,12 +2,13 @@
 /**
  * The message box and the controls around it.
  *
- * @import { Mode } from "./types.js"
+ * @import { Level, Mode } from "./types.js"
  * @import { Words } from "./words.js"
  * @typedef {object} ComposerEvents
  * @property {(text: string) => void} onSend
  * @property {() => void} onStop
  * @property {(on: boolean) => void} onPrivate what the person wants; the switch moves only by `show`
+ * @property {(level: Level) => void} onLevel likewise
  * @property {(mode: Mode) => void} onMode
  * @property {(length: number) => void} onTooLong
  */
@@ -18,13 +19,16 @@ export const MOST_CHARACTERS = 200_000;
 
 /** @type {Mode[]} */
 const MODES = ["auto", "device", "prefer-cloud", "cloud"];
+/** @type {Level[]} */
+const LEVELS = ["open", "ask", "private"];
 
 const BOX = { rows: "1", part: "input", autocomplete: "off", enterkeyhint: "send" };
 const SWITCH = { type: "checkbox", role: "switch", autocomplete: "off" };
 
 export class Composer {
-  #lane = make("p", { class: "lane", part: "lane", id: "lane" });
-  #laneWords = make("span");
+  #lane = make("div", { class: "lane", part: "lane" });
+  #laneWords = make("span", { id: "lane" });
+  #level = make("select", { part: "level", autocomplete: "off", "aria-describedby": "lane" });
   #message = make("textarea", { ...BOX, "aria-describedby": "lane" });
   #private = make("input", { ...SWITCH, id: "private", "aria-describedby": "private-help" });
   #privateWords = make("span");
@@ -38,7 +42,8 @@ export class Composer {
   /** @param {ComposerEvents} events */
   constructor(events) {
     this.events = events;
-    this.#lane.append(icon("lock"), this.#laneWords);
+    this.#lane.append(this.#level, icon("lock"), this.#laneWords);
+    for (const level of LEVELS) this.#level.append(make("option", { value: level }));
     for (const mode of MODES) this.#mode.append(make("option", { value: mode }));
     const label = make("label", { class: "switch", part: "private", for: "private" }, this.#private, this.#privateWords);
     const row = make("div", { class: "row" }, label, this.#privateHelp, this.#mode, this.#send, this.#stop);
@@ -65,6 +70,7 @@ export class Composer {
       if (!on) this.#private.checked = true;
       events.onPrivate(on);
     });
+    this.#level.addEventListener("change", () => events.onLevel(/** @type {Level} */ (this.#level.value)));
     this.#mode.addEventListener("change", () => events.onMode(/** @type {Mode} */ (this.#mode.value)));
   }
 
@@ -75,6 +81,8 @@ export class Composer {
     this.#privateWords.textContent = words.say("private");
     this.#privateHelp.textContent = words.say("private.help");
     this.#private.title = words.say("private.help");
+    this.#level.setAttribute("aria-label", words.say("level"));
+    for (const option of this.#level.options) option.textContent = words.say(`level.${/** @type {Level} */ (option.value)}`);
     this.#mode.setAttribute("aria-label", words.say("mode"));
     for (const option of this.#mode.options) option.textContent = words.say(`mode.${/** @type {Mode} */ (option.value)}`);
     label(this.#send, icon("up"), words.say("send"));
@@ -82,19 +90,21 @@ export class Composer {
   }
 
   /**
-   * @param {{ private: boolean, mode: Mode, choice: boolean, lane: string, sealed: boolean }} now `choice`: whether there is
-   *   a mode to choose; `lane`: where questions go, in words; `sealed`: whether nothing leaves the device
+   * @param {{ level: Level, mode: Mode, choice: boolean, lane: string, sealed: boolean }} now `choice`: whether there is a
+   *   level and a mode to choose; `lane`: where questions go, in words; `sealed`: whether nothing leaves the device
    */
   show(now) {
-    this.#private.checked = now.private;
+    const isPrivate = now.level === "private";
+    this.#private.checked = isPrivate;
+    this.#level.value = now.level;
     this.#mode.value = now.mode;
-    this.#mode.hidden = !now.choice;
+    this.#level.hidden = this.#mode.hidden = !now.choice;
     this.#lane.classList.toggle("sealed", now.sealed);
     this.#laneWords.textContent = now.lane;
-    this.element.classList.toggle("is-private", now.private);
-    // Some browsers check spelling, finish sentences and translate on servers of their own.
-    this.#message.spellcheck = !now.private;
-    this.#message.setAttribute("writingsuggestions", String(!now.private));
+    this.element.classList.toggle("is-private", isPrivate);
+    // Some browsers check spelling and finish sentences on servers of their own.
+    this.#message.spellcheck = !isPrivate;
+    this.#message.setAttribute("writingsuggestions", String(!isPrivate));
   }
 
   /** @param {boolean} busy while an answer is on its way, Stop stands where Send was */

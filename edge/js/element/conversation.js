@@ -2,23 +2,28 @@
 /**
  * One conversation. It lives in memory only: removing the page or starting a new one drops it.
  *
- * @import { Message, Turn } from "./types.js"
+ * @import { Level, Message, Turn } from "./types.js"
  */
+import { highest } from "../taint.js";
 import { begin, kept } from "./turn.js";
 
 export class Conversation {
   /** @type {Turn[]} */
   #turns = [];
-  #private;
+  #level;
 
-  /** @param {boolean} isPrivate */
-  constructor(isPrivate) {
-    this.#private = isPrivate;
+  /** @param {Level} [level] */
+  constructor(level = "open") {
+    this.#level = level;
   }
 
-  /** Private is a one-way door: there is no method that turns it off. */
+  /** A one-way door: there is no method that lowers it. */
+  get level() {
+    return this.#level;
+  }
+
   get private() {
-    return this.#private;
+    return this.#level === "private";
   }
 
   get empty() {
@@ -32,8 +37,9 @@ export class Conversation {
     );
   }
 
-  makePrivate() {
-    this.#private = true;
+  /** @param {Level} level a lower one than it has changes nothing */
+  raise(level) {
+    this.#level = highest(this.#level, level);
   }
 
   /**

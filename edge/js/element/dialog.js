@@ -11,6 +11,8 @@ export class Dialog {
   #shown = make("ul", { class: "shown", tabindex: "0" });
   #yes = make("button", { type: "button", class: "primary" });
   #no = make("button", { type: "button", class: "secondary" });
+  /** Tells whoever asked. @type {((yes: boolean) => void) | null} */
+  #settle = null;
 
   constructor() {
     count += 1;
@@ -20,27 +22,31 @@ export class Dialog {
     const body = make("div", { class: "body" }, this.#heading, this.#words, this.#shown, actions);
     const labels = { "aria-labelledby": this.#heading.id, "aria-describedby": this.#words.id };
     this.element = make("dialog", { part: "dialog", ...labels }, body);
-    // The body covers the dialog, which has no padding: a click on the dialog itself is one on the backdrop.
-    this.element.addEventListener("click", ({ target }) => target === this.element && this.element.close(""));
-    this.#yes.addEventListener("click", () => this.element.close("yes"));
-    this.#no.addEventListener("click", () => this.element.close(""));
+    closeOnBackdrop(this.element);
+    // Behind a question that took the place of this one, nothing has been closed.
+    this.element.addEventListener("close", () => !this.element.open && this.#answer(false));
+    this.#yes.addEventListener("click", () => this.#answer(true));
+    this.#no.addEventListener("click", () => this.#answer(false));
   }
 
   /**
    * @param {{ heading: string, words: string, yes: string, no: string, shown?: string[] }} question
+   * @param {AbortSignal} [over] when nobody waits for the answer any more, which is then no
    * @returns {Promise<boolean>}
    */
-  ask({ heading, words, yes, no, shown = [] }) {
+  ask({ heading, words, yes, no, shown = [] }, over) {
+    this.close();
+    if (over?.aborted) return Promise.resolve(false);
     this.#heading.textContent = heading;
     this.#words.textContent = words;
     this.#shown.hidden = shown.length === 0;
-    this.#shown.ariaLabel = words;
+    this.#shown.setAttribute("aria-label", words);
     this.#shown.replaceChildren(...shown.map((text) => make("li", { dir: "auto" }, text)));
     this.#yes.textContent = yes;
     this.#no.textContent = no;
     return new Promise((resolve) => {
-      this.element.returnValue = "";
-      this.element.onclose = () => resolve(this.element.returnValue === "yes");
+      this.#settle = resolve;
+      over?.addEventListener("abort", () => this.#settle === resolve && this.close(), { once: true });
       this.element.showModal();
       // The answer that changes nothing has the focus.
       this.#no.focus();
@@ -49,6 +55,23 @@ export class Dialog {
 
   /** Taken for a no. */
   close() {
-    if (this.element.open) this.element.close("");
+    this.#answer(false);
   }
+
+  /** @param {boolean} yes */
+  #answer(yes) {
+    const settle = this.#settle;
+    this.#settle = null;
+    if (this.element.open) this.element.close();
+    settle?.(yes);
+  }
+}
+
+/**
+ * A click beside a dialog closes it.
+ *
+ * @param {HTMLDialogElement} dialog without padding of its own: a click on the dialog itself is then one on the backdrop
+ */
+export function closeOnBackdrop(dialog) {
+  dialog.addEventListener("click", ({ target }) => target === dialog && dialog.close());
 }

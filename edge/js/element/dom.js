@@ -17,6 +17,15 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/**
+ * The pairs of a definition list.
+ *
+ * @param {{ term: string, value: Node | string }[]} facts
+ */
+export function definitions(facts) {
+  return facts.map(({ term, value }) => make("div", {}, make("dt", {}, term), make("dd", { dir: "auto" }, value)));
+}
+
 /** Paths on a square of 16 units. None of them points sideways, so none needs a mirror where text runs to the left. */
 const ICONS = {
   plus: "M8 3v10M3 8h10",
@@ -39,4 +48,17 @@ export function icon(name) {
   path.setAttribute("d", ICONS[name]);
   svg.append(path);
   return svg;
+}
+
+/**
+ * The language of an element, as HTML defines it: its own, or the nearest ancestor's, also across shadow roots.
+ *
+ * @param {Element} element
+ * @returns {string}
+ */
+export function languageOf(element) {
+  const nearest = element.closest("[lang]");
+  if (nearest !== null) return nearest.getAttribute("lang")?.trim() ?? "";
+  const root = element.getRootNode();
+  return root instanceof ShadowRoot ? languageOf(root.host) : "";
 }

@@ -3,7 +3,7 @@
  * The element's engine: one that it opened itself, and disposes of itself, or one that it was given, which it only asks.
  *
  * @import { Failure, SpratLike, Status } from "./types.js"
- * @import { LoadOptions } from "../types.js"
+ * @import { LoadOptions, Recipe, UseOptions, Warning } from "../types.js"
  */
 import { failureOf } from "./turn.js";
 
@@ -26,9 +26,13 @@ export class Engine {
   /** Why a model that had been ready is gone. @type {Failure | null} */
   #lastWarning = null;
 
-  /** @param {(status: Status) => void} onStatus */
-  constructor(onStatus) {
+  /**
+   * @param {(status: Status) => void} onStatus
+   * @param {(warning: Warning) => void} onWarning something of its own engine went wrong, and it goes on
+   */
+  constructor(onStatus, onWarning) {
     this.onStatus = onStatus;
+    this.onWarning = onWarning;
   }
 
   /** Whether the engine is, or would be, the element's own. */
@@ -94,9 +98,25 @@ export class Engine {
    */
   async sprat() {
     const sprat = this.#given ?? (await this.#opening);
-    if (sprat !== null) return sprat;
-    const message = "the element has neither a model nor a Sprat";
-    throw Object.assign(new Error(message), { code: "model_missing", hint: "Set its attribute model, or its property sprat." });
+    if (sprat === null) throw nothing("the element has neither a model nor a Sprat");
+    return sprat;
+  }
+
+  /**
+   * Puts another model into the place of the one in its own engine. It stays when that starts anew.
+   *
+   * @param {string | URL | Recipe} model
+   * @param {UseOptions} [more]
+   * @returns {Promise<import("../sprat.js").Sprat>}
+   */
+  async use(model, more) {
+    const [present, options, sprat] = [this.#present, this.#options, await this.#opening];
+    if (sprat === null || options === null) throw nothing("the element has no engine of its own");
+    await sprat.use(model, more);
+    if (present === this.#present) this.#options = { ...options, model };
+    // The engine has told that it is ready, but not whose model it has.
+    this.#read(sprat, present);
+    return sprat;
   }
 
   /** Reads the state of an engine that was given: it tells nobody but its owner when it changes. */
@@ -124,13 +144,23 @@ export class Engine {
       onProgress: ({ stage, loaded, total }) => {
         if (stage !== "ready") this.#set({ state: "loading", progress: { stage, loaded, total } }, present);
       },
-      onWarning: (warning) => (this.#lastWarning = failureOf(warning)),
+      onWarning: (warning) => this.#warned(warning, present),
       // Its first call comes before `open` returns; whatever matters then is read below.
       onStatus: () => void Promise.resolve().then(() => this.#read(sprat, present)),
     });
     if (present === this.#present) this.#started = true;
     this.#read(sprat, present);
     return sprat;
+  }
+
+  /**
+   * @param {Warning} warning
+   * @param {number} present
+   */
+  #warned(warning, present) {
+    if (present !== this.#present) return;
+    this.#lastWarning = failureOf(warning);
+    this.onWarning(warning);
   }
 
   /**
@@ -175,4 +205,9 @@ export class Engine {
     this.status = status;
     this.onStatus(status);
   }
+}
+
+/** @param {string} message */
+function nothing(message) {
+  return Object.assign(new Error(message), { code: "model_missing", hint: "Set its attribute model, or its property sprat." });
 }

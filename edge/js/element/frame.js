@@ -5,7 +5,7 @@
  *
  * @import { Status } from "./types.js"
  * @import { Problem } from "./problem.js"
- * @import { Key, Words } from "./words.js"
+ * @import { Words } from "./words.js"
  */
 import { icon, make } from "./dom.js";
 
@@ -38,9 +38,9 @@ export class Frame {
       this.#new,
     );
     this.#loading.append(this.#loadingWords, this.#loadingBytes, this.#bar);
-    this.foot = make("div", {}, this.#notices, this.#loading);
+    this.foot = make("div", {}, make("slot", { name: "notices" }), this.#notices, this.#loading);
     const fallback = make("slot", { name: "empty" }, this.#heading, this.#about, this.#examples);
-    this.empty = make("div", { class: "empty", part: "empty" }, fallback);
+    this.empty = make("div", { class: "empty", part: "empty" }, fallback, make("slot", { name: "start" }));
   }
 
   /**

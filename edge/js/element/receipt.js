@@ -2,11 +2,11 @@
 /**
  * A receipt in words: who answered, why, how sure, what was sent.
  *
- * @import { Receipt, Turn } from "./types.js"
+ * @import { Receipt } from "./types.js"
  * @import { Words } from "./words.js"
  * @typedef {{ term: string, value: string }} Fact
  */
-import { make } from "./dom.js";
+import { definitions, make } from "./dom.js";
 
 /**
  * Why, in the page's language. A rule that is not known here keeps the sentence that came with the receipt.
@@ -55,10 +55,37 @@ export function sent({ bytes_sent }, words) {
  * @param {Receipt} receipt
  * @param {Words} words
  */
-function time({ total_ms, first_token_ms }, words) {
+function time({ total_ms, first_token_ms, device_ms, cloud_ms }, words) {
   const total = words.duration(total_ms);
-  if (typeof first_token_ms !== "number") return words.say("time.total", { total });
-  return words.say("time.first", { total, first: words.duration(first_token_ms) });
+  const known = typeof first_token_ms === "number";
+  const parts = [known ? words.say("time.first", { total, first: words.duration(first_token_ms) }) : words.say("time.total", { total })];
+  if (device_ms > 0 && cloud_ms > 0) {
+    parts.push(words.say("time.device", { time: words.duration(device_ms) }), words.say("time.cloud", { time: words.duration(cloud_ms) }));
+  }
+  return words.list(parts);
+}
+
+/**
+ * @param {Receipt} receipt
+ * @param {Words} words
+ */
+function tokens(receipt, words) {
+  const values = { read: words.count(receipt.prompt_tokens), written: words.count(receipt.completion_tokens) };
+  const parts = [words.say("tokens.value", values)];
+  if (receipt.cached_tokens > 0) parts.push(words.say("tokens.reused", { count: words.count(receipt.cached_tokens) }));
+  const speed = tokensPerSecond(receipt);
+  if (speed !== null) parts.push(words.say("tokens.speed", { count: words.count(speed < 10 ? Math.round(speed * 10) / 10 : Math.round(speed)) }));
+  return words.list(parts);
+}
+
+/**
+ * Tokens per second of whoever wrote the answer, over its whole time, reading the question included.
+ *
+ * @param {Receipt} receipt
+ */
+export function tokensPerSecond({ source, cloud_ms, device_ms, completion_tokens }) {
+  const ms = source === "cloud" ? cloud_ms : device_ms;
+  return completion_tokens > 0 && ms > 0 ? (completion_tokens * 1000) / ms : null;
 }
 
 /**
@@ -74,14 +101,13 @@ export function facts(receipt, words) {
     { term: words.say("receipt.time"), value: time(receipt, words) },
   ];
   if (receipt.prompt_tokens > 0 || receipt.completion_tokens > 0) {
-    const values = { read: words.count(receipt.prompt_tokens), written: words.count(receipt.completion_tokens) };
-    list.push({ term: words.say("receipt.tokens"), value: words.say("tokens.value", values) });
+    list.push({ term: words.say("receipt.tokens"), value: tokens(receipt, words) });
   }
   if (receipt.continued_tokens > 0) {
     const count = words.count(receipt.continued_tokens);
     list.push({ term: words.say("receipt.seam"), value: words.say("seam.value", { count }) });
   }
-  if (receipt.cost_usd > 0) list.push({ term: words.say("receipt.cost"), value: words.cost(receipt.cost_usd) });
+  list.push({ term: words.say("receipt.cost"), value: words.cost(receipt.cost_usd) });
   return list;
 }
 
@@ -103,10 +129,7 @@ export function renderReceipt(element, receipt, words) {
   ];
   const sure = howSure(receipt, words);
   if (sure !== null) rows.push({ term: words.say("receipt.sure"), value: meter(receipt, sure, words) });
-  const pairs = [...rows, ...facts(receipt, words)].map(({ term, value }) =>
-    make("div", {}, make("dt", {}, term), make("dd", { dir: "auto" }, value)),
-  );
-  element.replaceChildren(make("dl", { class: "facts" }, ...pairs));
+  element.replaceChildren(make("dl", { class: "facts" }, ...definitions([...rows, ...facts(receipt, words)])));
 }
 
 /**

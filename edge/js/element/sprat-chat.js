@@ -2,15 +2,18 @@
 /**
  * `<sprat-chat>`: the chat as a custom element. `../element.js` registers it.
  *
- * @import { Answer, AnswerDetail, ErrorDetail, Mode, ReadyDetail, SpratLike, Status, Theme } from "./types.js"
+ * @import { Recipe, UseOptions, Warning } from "../types.js"
+ * @import { Answer, AnswerDetail, ErrorDetail, Level, Mode, ReadyDetail, SpratLike, Status, Theme } from "./types.js"
  * @import { Strings } from "./words.js"
  */
+import { highest } from "../taint.js";
 import { Announcer } from "./announce.js";
 import { Composer, MOST_CHARACTERS } from "./composer.js";
 import { Dialog } from "./dialog.js";
-import { make } from "./dom.js";
+import { languageOf, make } from "./dom.js";
 import { Engine } from "./engine.js";
 import { Frame } from "./frame.js";
+import { cloudName, laneOf } from "./lane.js";
 import { describe } from "./problem.js";
 import { styleSheets } from "./styles.js";
 import { Talk } from "./talk.js";
@@ -34,11 +37,11 @@ const ENGINE_ATTRIBUTES = new Set(["model", "cloud", "cloud-model", "device"]);
  *     <script type="module" src="sprat/element.js"></script>
  *     <sprat-chat model="models/sprat-tiny/" cloud="/v1"></sprat-chat>
  *
- * Events, all bubbling and composed: `sprat-ready` ({@link ReadyDetail}), `sprat-answer` ({@link AnswerDetail}) and
- * `sprat-error` ({@link ErrorDetail}).
+ * Events, all bubbling and composed: `sprat-ready` ({@link ReadyDetail}), `sprat-status` ({@link Status}), `sprat-warning`
+ * ({@link Warning}), `sprat-answer` ({@link AnswerDetail}) and `sprat-error` ({@link ErrorDetail}).
  */
 export class SpratChat extends Base {
-  static observedAttributes = [...ENGINE_ATTRIBUTES, "mode", "private", "theme", "lang"];
+  static observedAttributes = [...ENGINE_ATTRIBUTES, "mode", "level", "private", "theme", "lang"];
 
   #words = new Words([]);
   /** @type {Partial<Strings>} */
@@ -56,7 +59,7 @@ export class SpratChat extends Base {
   #scroll = make("div", { class: "scroll", part: "log", role: "log", "aria-live": "off", tabindex: "0" });
   #dialog = new Dialog();
   #announcer = new Announcer(this.#said);
-  #engine = new Engine((status) => this.#onStatus(status));
+  #engine = new Engine((status) => this.#onStatus(status), (warning) => this.#emit("sprat-warning", warning));
   #frame = new Frame({
     onNew: () => {
       this.clear();
@@ -75,7 +78,8 @@ export class SpratChat extends Base {
   #composer = new Composer({
     onSend: (text) => void this.ask(text),
     onStop: () => this.stop(),
-    onPrivate: (on) => void this.#wantPrivate(on),
+    onPrivate: (on) => void this.#wantLevel(on ? "private" : this.#openLevel),
+    onLevel: (level) => void this.#wantLevel(level),
     onMode: (mode) => (this.mode = mode),
     onTooLong: (length) => this.#tooLong(length),
   });
@@ -83,13 +87,14 @@ export class SpratChat extends Base {
     engine: this.#engine,
     announcer: this.#announcer,
     words: () => this.#words,
+    level: () => this.level,
     mode: () => this.mode,
     setMode: (mode) => (this.mode = mode),
     setBusy: (busy) => this.#composer.setBusy(busy),
     focus: () => this.focus({ preventScroll: true }),
     changed: () => this.#show(),
     mayAskOpenly: () => this.#askPerson("open"),
-    mayLeave: (offer) => this.#askToSend(offer),
+    mayLeave: (offer, over) => this.#askToSend(offer, over),
     becamePrivate: () => (this.private = true),
     leavePrivate: () => (this.private = false),
     onAnswer: ({ question, text, receipt }, isPrivate) => {
@@ -144,7 +149,7 @@ export class SpratChat extends Base {
       this.#show();
       this.#talk.redraw();
     }
-    if (name === "private") this.#setPrivate(after !== null);
+    if (name === "private" || name === "level") this.#setLevel();
     if (name === "lang") this.#translate();
     // The style sheet reads `theme`.
   }
@@ -200,10 +205,29 @@ export class SpratChat extends Base {
 
   /** Whether nothing of the conversation leaves the device. Turning it off starts a new conversation. */
   get private() {
-    return this.hasAttribute("private");
+    return this.level === "private";
   }
   set private(value) {
+    if (!value && this.getAttribute("level") === "private") this.removeAttribute("level");
     this.toggleAttribute("private", Boolean(value));
+  }
+
+  /**
+   * Who may read a conversation; the attribute `private` is short for the highest. A conversation's own level can be higher,
+   * by what is in it. A lower one starts a new conversation.
+   * @returns {Level}
+   */
+  get level() {
+    return this.hasAttribute("private") ? "private" : one(this.getAttribute("level"), ["open", "ask", "private"]);
+  }
+  set level(value) {
+    if (value !== "private") this.#reflect("level", value);
+    this.private = value === "private";
+  }
+
+  /** The level that the person goes back to from Private. @returns {"open" | "ask"} */
+  get #openLevel() {
+    return one(this.getAttribute("level"), ["open", "ask"]);
   }
 
   /** More headers for the cloud, such as Authorization: no attribute, because a page's source is no place for a key. */
@@ -241,6 +265,11 @@ export class SpratChat extends Base {
     this.#show();
   }
 
+  /** Where loading the model stands; the event `sprat-status` tells of each change. */
+  get status() {
+    return this.#engine.status;
+  }
+
   /** Whether an answer is on its way. */
   get busy() {
     return this.#talk.busy;
@@ -264,12 +293,24 @@ export class SpratChat extends Base {
     return this.#talk.ask(question);
   }
 
+  /**
+   * Puts another model, or a mix of several, into the place of the element's own; the conversation goes on with it.
+   *
+   * @param {string | URL | Recipe} model
+   * @param {UseOptions} [options]
+   * @returns {Promise<import("../sprat.js").Sprat>} the element's engine; rejects as `Sprat.use` does, and with code
+   *   `model_missing` where the element has no engine of its own
+   */
+  use(model, options) {
+    return this.#engine.use(model, options);
+  }
+
   /** Stops the answer; what has come stays. */
   stop() {
     this.#talk.stop();
   }
 
-  /** Forgets the conversation and starts a new one, private if this one was. */
+  /** Forgets the conversation and starts a new one with the level that the element has. */
   clear() {
     this.#talk.startOver();
   }
@@ -302,6 +343,7 @@ export class SpratChat extends Base {
     const news = status.state !== this.#before;
     this.#before = status.state;
     this.#show();
+    this.#emit("sprat-status", status);
     // Progress alone changes nothing in the conversation.
     if (!news) return;
     this.#talk.redraw();
@@ -321,8 +363,9 @@ export class SpratChat extends Base {
   #show() {
     this.#frame.empty.hidden = !this.#talk.empty;
     this.#frame.show(this.#engine.status, this.#words, this.#loadProblem());
-    const choice = this.cloud !== null || this.#given !== null;
-    this.#composer.show({ private: this.private, mode: this.mode, choice, ...this.#lane(choice) });
+    const { level } = this.#talk;
+    this.#root.translate = level !== "private";
+    this.#composer.show({ level, mode: this.mode, choice: this.#cloudName !== null, ...this.#lane() });
   }
 
   #loadProblem() {
@@ -334,56 +377,57 @@ export class SpratChat extends Base {
     return { ...problem, todo: problem.todo + answers, action: this.#engine.own ? /** @type {const} */ ("reload") : null };
   }
 
-  /**
-   * Where questions go, in words.
-   *
-   * @param {boolean} choice
-   */
-  #lane(choice) {
-    const words = this.#words;
-    if (this.private && this.mode === "cloud") return { sealed: true, lane: words.say("lane.privateCloud") };
-    if (this.private) return { sealed: true, lane: words.say(this.#talk.sent ? "lane.privateFromNow" : "lane.private") };
-    if (!choice) return { sealed: true, lane: words.say("lane.noCloud") };
-    if (this.mode === "device") return { sealed: true, lane: words.say("lane.device") };
-    return { sealed: false, lane: words.say(`lane.${this.mode}`, { cloud: this.#cloudName() }) };
+  #lane() {
+    const { level, sent } = this.#talk;
+    return laneOf({ level, mode: this.mode, cloud: this.#cloudName, sent }, this.#words);
   }
 
-  #cloudName() {
-    try {
-      return new URL(this.cloud ?? "", this.cloud === null ? undefined : document.baseURI).host;
-    } catch {
-      return this.#words.say("lane.someCloud");
+  /** Null where nobody can be asked but the device. */
+  get #cloudName() {
+    return this.cloud === null && this.#given === null ? null : cloudName(this.cloud, this.#words);
+  }
+
+  /** @param {Level} level that the person wants */
+  async #wantLevel(level) {
+    const { level: before, empty } = this.#talk;
+    const lower = highest(level, before) !== level;
+    if (lower && !empty && !(await this.#askPerson(before === "private" ? "leave" : "lower"))) {
+      this.#show();
+      return;
     }
+    this.level = level;
+    // What is in a conversation may have raised it above what the element says.
+    if (this.#talk.level !== level) this.#talk.startOver();
   }
 
-  /** @param {boolean} on */
-  async #wantPrivate(on) {
-    if (!on && !this.#talk.empty && !(await this.#askPerson("leave"))) return;
-    this.private = on;
-  }
-
-  /** @param {boolean} on */
-  #setPrivate(on) {
-    if (on === this.#talk.private) return;
-    if (on) {
-      this.#talk.makePrivate();
-      this.#announcer.say(this.#lane(true).lane);
+  #setLevel() {
+    const { level } = this;
+    const before = this.#talk.level;
+    if (level === before) return;
+    if (highest(level, before) === before) {
+      this.#talk.startOver();
     } else {
-      this.#talk.startOver(false);
+      this.#talk.raise(level);
+      this.#announcer.say(this.#lane().lane);
     }
   }
 
-  /** @param {"leave" | "open"} what */
+  /** @param {"leave" | "lower" | "open"} what */
   #askPerson(what) {
     const say = (/** @type {"heading" | "words" | "yes" | "no"} */ part) => this.#words.say(`${what}.${part}`);
     return this.#dialog.ask({ heading: say("heading"), words: say("words"), yes: say("yes"), no: say("no") });
   }
 
-  /** @param {import("../types.js").Offer} offer */
-  #askToSend({ to, messages }) {
+  /**
+   * @param {import("../types.js").Offer} offer
+   * @param {AbortSignal} over
+   */
+  #askToSend({ to, messages }, over) {
     const heading = this.#words.say("send.heading", { cloud: new URL(to).host });
-    const [words, yes, no] = [this.#words.say("send.words"), this.#words.say("send.yes"), this.#words.say("send.no")];
-    return this.#dialog.ask({ heading, words, yes, no, shown: messages.map(({ content }) => content) });
+    // Who wants to be asked each time is not told that something was found.
+    const words = this.#words.say(this.level === "ask" ? "send.exactly" : "send.words");
+    const [yes, no] = [this.#words.say("send.yes"), this.#words.say("send.no")];
+    return this.#dialog.ask({ heading, words, yes, no, shown: messages.map(({ content }) => content) }, over);
   }
 
   /** @param {number} length */
@@ -425,8 +469,8 @@ export class SpratChat extends Base {
   }
 
   /**
-   * @param {"sprat-ready" | "sprat-answer" | "sprat-error"} name
-   * @param {ReadyDetail | AnswerDetail | ErrorDetail} detail
+   * @param {"sprat-ready" | "sprat-status" | "sprat-warning" | "sprat-answer" | "sprat-error"} name
+   * @param {ReadyDetail | Status | Warning | AnswerDetail | ErrorDetail} detail
    */
   #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true }));
@@ -443,17 +487,4 @@ export class SpratChat extends Base {
  */
 function one(value, known) {
   return known.find((each) => each === value) ?? known[0];
-}
-
-/**
- * The language of an element, as HTML defines it: its own, or the nearest ancestor's, also across shadow roots.
- *
- * @param {Element} element
- * @returns {string}
- */
-function languageOf(element) {
-  const nearest = element.closest("[lang]");
-  if (nearest !== null) return nearest.getAttribute("lang")?.trim() ?? "";
-  const root = element.getRootNode();
-  return root instanceof ShadowRoot ? languageOf(root.host) : "";
 }

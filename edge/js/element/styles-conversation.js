@@ -83,11 +83,6 @@ export const conversation = `
 .problem > button { margin-block-start: 0.5rem; }
 
 .receipt { margin-block-start: 0.5rem; padding: 0.75rem 0.875rem; border: 1px solid var(--_line); border-radius: var(--_radius); background: var(--_surface); }
-.facts { display: grid; gap: 0.5rem; font-size: 0.875rem; }
-.facts > div { display: grid; grid-template-columns: minmax(4.5rem, 6.5rem) minmax(0, 1fr); gap: 0.75rem; }
-.facts dt { color: var(--_muted); }
-.facts dd { overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
-.facts code { color: var(--_muted); }
 .meter-row { display: flex; flex-wrap: wrap; align-items: center; gap: 0.25rem 0.75rem; }
 .meter { position: relative; flex: 0 1 9rem; min-inline-size: 5rem; block-size: 0.5rem; border-radius: 0.25rem; background: var(--_sunken); }
 .meter > .fill { display: block; block-size: 100%; border-radius: inherit; background: var(--_accent); }

@@ -5,20 +5,22 @@
  * @import { Announcer } from "./announce.js"
  * @import { Engine } from "./engine.js"
  * @import { Action, Problem } from "./problem.js"
- * @import { Answer, Failure, Mode, Receipt, Turn } from "./types.js"
+ * @import { Answer, Failure, Level, Mode, Receipt, Turn } from "./types.js"
  * @import { Words } from "./words.js"
  *
  * @typedef {object} Host what the talk asks of the element around it
  * @property {Engine} engine
  * @property {Announcer} announcer
  * @property {() => Words} words
+ * @property {() => Level} level that a new conversation begins with
  * @property {() => Mode} mode
  * @property {(mode: Mode) => void} setMode
  * @property {(busy: boolean) => void} setBusy
  * @property {() => void} focus
- * @property {() => void} changed whether the conversation is private, or empty, may have changed
+ * @property {() => void} changed the conversation's level, or whether it is empty, may have changed
  * @property {() => Promise<boolean>} mayAskOpenly asks the person
- * @property {(offer: import("../types.js").Offer) => Promise<boolean>} mayLeave shows the person what would be sent
+ * @property {(offer: import("../types.js").Offer, over: AbortSignal) => Promise<boolean>} mayLeave shows the person what would
+ *   be sent, for as long as the question is not stopped
  * @property {() => void} becamePrivate turns Private on, because of what is in the conversation
  * @property {() => void} leavePrivate turns Private off, which starts a new conversation
  * @property {(turn: Turn & { receipt: Receipt }, isPrivate: boolean) => void} onAnswer
@@ -26,18 +28,19 @@
  *
  * @typedef {object} Running
  * @property {AbortController} controller
- * @property {boolean} open whether it may reach the cloud
+ * @property {Level} level that it was asked with
  * @property {boolean} again whether to ask again once it has stopped
  * @property {number} index of its turn
  * @property {(answer: Answer | null) => void} settle
  */
+import { highest } from "../taint.js";
 import { AnswerView, questionView } from "./answer.js";
 import { Conversation } from "./conversation.js";
 import { describe } from "./problem.js";
 import { apply, fail, failureOf, kept } from "./turn.js";
 
 export class Talk {
-  #conversation = new Conversation(false);
+  #conversation = new Conversation();
   /** @type {Running | null} */
   #running = null;
   /** What is on the screen, by turn. @type {{ show: (words: Words) => void, view: AnswerView }[]} */
@@ -56,6 +59,10 @@ export class Talk {
 
   get busy() {
     return this.#running !== null;
+  }
+
+  get level() {
+    return this.#conversation.level;
   }
 
   get private() {
@@ -91,14 +98,14 @@ export class Talk {
     this.#running.controller.abort();
   }
 
-  /** @param {boolean} [isPrivate] as the conversation before, if not given */
-  startOver(isPrivate = this.#conversation.private) {
+  /** Forgets what was said and begins a new conversation. */
+  startOver() {
     this.stop();
     this.#running?.settle(null);
     this.#running = null;
     for (const child of [...this.scroll.children]) if (child.localName === "article") child.remove();
     this.#shown = [];
-    this.#conversation = new Conversation(isPrivate);
+    this.#conversation = new Conversation(this.host.level());
     this.scroll.scrollTop = 0;
     this.host.announcer.restart();
     this.host.setBusy(false);
@@ -117,22 +124,28 @@ export class Talk {
   }
 
   /**
-   * The engine has found what must not leave: the conversation is private from here on.
+   * The engine has found what must not leave, or not unasked: that is the conversation's level from here on.
    * @param {Conversation} conversation
+   * @param {Level} level
    */
-  #foundPrivate(conversation) {
-    conversation.makePrivate();
-    this.#askedPrivately = true;
-    this.host.becamePrivate();
+  #found(conversation, level) {
+    conversation.raise(level);
+    if (conversation.private) {
+      this.#askedPrivately = true;
+      this.host.becamePrivate();
+    }
     this.redraw();
     this.host.changed();
   }
 
-  /** From here on nothing is sent. What was asked in the open stops; if nothing had come it is asked again in private. */
-  makePrivate() {
-    this.#conversation.makePrivate();
+  /**
+   * From here on less may be sent. What was asked with a lower level stops; if nothing had come it is asked again.
+   * @param {Level} level
+   */
+  raise(level) {
+    this.#conversation.raise(level);
     const running = this.#running;
-    if (running?.open) {
+    if (running !== null && highest(running.level, level) !== running.level) {
       running.again = this.#conversation.turn(running.index).source === null;
       running.controller.abort();
     }
@@ -156,7 +169,7 @@ export class Talk {
   #answer(index, show, settle) {
     const conversation = this.#conversation;
     /** @type {Running} */
-    const running = { controller: new AbortController(), open: !conversation.private, again: false, index, settle };
+    const running = { controller: new AbortController(), level: conversation.level, again: false, index, settle };
     this.#running = running;
     const view = new AnswerView((action) => void this.#act(action, conversation, index));
     this.#shown[index]?.view.element.remove();
@@ -176,27 +189,29 @@ export class Talk {
    */
   async #read(running, conversation) {
     const { controller, index } = running;
-    const options = { mode: this.host.mode(), private: conversation.private, signal: controller.signal, onAsk: this.host.mayLeave };
+    const { signal } = controller;
+    const onAsk = (/** @type {import("../types.js").Offer} */ offer) => this.host.mayLeave(offer, signal);
+    const options = { mode: this.host.mode(), level: conversation.level, signal, onAsk };
     const update = (/** @type {Turn} */ turn) => conversation.update(index, turn);
     try {
       const sprat = await this.host.engine.sprat();
       for await (const event of sprat.chat(conversation.messages(index), options)) {
         update(apply(conversation.turn(index), event));
         if (this.#running !== running) break;
-        if (event.type === "level" && event.level === "private") this.#foundPrivate(conversation);
+        if (event.type === "level") this.#found(conversation, event.level);
         if (event.type === "start" || event.type === "handover") this.host.announcer.restart();
         if (event.type === "delta") this.host.announcer.stream(conversation.turn(index).text);
         this.#schedule(running);
       }
       if (conversation.turn(index).state === "streaming") {
         // Some iterators end quietly when they are aborted.
-        const code = controller.signal.aborted ? "aborted" : "internal";
+        const code = signal.aborted ? "aborted" : "internal";
         update(fail(conversation.turn(index), { ...failureOf("the answer ended early"), code }));
       }
     } catch (thrown) {
       const failure = failureOf(thrown);
       // An engine that was disposed of in mid-answer says "aborted", too; only a person's stop is no failure.
-      if (failure.code === "aborted" && !controller.signal.aborted) failure.code = "internal";
+      if (failure.code === "aborted" && !signal.aborted) failure.code = "internal";
       update(fail(conversation.turn(index), failure));
     }
     this.host.engine.look();

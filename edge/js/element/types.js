@@ -4,6 +4,7 @@
  *
  * @typedef {import("../types.js").ChatEvent} ChatEvent
  * @typedef {import("../types.js").DeviceInfo} DeviceInfo
+ * @typedef {import("../types.js").Level} Level
  * @typedef {import("../types.js").ModelInfo} ModelInfo
  * @typedef {import("../types.js").Receipt} Receipt
  * @typedef {import("../types.js").Source} Source

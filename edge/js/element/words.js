@@ -94,7 +94,14 @@ export class Words {
   /** @param {number} ms */
   duration(ms) {
     if (ms < 1000) return this.#unit(Math.max(1, Math.round(ms)), "millisecond", "short", 0);
-    return this.#unit(ms / 1000, "second", "narrow", ms < 10_000 ? 2 : 1);
+    if (ms < 59_950) return this.#unit(ms / 1000, "second", "narrow", ms < 10_000 ? 2 : 1);
+    const seconds = Math.round(ms / 1000);
+    return `${this.#unit(Math.floor(seconds / 60), "minute", "short", 0)} ${this.#unit(seconds % 60, "second", "short", 0)}`;
+  }
+
+  /** @param {string[]} parts */
+  list(parts) {
+    return new Intl.ListFormat(this.language, { type: "unit", style: "short" }).format(parts);
   }
 
   /** @param {number} usd */

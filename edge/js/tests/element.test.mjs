@@ -4,10 +4,11 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { SpratChat } from "../element.js";
-import { splitSpeakable } from "../element/announce.js";
+import { Announcer, splitSpeakable } from "../element/announce.js";
 import { Conversation } from "../element/conversation.js";
+import { laneOf } from "../element/lane.js";
 import { describe } from "../element/problem.js";
-import { facts, howSure, sent, why } from "../element/receipt.js";
+import { facts, howSure, sent, tokensPerSecond, why } from "../element/receipt.js";
 import { apply, begin, fail, failureOf, kept } from "../element/turn.js";
 import { chooseLanguage, LANGUAGES, Words } from "../element/words.js";
 
@@ -81,6 +82,8 @@ test("numbers as people read them", () => {
   assert.deepEqual(sizes, ["0 bytes", "1 byte", "999 bytes", "1.2 kB", "1 MB", "4.5 MB"]);
   assert.equal(english.cost(0.000013), "$0.000013");
   assert.match(new Words(["ko"]).bytes(12), /12바이트/);
+  const times = [0.2, 84.4, 1840, 12_340, 59_980, 125_000].map((ms) => english.duration(ms));
+  assert.deepEqual(times, ["1 ms", "84 ms", "1.84s", "12.3s", "1 min 0 sec", "2 min 5 sec"]);
 });
 
 test("a receipt in words", () => {
@@ -92,6 +95,17 @@ test("a receipt in words", () => {
   assert.equal(sent(RECEIPT, english), "1.2 kB to the cloud");
   assert.equal(sent({ ...RECEIPT, bytes_sent: 0 }, english), "Nothing left this device");
   assert.deepEqual(facts({ ...RECEIPT, continued_tokens: 3 }, english).map(({ term }) => term), ["Sent", "Time", "Tokens", "Seam", "Cost"]);
+  const [, time, tokens, cost] = facts(RECEIPT, english).map(({ value }) => value);
+  assert.equal(time, "1.4s in all, first text after 84 ms, 400 ms on this device, 1s in the cloud");
+  assert.equal(tokens, "1,310 read, 20 written, 24 reused, 20 tokens/s");
+  assert.equal(cost, "$0.000013");
+});
+
+test("an exact answer has no tokens, and costs and sends nothing", () => {
+  const none = { prompt_tokens: 0, cached_tokens: 0, completion_tokens: 0, device_ms: 0, cloud_ms: 0, bytes_sent: 0, cost_usd: 0 };
+  const exact = { ...RECEIPT, ...none, source: "exact", first_token_ms: null, total_ms: 0.4 };
+  assert.equal(tokensPerSecond(exact), null);
+  assert.deepEqual(facts(exact, english).map(({ value }) => value), ["Nothing left this device", "1 ms in all", "$0"]);
 });
 
 test("private and cloud only exclude each other, whatever the code", () => {
@@ -134,8 +148,30 @@ test("a stop is no failure; an answer that may not stand is a draft", () => {
   assert.deepEqual([unsure.draft, unsure.text, unsure.source], ["maybe", "", "device"]);
 });
 
+test("a draft that stands after all becomes the answer; a cloud that tries again begins its text anew", () => {
+  const cloud = [start("cloud"), delta("The", "cloud")];
+  const back = run(start("device"), delta("draft"), handover, ...cloud, start("device"), delta("draft"), delta("."));
+  assert.deepEqual([back.source, back.draft, back.text], ["device", null, "draft."]);
+  const again = run(start("device"), delta("draft"), handover, ...cloud, ...cloud);
+  assert.deepEqual([again.draft, again.text], ["draft", "The"]);
+});
+
+test("a cloud that never begins leaves the draft; events of a newer engine change nothing", () => {
+  const left = fail(run(start("device"), delta("draft"), handover), failureOf({ code: "cloud_unreachable" }));
+  assert.deepEqual([left.state, left.source, kept(left)], ["error", "device", "draft"]);
+  const turn = begin("q");
+  assert.equal(apply(turn, { type: "thinking" }), turn);
+});
+
+test("anything thrown becomes a failure", () => {
+  assert.equal(failureOf(new DOMException("x", "AbortError")).code, "aborted");
+  assert.deepEqual(failureOf("odd"), { code: "internal", message: "odd", hint: "", partial: "", receipt: null });
+  assert.equal(failureOf(undefined).code, "internal");
+  assert.equal(failureOf(Object.assign(new Error("m"), { code: "network", hint: "h" })).hint, "h");
+});
+
 test("a turn without an answer is left out of what is asked next", () => {
-  const conversation = new Conversation(false);
+  const conversation = new Conversation();
   const first = conversation.ask("one");
   conversation.update(first, fail(conversation.turn(first), failureOf("gone")));
   const second = conversation.ask("two");
@@ -145,10 +181,56 @@ test("a turn without an answer is left out of what is asked next", () => {
   assert.ok(conversation.sent);
 });
 
+test("a conversation's level can only rise", () => {
+  const conversation = new Conversation("ask");
+  conversation.raise("open");
+  assert.equal(conversation.level, "ask");
+  conversation.raise("private");
+  conversation.raise("ask");
+  assert.deepEqual([conversation.level, conversation.private], ["private", true]);
+  assert.throws(() => (conversation.level = "open"), TypeError);
+});
+
+test("a conversation knows whether something of it was sent, and a turn can be asked again", () => {
+  const conversation = new Conversation();
+  const index = conversation.ask("one");
+  conversation.update(index, run(start("device"), delta("x"), { type: "end", text: "x", receipt: { ...RECEIPT, source: "device", bytes_sent: 0 } }));
+  assert.equal(conversation.sent, false);
+  conversation.again(index);
+  assert.deepEqual(conversation.messages(index), [{ role: "user", content: "one" }]);
+  conversation.update(index, fail(run(start("device"), delta("x"), handover), failureOf({ code: "cloud_unreachable" })));
+  assert.equal(conversation.sent, true);
+});
+
+test("where questions go, in words", () => {
+  const at = { level: "open", mode: "auto", cloud: "api.example", sent: false };
+  const said = (more) => Object.values(laneOf({ ...at, ...more }, english)).join();
+  assert.equal(said({}), "false,What this device is not sure of goes to api.example");
+  assert.equal(said({ level: "ask" }), "false,You are asked before anything goes to api.example");
+  assert.equal(said({ level: "ask", mode: "cloud" }), "false,Every question goes to api.example, once you have agreed");
+  assert.equal(said({ level: "private", sent: true }), "true,From here on, nothing leaves this device");
+  assert.equal(said({ level: "ask", cloud: null }), "true,Everything stays on this device");
+});
+
 test("only whole sentences are spoken, also without spaces between them", () => {
   assert.deepEqual(splitSpeakable("One. Two? Thr"), { now: "One. Two?", later: " Thr" });
   assert.deepEqual(splitSpeakable("It costs 3.5"), { now: "", later: "It costs 3.5" });
   assert.deepEqual(splitSpeakable("魚です。小さ"), { now: "魚です。", later: "小さ" });
+});
+
+test("the announcer speaks sentences now and then, and the rest at the end", (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const region = { textContent: "" };
+  const announcer = new Announcer(region);
+  announcer.stream("One. Tw");
+  assert.equal(region.textContent, "");
+  context.mock.timers.tick(2000);
+  assert.equal(region.textContent, "One.");
+  announcer.stream("One. Two. Three");
+  announcer.finish("One. Two. Three", "Done.");
+  assert.equal(region.textContent, "Two. Three Done.");
+  context.mock.timers.tick(5000);
+  assert.equal(region.textContent, "Two. Three Done.");
 });
 
 test("the README names each part and variable that there is, and no other", () => {
@@ -165,7 +247,7 @@ test("the style sheets know no left and right", () => {
   const physical = /(?:^|[\s;{])(?:(?:margin|padding|border|inset)-(?:left|right)[a-z-]*|left|right|float|width|height)\s*:|text-align:\s*(?:left|right)/;
   // Four lengths are top, right, bottom, left.
   const four = /(?:margin|padding|inset):\s*\S+\s+([^\s;]+)\s+\S+\s+(?!\1;)[^\s;]+;/;
-  for (const name of ["styles.js", "styles-conversation.js"]) {
+  for (const name of ["styles.js", "styles-shared.js", "styles-conversation.js"]) {
     const rules = readFileSync(new URL(`../element/${name}`, import.meta.url), "utf8").split("\n").filter((line) => !line.startsWith("@"));
     for (const rule of rules) {
       assert.doesNotMatch(rule, physical, name);

@@ -31,6 +31,8 @@ const fish = "sprat"; // a line that is longer than any narrow screen, so that i
 
 export class FakeSprat {
   calls = [];
+  /** What the person said to what would be sent. */
+  consents = [];
   disposed = false;
   state = "loading";
   device = null;
@@ -54,10 +56,10 @@ export class FakeSprat {
   }
 
   async *chat(messages, options) {
-    this.calls.push({ messages, mode: options.mode, private: options.private });
+    this.calls.push({ messages, mode: options.mode, level: options.level, private: options.level === "private" });
     const question = messages.at(-1).content;
     const said = Object.entries(ANSWERS).find(([word]) => question.includes(word))?.[1] ?? usual;
-    yield* said(options, question);
+    yield* said(options, question, this);
   }
 
   dispose() {
@@ -69,14 +71,22 @@ const ANSWERS = {
   "17 *": async function* () {
     yield* device("exact", "17 × 23 = 391", { source: "exact", rule: "exact", confidence: null, threshold: null, model: null, prompt_tokens: 0, completion_tokens: 0 });
   },
-  hard: async function* ({ private: isPrivate }) {
+  hard: async function* ({ level }) {
     yield { type: "start", source: "device" };
     yield { type: "delta", source: "device", text: "The empire fell because of" };
-    if (isPrivate) throw error("private_unanswerable", { partial: "The empire fell because of" });
+    if (level === "private") throw error("private_unanswerable", { partial: "The empire fell because of" });
     yield { type: "handover", from: "device", to: "cloud", rule: "unsure", reason: "Not sure." };
     yield* device("cloud", "For several reasons at once: money, war and **succession**.", {
       source: "cloud", rule: "unsure", confidence: 0.41, model: "sprat-small", device: null, cloud_ms: 900, bytes_sent: 1234, cost_usd: 0.000013,
     });
+  },
+  name: async function* ({ onAsk, signal }, question, sprat) {
+    yield { type: "level", level: "ask", found: ["name"] };
+    const yes = await onAsk({ to: "https://api.example.org/v1", model: "m", reason: "", messages: [{ role: "user", content: question }], stop: [] });
+    sprat.consents.push(yes);
+    if (signal.aborted) throw error("aborted");
+    if (!yes) throw error("consent_refused");
+    yield* device("cloud", "Hello.", { source: "cloud", bytes_sent: 10 });
   },
   broken: async function* () {
     throw error("cloud_unreachable");

@@ -111,8 +111,11 @@ export class ElementPage {
   get private() {
     return this.chat.getByRole("switch");
   }
+  get level() {
+    return this.chat.getByRole("combobox").first();
+  }
   get mode() {
-    return this.chat.getByRole("combobox");
+    return this.chat.getByRole("combobox").last();
   }
   get answers() {
     return this.chat.locator("[data-answer]");

@@ -24,20 +24,27 @@ export const en = {
   "mode.device": "Device only",
   "mode.cloud": "Cloud only",
   "mode.prefer-cloud": "Cloud first",
+  level: "Who may read this",
+  "level.open": "Open",
+  "level.ask": "Ask first",
+  "level.private": "Private",
   private: "Private",
   "private.help":
     "What you write here and what is answered stays on this device. The cloud is not asked, even if this device is not sure.",
   tooLong: "That text has {count} characters; at most {most} can be asked.",
   cut: "{count} characters, of which the first are shown",
 
-  "lane.private": "Private: nothing leaves this device, even if it is not sure",
-  "lane.privateFromNow": "Private: from here on, nothing leaves this device",
+  "lane.private": "Nothing leaves this device, even if it is not sure",
+  "lane.privateFromNow": "From here on, nothing leaves this device",
   "lane.privateCloud": "Private and Cloud only exclude each other: nothing can be answered",
   "lane.device": "Device only: nothing leaves this device",
   "lane.noCloud": "Everything stays on this device",
   "lane.auto": "What this device is not sure of goes to {cloud}",
+  "lane.autoAsk": "You are asked before anything goes to {cloud}",
   "lane.cloud": "Every question goes to {cloud}",
   "lane.prefer-cloud": "Questions go to {cloud}; where it cannot be reached, this device answers",
+  "lane.prefer-cloudAsk": "Questions go to {cloud}, once you have agreed; if not, this device answers",
+  "lane.cloudAsk": "Every question goes to {cloud}, once you have agreed",
   "lane.someCloud": "the cloud",
 
   "leave.heading": "Start a new conversation?",
@@ -45,6 +52,11 @@ export const en = {
     "A private conversation stays private. Turning Private off removes this conversation and starts a new one.",
   "leave.yes": "Start a new one",
   "leave.no": "Stay private",
+  "lower.heading": "Start a new conversation?",
+  "lower.words":
+    "Of this conversation, nothing is sent without your consent. To send without being asked, it is removed and a new one begins.",
+  "lower.yes": "Start a new one",
+  "lower.no": "Keep asking me",
   "open.heading": "Ask without Private?",
   "open.words":
     "This question alone goes into a new conversation, where the cloud may read it. The private conversation is removed.",
@@ -53,6 +65,7 @@ export const en = {
 
   "send.heading": "Send this to {cloud}?",
   "send.words": "The conversation holds something personal. Exactly this would be sent:",
+  "send.exactly": "Exactly this would be sent:",
   "send.yes": "Send",
   "send.no": "Don’t send",
 
@@ -104,7 +117,11 @@ export const en = {
   "sent.bytes": "{bytes} to the cloud",
   "time.total": "{total} in all",
   "time.first": "{total} in all, first text after {first}",
+  "time.device": "{time} on this device",
+  "time.cloud": "{time} in the cloud",
   "tokens.value": "{read} read, {written} written",
+  "tokens.reused": "{count} reused",
+  "tokens.speed": "{count} tokens/s",
   "seam.value": "the cloud went on after {count} tokens of this device",
 
   "why.exact": "The question can be computed exactly, so no model was asked.",
