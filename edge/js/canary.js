@@ -24,16 +24,34 @@ const USUAL = { read: 64, written: 64 };
  *
  * @param {any} runtime
  * @param {AbortSignal} signal stops it, because somebody asks something
- * @returns {Promise<Speed | null>} `null` where nothing can be told
+ * @param {number} [most] milliseconds after which it is given up
+ * @returns {Promise<Speed | null>} zeros if it was given up, `null` where nothing can be told
  */
-export async function measure(runtime, signal) {
+export async function measure(runtime, signal, most = LONGEST) {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), most);
+  const stop = () => late.abort();
+  signal.addEventListener("abort", stop, { once: true });
   try {
-    await ask(runtime, WARM_UP, 2, signal);
-    return speed(await ask(runtime, TIMED, WRITTEN, signal));
+    await ask(runtime, WARM_UP, 2, late.signal);
+    return speed(await ask(runtime, TIMED, WRITTEN, late.signal));
   } catch {
     // The device that cannot answer this will be heard of when it is asked something.
-    return null;
+    return late.signal.aborted && !signal.aborted ? { prefill: 0, decode: 0 } : null;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", stop);
   }
+}
+
+/**
+ * How long a device may take that is to be better than one with this speed, generously: what is made at the first use
+ * takes its time.
+ * @param {Speed} other
+ * @returns {number} milliseconds
+ */
+export function patience({ prefill, decode }) {
+  return 3000 + 10_000 * (USUAL.read / prefill + WRITTEN / decode);
 }
 
 /**

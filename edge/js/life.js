@@ -88,7 +88,8 @@ export class Life {
       if (step && this.#options.strikes !== false) this.#risks.set(number, this.#world.strikes.risk(step, bytes));
     }
     if (type === "figures") {
-      this.capability = figures;
+      const { adapter, model, cpu, webgpu } = figures;
+      this.capability = { adapter, model, cpu, webgpu };
       if (key) this.#world.ledger.learn(key, figures, this.#world.now());
     }
   }

@@ -22,9 +22,16 @@ export class Client {
   #ask;
   chat = { completions: new Completions((request, options) => this.#create(request, options)) };
 
+  #disposed = false;
+
   /** @param {Ask} ask */
   constructor(ask) {
     this.#ask = ask;
+  }
+
+  /** Nothing more will be asked: later calls are "aborted". */
+  dispose() {
+    this.#disposed = true;
   }
 
   /**
@@ -37,7 +44,7 @@ export class Client {
     const { controller, release } = linked(signal);
     let streaming = false;
     try {
-      if (controller.signal.aborted) throw aborted();
+      if (controller.signal.aborted || this.#disposed) throw aborted();
       const answer = await this.#ask(request, how, controller);
       streaming = how.stream;
       return streaming ? new Stream(answer, controller, release) : answer;

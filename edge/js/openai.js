@@ -18,9 +18,9 @@
  */
 
 import { begin, countsAreKnown, Engine, finishReason, mayChangeHands, standing, unlessAborted } from "./faces.js";
-import { isMode } from "./mode.js";
 import { Client } from "./openai-client.js";
 import { CloudClient } from "./openai-cloud.js";
+import { isMode } from "./mode.js";
 import { APIError } from "./openai-error.js";
 import { forEngine } from "./openai-request.js";
 
@@ -55,6 +55,7 @@ export class SpratOpenAI extends Client {
 
   /** Ends the engine that this client has loaded, and all calls with it; later ones are "aborted". */
   dispose() {
+    super.dispose();
     this.#engine?.end();
   }
 }

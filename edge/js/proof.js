@@ -3,7 +3,7 @@
  * Proof that a GPU is worth its while: both devices are timed with a model once, and the page keeps the figures.
  */
 
-import { isGpuBetter, measure } from "./canary.js";
+import { isGpuBetter, measure, patience } from "./canary.js";
 
 /** @typedef {import("./adapter.js").Adapter} Adapter */
 /** @typedef {import("./budget.js").About} About */
@@ -76,14 +76,15 @@ export class Proof {
    * @param {any} runtime
    * @param {Adapter} adapter
    * @param {About | null} about
+   * @param {number} [most] milliseconds after which it is given up
    * @returns {Promise<Speed | null>}
    */
-  async measure(runtime, adapter, about) {
+  async measure(runtime, adapter, about, most) {
     const isKnown = this.#figures[keyOf(adapter, about)] !== undefined;
     if (!this.#isWanted || !about || isKnown || this.#busy > 0 || this.#paused) return null;
     const stop = new AbortController();
     this.#measuring = stop;
-    const speed = await measure(runtime, stop.signal);
+    const speed = await measure(runtime, stop.signal, most);
     return stop.signal.aborted ? null : speed;
   }
 
@@ -95,7 +96,7 @@ export class Proof {
    * @param {About | null} about
    */
   async compare(runtime, cpu, adapter, about) {
-    const webgpu = cpu && (await this.measure(runtime, adapter, about));
+    const webgpu = cpu && (await this.measure(runtime, adapter, about, patience(cpu)));
     if (!webgpu || !about) return true;
     const key = keyOf(adapter, about);
     const figures = { adapter: adapter.words, model: about.name, cpu, webgpu };

@@ -18,7 +18,8 @@
  *   "prefer-device", or "auto": this device, and the cloud where it is not sure or has no model yet. "only-device", or "device".
  *   "prefer-cloud": the cloud, and this device where it cannot be reached. "only-cloud", or "cloud"
  *
- * @typedef {{ prefill: number, decode: number }} Speed tokens of prompt, and of answer, per second
+ * @typedef {{ prefill: number, decode: number }} Speed tokens of prompt, and of answer, per second; zeros
+ *   where it was given up, because it took ten times as long as the other device
  * @typedef {{ adapter: string, model: string, cpu: Speed | null, webgpu: Speed | null }} Figures what was measured of a device;
  *   `adapter` in words
  *

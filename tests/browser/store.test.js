@@ -199,7 +199,7 @@ test("the CPU answers until the GPU is ready, and the GPU goes on with the same 
       warnings.push(message);
       moved();
     };
-    const sprat = await Sprat.load({ model: "/models/sprat-tiny/", cloud: null, onStatus, onWarning });
+    const sprat = await Sprat.load({ model: "/models/sprat-tiny/", cloud: null, canary: false, onStatus, onWarning });
     const messages = [{ role: "user", content: question }];
     const answer = async () => {
       for await (const event of sprat.chat(messages, { mode: "device", temperature: 0 })) {

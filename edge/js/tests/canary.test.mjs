@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isGpuBetter, measure, speed } from "../canary.js";
+import { isGpuBetter, measure, patience, speed } from "../canary.js";
 import { receipt } from "./fake-sprat.mjs";
 
 const timed = (changes) =>
@@ -49,4 +49,13 @@ test("a model is asked twice, the first time to warm up, with no way to a cloud"
   assert.deepEqual(asked.map(({ mode }) => mode), ["device", "device"]);
   const broken = { chat: () => Promise.reject({ code: "webgpu_lost", message: "" }) };
   assert.equal(await measure(broken, new AbortController().signal), null);
+});
+
+test("a device that takes far too long is given up, and is no better", async () => {
+  const hanging = { chat: (_ask, _line, _person, signal) => new Promise((_, reject) => signal.addEventListener("abort", () => reject({ code: "aborted", message: "" }))) };
+  const slow = await measure(hanging, new AbortController().signal, 1);
+  assert.deepEqual(slow, { prefill: 0, decode: 0 });
+  assert.equal(isGpuBetter({ prefill: 500, decode: 100 }, slow), false);
+  assert.equal(await measure(hanging, AbortSignal.timeout(1)), null, "a question is no proof");
+  assert.ok(patience({ prefill: 500, decode: 100 }) > 3000);
 });

@@ -115,4 +115,7 @@ test("a face that was disposed of loads nothing again", async () => {
   client.dispose();
   assertAborted(await outcome(() => client.chat.completions.create({ model: "auto", messages: MESSAGES })), "create");
   assert.equal(loads, 0);
+  const alone = new SpratOpenAI({ baseURL: "https://example.org/v1", fetch: () => assert.fail("it was asked") });
+  alone.dispose();
+  assertAborted(await outcome(() => alone.chat.completions.create({ model: "any", messages: MESSAGES })), "create of a server's client");
 });
