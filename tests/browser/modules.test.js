@@ -34,6 +34,12 @@ for (const folder of ["cpu", "webgpu"]) {
   });
 }
 
+test("the engine's worker is one file, which imports and addresses no other", () => {
+  const code = read("worker.js").toString();
+  assert.equal(code.split("__wbg_get_imports()").length > 3, true, "the modules' scripts are not in it");
+  assert.doesNotMatch(code, /\bimport\s*\(|^\s*import\b|\bimport\.meta\b|\bnew Worker\b|\bimportScripts\s*\(/m);
+});
+
 test("the module that mixes imports nothing that connects", () => {
   assert.deepEqual(imports("mix/sprat_mix_bg.wasm").filter((name) => WAYS_OUT.test(name)), []);
 });
