@@ -7,6 +7,7 @@
  * lays them: one for each model that is to be loaded, one for each question that may leave.
  */
 
+import { alone } from "./alone.js";
 import { Line } from "./line.js";
 import { mix, nameOf } from "./mix.js";
 import { Modules } from "./modules.js";
@@ -168,6 +169,16 @@ const handlers = {
         // Another engine has taken its place.
         if (failure(error).code !== "retired") throw error;
       }
+    }
+  },
+
+  /** @type {(data: any) => Promise<unknown>} */
+  async plan({ url, port }) {
+    const line = new Line(port);
+    try {
+      return JSON.parse(await (await instantiate("cpu")).plan(url, line));
+    } finally {
+      line.close();
     }
   },
 
@@ -410,26 +421,6 @@ function giveUp(ready, error) {
   const { code, message } = failure(error);
   ready.runtime.fail(code, message);
   return ready;
-}
-
-/**
- * Runs `work` in one tab at a time, so that two tabs do not fetch the same model twice.
- * @template T
- * @param {string} name
- * @param {AbortSignal} signal
- * @param {() => Promise<T>} work
- * @returns {Promise<T>}
- */
-async function alone(name, signal, work) {
-  if (!navigator.locks) return work();
-  try {
-    return await navigator.locks.request(name, { signal }, work);
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") {
-      throw { code: "aborted", message: "stopped by the caller" };
-    }
-    throw error;
-  }
 }
 
 /**

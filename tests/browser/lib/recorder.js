@@ -51,6 +51,8 @@ export class Recorder {
   #lost = null;
   /** @type {RegExp | null} */
   #stalled = null;
+  /** @type {{ match: RegExp, opened: Promise<void> } | null} */
+  #gate = null;
   /** @type {Map<string, { type: string, body: Buffer | string }>} */
   #offered = new Map();
   /** @type {Hold | null} */
@@ -127,11 +129,22 @@ export class Recorder {
     this.#stalled = match;
   }
 
+  /**
+   * Holds requests back whose paths match.
+   * @returns {() => void} lets them go on
+   */
+  delay(match) {
+    let open = () => {};
+    this.#gate = { match, opened: new Promise((resolve) => (open = resolve)) };
+    return open;
+  }
+
   /** From here on nothing is altered, lost or left waiting. */
   honest() {
     this.#edits = [];
     this.#lost = null;
     this.#stalled = null;
+    this.#gate = null;
   }
 
   /** Serves a file of the test's own at the page's origin. */
@@ -199,6 +212,7 @@ export class Recorder {
       return;
     }
     if (this.#stalled?.test(seen.path)) return;
+    if (this.#gate?.match.test(seen.path)) await this.#gate.opened;
     if (this.#lost?.test(seen.path)) {
       reply.writeHead(404).end();
       return;
