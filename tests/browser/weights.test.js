@@ -145,6 +145,21 @@ describe("no room", () => {
   }
 });
 
+test("a content-length that is not kept, and a server that lets no other origin read: typed errors, nothing stored", () =>
+  withContext(async (context) => {
+    const [{ path, size }] = manifest.files;
+    bench.recorder.offer("/models/cut/sprat.json", "application/json", JSON.stringify({ ...manifest, name: "cut" }));
+    bench.recorder.offer(`/models/cut/${path}`, "", (reply) => {
+      reply.writeHead(200, { "content-length": size + 9, "cache-control": "no-store" });
+      reply.write(Buffer.alloc(9), () => reply.destroy());
+    });
+    const page = await tab(context);
+    const codeOf = (model) => page.evaluate((model) => load(model).then(() => "loaded", ({ code }) => code), model);
+    assert.equal(await codeOf("/models/cut/"), "network");
+    assert.equal(await codeOf("http://elsewhere.test/models/tiny/"), "network");
+    assert.deepEqual(await page.evaluate(() => names()), []);
+  }));
+
 test("no file system: the model is in IndexedDB, for the next time too", () =>
   withContext(async (context) => {
     inWorker(`navigator.storage.getDirectory = () => Promise.reject(new DOMException("refused", "SecurityError"));`);
