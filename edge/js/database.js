@@ -62,14 +62,15 @@ export class Database {
       const first = await result(pieces.openKeyCursor(IDBKeyRange.bound([folder, file], [folder, file, start]), "prev"));
       const finding = pieces.openCursor(from(folder, file, first ? position(first) : start));
       let got = 0;
-      for (let at = await result(finding); at && got < length; at = await result(finding)) {
+      for (let at = await result(finding); at; at = await result(finding)) {
         const skip = start + got - position(at);
         // Not the next one: something is missing between them.
         if (skip < 0 || skip > at.value.length) break;
         const part = at.value.subarray(skip, skip + length - got);
         bytes.set(part, got);
         got += part.length;
-        if (got < length) at.continue();
+        if (got === length) break;
+        at.continue();
       }
       return bytes.subarray(0, got);
     });

@@ -5,6 +5,7 @@
  */
 
 import { findAdapter } from "./adapter.js";
+import { alone } from "./alone.js";
 import { checkSize, sizeOf } from "./budget.js";
 import { mix, nameOf } from "./mix.js";
 import { Proof } from "./proof.js";
@@ -448,24 +449,4 @@ function giveUp(ready, error) {
  */
 function withoutGpu(error) {
   return { type: "warning", code: "webgpu_unavailable", message: `${failure(error).message}; the CPU is used.` };
-}
-
-/**
- * Runs `work` in one tab at a time, so that two tabs do not fetch the same model twice.
- * @template T
- * @param {string} name
- * @param {AbortSignal} signal
- * @param {() => Promise<T>} work
- * @returns {Promise<T>}
- */
-async function alone(name, signal, work) {
-  if (!navigator.locks) return work();
-  try {
-    return await navigator.locks.request(name, { signal }, work);
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") {
-      throw { code: "aborted", message: "stopped by the caller" };
-    }
-    throw error;
-  }
 }

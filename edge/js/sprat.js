@@ -18,7 +18,9 @@ import { layQuestion } from "./cloud-fetch.js";
 import { SpratError } from "./error.js";
 import { Life } from "./life.js";
 import { engineMode } from "./mode.js";
+import { persist, planOf } from "./plan.js";
 import { Port, Queue } from "./port.js";
+import { shareProgress } from "./shared-progress.js";
 import { Taint, highest } from "./taint.js";
 
 export { SpratError };
@@ -40,6 +42,7 @@ export { SpratError };
 /** @typedef {import("./types.js").DeviceInfo} DeviceInfo */
 /** @typedef {import("./types.js").ModelInfo} ModelInfo */
 /** @typedef {import("./types.js").StoredPack} StoredPack */
+/** @typedef {import("./types.js").StoragePlan} StoragePlan */
 /** @typedef {import("./types.js").Recipe} Recipe */
 /** @typedef {import("./types.js").UseOptions} UseOptions */
 
@@ -103,6 +106,29 @@ export class Sprat {
    */
   static stored({ wasm } = {}) {
     return once({ type: "stored" }, wasm);
+  }
+
+  /**
+   * What it would take to have a model on the device. Its manifest is fetched, and nothing else.
+   *
+   *     const { missing, room } = await Sprat.plan("models/sprat-tiny/");
+   *
+   * @param {string | URL | Recipe} model
+   * @param {{ wasm?: string | URL }} [options] as in {@link LoadOptions}
+   * @returns {Promise<StoragePlan>} rejects with a {@link SpratError}
+   */
+  static async plan(model, { wasm } = {}) {
+    const { packs } = source(model);
+    return planOf(packs, (url) => once({ type: "plan", url }, wasm, url));
+  }
+
+  /**
+   * Asks the browser to keep what this site stores, also when the device gets full. Firefox asks the person, so call it
+   * where they would expect that.
+   * @returns {Promise<boolean>} whether it will; never rejects
+   */
+  static persist() {
+    return persist();
   }
 
   /**
@@ -338,9 +364,14 @@ export class Sprat {
    * @param {(notice: unknown) => void} tell
    * @param {AbortSignal} [signal]
    */
-  #call(port, { packs, ...request }, tell, signal) {
+  async #call(port, { packs, ...request }, tell, signal) {
     const lines = packs.map((url) => /** @type {const} */ ([url, port.pack(url)]));
-    return port.call({ ...request, lines }, tell, signal, lines.map(([, line]) => line));
+    const shared = shareProgress(packs, tell);
+    try {
+      return await port.call({ ...request, lines }, shared.tell, signal, lines.map(([, line]) => line));
+    } finally {
+      shared.close();
+    }
   }
 
   /**
@@ -407,11 +438,14 @@ export class Sprat {
  * One call to an engine that lives only for it.
  * @param {Record<string, unknown>} request
  * @param {string | URL | undefined} wasm
+ * @param {string} [url] of a pack that a line is laid to
  */
-async function once(request, wasm) {
+async function once(request, wasm, url) {
   const port = new Port(folder(wasm), () => {}, () => {});
   try {
-    return await port.call(request);
+    if (url === undefined) return await port.call(request);
+    const line = port.pack(url);
+    return await port.call({ ...request, port: line }, undefined, undefined, [line]);
   } finally {
     port.close(new SpratError({ code: "internal", message: "closed" }));
   }

@@ -30,8 +30,9 @@
  * @property {string} message what is being loaded, or what it is loaded onto
  *
  * @typedef {object} Warning something went wrong and Sprat goes on
- * @property {"storage_refused" | "gate_unreadable" | "recipe" | "tab_killed" | ErrorCode} code "recipe": something in it had no
- *   effect; "tab_killed": at an earlier visit the browser closed the tab while a model was loaded
+ * @property {"storage_refused" | "evicted" | "gate_unreadable" | "recipe" | "tab_killed" | ErrorCode} code "recipe": something in it
+ *   had no effect; "evicted": another stored model was removed to make room; "tab_killed": at an earlier visit the browser
+ *   closed the tab while a model was loaded
  * @property {string} message
  *
  * @typedef {object} Status
@@ -112,6 +113,16 @@
  * @property {string} name
  * @property {number} bytes
  * @property {string[]} urls addresses it was loaded from
+ * @property {number} used when it was loaded last, in milliseconds since 1970; 0 where that is not known
+ *
+ * @typedef {object} StoragePlan what it takes to have a model on the device, in bytes
+ * @property {number} bytes of all its files
+ * @property {number} stored here already
+ * @property {number} missing to be downloaded and stored
+ * @property {number | null} room that this site may still store; null where the browser does not say
+ * @property {number} evictable in other stored models that no tab uses; those unused longest go if there is no room
+ * @property {"opfs" | "indexeddb" | "memory"} store where it would be kept; "memory" is until the page is closed
+ * @property {boolean} persisted whether the browser keeps it also when the device gets full; see `Sprat.persist()`
  *
  * @typedef {object} Receipt who answered, and why
  * @property {Source} source

@@ -119,6 +119,16 @@ const handlers = {
     }
   },
 
+  /** @type {(data: any) => Promise<unknown>} */
+  async plan({ url, port }) {
+    const line = new Line(port);
+    try {
+      return JSON.parse(await (await instantiate("cpu")).plan(url, line));
+    } finally {
+      line.close();
+    }
+  },
+
   async stored() {
     return JSON.parse(await (await instantiate("cpu")).stored());
   },

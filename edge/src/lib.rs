@@ -4,14 +4,14 @@
 //! sprat.js (page) ─▶ worker.js ─▶ Runtime ─▶ chat ─▶ exact answer
 //!                                    │         ├───▶ local ─▶ sprat-model on CPU or WebGPU
 //!                                    │         └───▶ client ─▶ a line, with what the policy released
-//!                                    └─▶ pack ─▶ fill ─▶ shelf: OPFS, or memory
-//!                                                 └───▶ a line, for the pack's files
+//!                                    └─▶ pack ─▶ fill ─▶ library ─▶ disk: OPFS, or IndexedDB; or memory
+//!                                              └───▶ a line, for the pack's files
 //! ```
 //!
 //! At the other end of the lines is the worker with a network (`edge/link`). Nothing here imports a network call, and
 //! a test reads the built modules to see that.
 //!
-//! `chat`, `cloud`, `fill`, `pause`, `request`, `shelf` and `tally` are pure and tested natively; the
+//! `chat`, `cloud`, `fill`, `library`, `pause`, `request`, `shelf` and `tally` are pure and tested natively; the
 //! other modules exist on wasm32 only. JavaScript's part, and the package, are in `edge/js`.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 // Natively only tests use most of this crate.
@@ -21,6 +21,7 @@ mod chat;
 mod cloud;
 mod error;
 mod fill;
+mod library;
 mod pause;
 mod request;
 mod shelf;
@@ -30,6 +31,8 @@ mod tally;
 mod client;
 #[cfg(target_arch = "wasm32")]
 mod device;
+#[cfg(target_arch = "wasm32")]
+mod disk;
 #[cfg(target_arch = "wasm32")]
 mod local;
 #[cfg(target_arch = "wasm32")]
@@ -49,4 +52,4 @@ pub use error::{Error, Failure};
 #[cfg(target_arch = "wasm32")]
 pub use start::start;
 #[cfg(target_arch = "wasm32")]
-pub use worker::{Runtime, forget, stored};
+pub use worker::{Runtime, forget, plan, stored};

@@ -16,6 +16,7 @@ use wasm_bindgen_futures::spawn_local;
 
 use crate::chat::{Local, Run, Step};
 use crate::device::Engine;
+use crate::disk::Hold;
 use crate::error::Error;
 use crate::net::within;
 use crate::pause::Pause;
@@ -36,16 +37,24 @@ pub(crate) struct Loaded {
     pub(crate) engine: Rc<Engine>,
     /// Locked while an answer is made: questions to the model queue here.
     session: Mutex<Session>,
+    /// Keeps its pack stored, for the next visit and for another device.
+    _hold: Option<Rc<Hold>>,
 }
 
 impl Loaded {
-    pub(crate) fn new(model: Model, gate: Option<Gate>, engine: Rc<Engine>) -> Self {
+    pub(crate) fn new(
+        model: Model,
+        gate: Option<Gate>,
+        engine: Rc<Engine>,
+        hold: Option<Rc<Hold>>,
+    ) -> Self {
         let session = Mutex::new(model.session());
         Self {
             model,
             gate,
             engine,
             session,
+            _hold: hold,
         }
     }
 }

@@ -1,18 +1,9 @@
-//! Packs in the origin private file system, one folder per manifest.
-//!
-//! ```text
-//! sprat/packs/<first 32 hex digits of sprat.json's SHA-256>/
-//!     about.json     which addresses it came from, its name and size: written first
-//!     sprat.json     the manifest, to work without a network
-//!     <files>        '/' and other signs that a file name may not hold are written %2F
-//!     published      empty, written last: the pack is whole
-//! ```
+//! Folders of files in the origin private file system, in `sprat/packs/`. Signs that a file's name may not hold are
+//! written as in an address: `%2F`.
 
 use futures::channel::oneshot;
 use js_sys::{AsyncIterator, Function, Object, Reflect, Uint8Array};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
     FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetDirectoryOptions,
@@ -20,133 +11,38 @@ use web_sys::{
     FileSystemSyncAccessHandle,
 };
 
-use crate::net::words;
+use crate::disk::{offset, refused};
 use crate::shelf::{Refused, Shelf};
 use crate::web;
 
-const MANIFEST: &str = "sprat.json";
-const ABOUT: &str = "about.json";
-const PUBLISHED: &str = "published";
+/// The folder that the packs are in.
+pub(crate) struct Root(FileSystemDirectoryHandle);
 
-/// A stored pack, as `Sprat.stored()` lists it.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct About {
-    /// Name in the manifest.
-    pub(crate) name: String,
-    /// Bytes of its files.
-    pub(crate) bytes: u64,
-    /// Addresses it was loaded from.
-    pub(crate) urls: Vec<String>,
-}
-
-/// All stored packs.
-pub(crate) struct Library {
-    packs: FileSystemDirectoryHandle,
-}
-
-/// The folder of the pack that has these bytes as its manifest.
-pub(crate) fn key(manifest: &[u8]) -> String {
-    let mut hex = hex::encode(Sha256::digest(manifest));
-    hex.truncate(32);
-    hex
-}
-
-impl Library {
-    /// Opens the store, making it where there is none.
+impl Root {
+    /// Opens it, making it where there is none.
     pub(crate) async fn open() -> Result<Self, Refused> {
-        let storage = web::storage().ok_or_else(|| Refused("it offers no file system".into()))?;
+        let storage =
+            web::storage().ok_or_else(|| Refused::Broken("it offers no file system".into()))?;
         let root: FileSystemDirectoryHandle = wait(storage.get_directory()).await?;
-        let sprat = folder(&root, "sprat", true).await?;
-        Ok(Self {
-            packs: folder(&sprat, "packs", true).await?,
-        })
+        let sprat = folder(&root, "sprat").await?;
+        Ok(Self(folder(&sprat, "packs").await?))
     }
 
-    /// Bytes that may still be stored, where the browser says so.
-    pub(crate) async fn room() -> Option<u64> {
-        let estimate: web_sys::StorageEstimate =
-            wait(web::storage()?.estimate().ok()?).await.ok()?;
-        let room = estimate.get_quota()? - estimate.get_usage()?;
-        // Negative when over quota; saturates to 0.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        Some(room as u64)
+    pub(crate) async fn names(&self) -> Result<Vec<String>, Refused> {
+        names(&self.0.keys()).await
     }
 
-    /// The folder for `manifest`, made where there is none.
-    pub(crate) async fn pack(&self, manifest: &[u8], about: &About) -> Result<Opfs, Refused> {
-        let key = key(manifest);
-        let mut pack = Opfs {
-            folder: folder(&self.packs, &key, true).await?,
-            open: None,
-        };
-        let mut known = pack.about().await.unwrap_or_default();
-        if about.urls.iter().all(|url| known.urls.contains(url)) && pack.is_published().await {
-            return Ok(pack);
-        }
-        let urls = std::mem::take(&mut known.urls).into_iter();
-        let others = urls.filter(|url| !about.urls.contains(url));
-        let about = About {
-            urls: about.urls.iter().cloned().chain(others).collect(),
-            ..about.clone()
-        };
-        let text = serde_json::to_vec(&about).map_err(|e| Refused(e.to_string()))?;
-        pack.write_whole(ABOUT, &text).await?;
-        pack.write_whole(MANIFEST, manifest).await?;
-        Ok(pack)
+    pub(crate) async fn folder(&self, name: &str) -> Result<Opfs, Refused> {
+        let folder = folder(&self.0, name).await?;
+        Ok(Opfs { folder, open: None })
     }
 
-    /// The manifest of the whole pack that was loaded from `url` before.
-    pub(crate) async fn manifest_of(&self, url: &str) -> Option<Vec<u8>> {
-        for (_, mut pack) in self.all().await.ok()? {
-            let from_url = pack
-                .about()
-                .await
-                .is_ok_and(|about| about.urls.iter().any(|u| u == url));
-            if from_url && pack.is_published().await {
-                return pack.read_whole(MANIFEST).await.ok();
-            }
-        }
-        None
-    }
-
-    /// All whole packs.
-    pub(crate) async fn list(&self) -> Result<Vec<About>, Refused> {
-        let mut list = Vec::new();
-        for (_, mut pack) in self.all().await? {
-            if pack.is_published().await
-                && let Ok(about) = pack.about().await
-            {
-                list.push(about);
-            }
-        }
-        Ok(list)
-    }
-
-    /// Removes what was loaded from `url`, whole or not, except the pack of this key.
-    /// Returns whether there was anything.
-    pub(crate) async fn remove(&self, url: &str, except: Option<&str>) -> Result<bool, Refused> {
-        let mut found = false;
-        for (name, mut pack) in self.all().await? {
-            let about = pack.about().await.unwrap_or_default();
-            if Some(name.as_str()) != except && about.urls.iter().any(|u| u == url) {
-                let recursive = FileSystemRemoveOptions::new();
-                recursive.set_recursive(true);
-                let removed = self.packs.remove_entry_with_options(&name, &recursive);
-                JsFuture::from(removed).await.map_err(refused)?;
-                found = true;
-            }
-        }
-        Ok(found)
-    }
-
-    async fn all(&self) -> Result<Vec<(String, Opfs)>, Refused> {
-        let mut packs = Vec::new();
-        for name in names(&self.packs.keys()).await? {
-            if let Ok(folder) = folder(&self.packs, &name, false).await {
-                packs.push((name, Opfs { folder, open: None }));
-            }
-        }
-        Ok(packs)
+    pub(crate) async fn remove(&self, name: &str) -> Result<(), Refused> {
+        let recursive = FileSystemRemoveOptions::new();
+        recursive.set_recursive(true);
+        let removed = self.0.remove_entry_with_options(name, &recursive);
+        JsFuture::from(removed).await.map_err(refused)?;
+        Ok(())
     }
 }
 
@@ -170,7 +66,7 @@ impl Locked {
             // What nobody takes is dropped, and so closed.
             let _ = give.send(opened);
         });
-        let gone = |_| Err(Refused("it did not open".into()));
+        let gone = |_| Err(Refused::Broken("it did not open".into()));
         given.await.unwrap_or_else(gone)
     }
 }
@@ -182,27 +78,6 @@ impl Drop for Locked {
 }
 
 impl Opfs {
-    /// Says that the pack is whole.
-    pub(crate) async fn publish(&mut self) -> Result<(), Refused> {
-        self.close();
-        self.write_whole(PUBLISHED, b"").await
-    }
-
-    /// Whether the pack was whole once. Its bytes may have been damaged since.
-    pub(crate) async fn is_published(&self) -> bool {
-        self.file(PUBLISHED, false).await.is_ok()
-    }
-
-    /// Lets other tabs write again.
-    pub(crate) fn close(&mut self) {
-        self.open = None;
-    }
-
-    async fn about(&mut self) -> Result<About, Refused> {
-        let bytes = self.read_whole(ABOUT).await?;
-        serde_json::from_slice(&bytes).map_err(|e| Refused(e.to_string()))
-    }
-
     async fn file(&self, file: &str, create: bool) -> Result<FileSystemFileHandle, Refused> {
         let options = FileSystemGetFileOptions::new();
         options.set_create(create);
@@ -215,19 +90,6 @@ impl Opfs {
 
     async fn blob(&self, file: &str) -> Result<web_sys::File, Refused> {
         wait(self.file(file, false).await?.get_file()).await
-    }
-
-    async fn read_whole(&mut self, file: &str) -> Result<Vec<u8>, Refused> {
-        let len = self.size(file).await?;
-        self.read(file, 0, usize::try_from(len).unwrap_or(usize::MAX))
-            .await
-    }
-
-    async fn write_whole(&mut self, file: &str, bytes: &[u8]) -> Result<(), Refused> {
-        self.truncate(file, 0).await?;
-        self.append(file, 0, bytes).await?;
-        self.close();
-        Ok(())
     }
 
     /// Opens `file` for reading straight into our memory, so that many tabs can load the same pack; None where
@@ -250,7 +112,7 @@ impl Opfs {
         }
         match &self.open {
             Some((_, locked)) => Ok(&locked.0),
-            None => Err(Refused(format!("{file} could not be opened"))),
+            None => Err(Refused::Broken(format!("{file} could not be opened"))),
         }
     }
 }
@@ -270,7 +132,8 @@ impl Shelf for Opfs {
 
     async fn read(&mut self, file: &str, from: u64, len: usize) -> Result<Vec<u8>, Refused> {
         let (start, end) = (offset(from), offset(from + len as u64));
-        let short = |got: usize| Refused(format!("{file}: {got} bytes where {len} should be"));
+        let short =
+            |got: usize| Refused::Broken(format!("{file}: {got} bytes where {len} should be"));
         let shared;
         let locked = match &self.open {
             Some((name, locked)) if name == file => Some(locked),
@@ -315,7 +178,7 @@ impl Shelf for Opfs {
             .write_with_u8_array_and_options(bytes, &options)
             .map_err(refused)?;
         if written != offset(bytes.len() as u64) {
-            return Err(Refused(format!(
+            return Err(Refused::Full(format!(
                 "{file}: {written} of {} bytes taken",
                 bytes.len()
             )));
@@ -329,12 +192,10 @@ impl Shelf for Opfs {
             .truncate_with_f64(offset(size))
             .map_err(refused)
     }
-}
 
-/// A position in a file as JavaScript counts; packs are far below 2^53 bytes.
-#[allow(clippy::cast_precision_loss)]
-fn offset(bytes: u64) -> f64 {
-    bytes as f64
+    fn close(&mut self) {
+        self.open = None;
+    }
 }
 
 /// `file` with all but letters, digits, `.`, `_` and `-` written as `%XX`.
@@ -349,12 +210,6 @@ fn escape(file: &str) -> String {
     })
 }
 
-// `map_err` hands the error over by value.
-#[allow(clippy::needless_pass_by_value)]
-fn refused(error: JsValue) -> Refused {
-    Refused(words(&error))
-}
-
 async fn wait<T: JsCast>(promise: js_sys::Promise) -> Result<T, Refused> {
     let value = JsFuture::from(promise).await.map_err(refused)?;
     Ok(value.unchecked_into())
@@ -363,10 +218,9 @@ async fn wait<T: JsCast>(promise: js_sys::Promise) -> Result<T, Refused> {
 async fn folder(
     parent: &FileSystemDirectoryHandle,
     name: &str,
-    create: bool,
 ) -> Result<FileSystemDirectoryHandle, Refused> {
     let options = FileSystemGetDirectoryOptions::new();
-    options.set_create(create);
+    options.set_create(true);
     wait(parent.get_directory_handle_with_options(name, &options)).await
 }
 

@@ -1,14 +1,17 @@
 //! Getting a pack: from the store where it is whole, from its server where it is not.
 
+use std::rc::Rc;
+
 use futures::lock::Mutex;
 use serde::Serialize;
 use sprat_model::{Manifest, PackFile, PackSource};
 
+use crate::disk::{self, Disk, Hold};
 use crate::error::Error;
 use crate::fill::{Fault, fill};
+use crate::library::{Kept, Library, Plan};
 use crate::net::{Folder, Line};
-use crate::opfs::{About, Library, Opfs, key};
-use crate::shelf::{Fallback, Refused, Shelf};
+use crate::shelf::{Fallback, Refused};
 
 /// Longest `sprat.json` read, in bytes.
 const MAX_MANIFEST: usize = 4 << 20;
@@ -38,8 +41,9 @@ pub(crate) struct Pack {
     pub(crate) manifest: Manifest,
     /// Bytes of all its files.
     pub(crate) bytes: u64,
-    manifest_bytes: Vec<u8>,
-    shelf: Mutex<Fallback<Opfs>>,
+    shelf: Mutex<Fallback<Kept<Disk>>>,
+    /// Keeps it stored while it is used.
+    hold: Option<Rc<Hold>>,
 }
 
 impl Pack {
@@ -50,35 +54,30 @@ impl Pack {
         wanted: impl Fn(&Manifest) -> Result<(), Error>,
         tell: Tell<'_>,
     ) -> Result<Self, Error> {
-        let library = Library::open().await;
+        let library = disk::open().await;
         let manifest_bytes = manifest(url, line, library.as_ref().ok()).await?;
         let manifest =
             Manifest::from_json(&manifest_bytes).map_err(|e| Error::from_model(e, false))?;
         wanted(&manifest)?;
-        let bytes = manifest.total_bytes();
-        let about = About {
-            name: manifest.name.clone(),
-            bytes,
-            urls: vec![url.to_owned()],
-        };
         let disk = match library {
-            Ok(library) => open(&library, &manifest, &manifest_bytes, &about).await,
+            Ok(library) => library.pack(&manifest, &manifest_bytes, url).await,
             Err(refused) => Err(refused),
         };
+        let hold = disk.as_ref().ok().map(Kept::hold);
         let mut shelf = Fallback::new(disk);
-        shelf.put(sprat_model::MANIFEST, manifest_bytes.clone());
-        let shelf = Mutex::new(shelf);
+        shelf.put(sprat_model::MANIFEST, manifest_bytes);
+        tell_evicted(&mut shelf, tell);
+        let whole = match shelf.disk() {
+            Some(disk) => disk.is_published().await,
+            None => false,
+        };
         let pack = Self {
             url: url.to_owned(),
             line: line.clone(),
+            bytes: manifest.total_bytes(),
             manifest,
-            bytes,
-            manifest_bytes,
-            shelf,
-        };
-        let whole = match pack.shelf.lock().await.disk() {
-            Some(disk) => disk.is_published().await,
-            None => false,
+            shelf: Mutex::new(shelf),
+            hold,
         };
         if !whole {
             pack.fetch(tell).await?;
@@ -98,10 +97,10 @@ impl Pack {
         tell(progress(0));
         let mut shelf = self.shelf.lock().await;
         let origin = Folder::new(&self.url, &self.line);
-        fill(&self.manifest, &origin, &mut *shelf, &|loaded| {
-            tell(progress(loaded))
-        })
-        .await?;
+        let report = |loaded| tell(progress(loaded));
+        let filled = fill(&self.manifest, &origin, &mut *shelf, &report).await;
+        tell_evicted(&mut shelf, tell);
+        filled?;
         let published = match shelf.disk() {
             Some(disk) => disk.publish().await,
             None => Ok(()),
@@ -114,13 +113,16 @@ impl Pack {
                     "The model is kept in memory and will be fetched again: {refused}."
                 ),
             });
-        } else if let Ok(library) = Library::open().await {
-            // The versions before this one; failing to tidy up harms nobody.
-            let _ = library
-                .remove(&self.url, Some(&key(&self.manifest_bytes)))
-                .await;
+        } else if let Some(disk) = shelf.disk() {
+            // Failing to tidy up harms nobody.
+            let _ = disk.tidy(&self.url).await;
         }
         Ok(())
+    }
+
+    /// What keeps it stored, for as long as it lives.
+    pub(crate) fn hold(&self) -> Option<Rc<Hold>> {
+        self.hold.clone()
     }
 
     /// The files of its weights, checked.
@@ -144,7 +146,9 @@ impl Pack {
         shards: Vec<Vec<u8>>,
     ) -> Result<Self, Error> {
         let mut manifest = self.manifest.clone();
-        let mut shelf = Fallback::new(Err(Refused("what was mixed is not stored".to_owned())));
+        let mut shelf = Fallback::new(Err(Refused::Broken(
+            "what was mixed is not stored".to_owned(),
+        )));
         let weights: Vec<String> = manifest.shards().map(|file| file.path.clone()).collect();
         if weights.len() != shards.len() {
             return Err(Error::Internal(format!(
@@ -169,15 +173,14 @@ impl Pack {
         manifest.description = "A mix of other models, made in this page.".to_owned();
         manifest.calibration = None;
         manifest.check = None;
-        let manifest_bytes = manifest.to_json();
-        shelf.put(sprat_model::MANIFEST, manifest_bytes.clone());
+        shelf.put(sprat_model::MANIFEST, manifest.to_json());
         Ok(Self {
             url: self.url.clone(),
             line: self.line.clone(),
             bytes: manifest.total_bytes(),
             manifest,
-            manifest_bytes,
             shelf: Mutex::new(shelf),
+            hold: self.hold(),
         })
     }
 
@@ -238,7 +241,11 @@ pub(crate) fn check_kin(base: &Manifest, other: &Manifest) -> Result<(), Error> 
 }
 
 /// The manifest as it is on the server now, or as it was at the last visit if there is no network.
-async fn manifest(url: &str, line: &Line, library: Option<&Library>) -> Result<Vec<u8>, Error> {
+async fn manifest(
+    url: &str,
+    line: &Line,
+    library: Option<&Library<Disk>>,
+) -> Result<Vec<u8>, Error> {
     let folder = Folder::new(url, line);
     let fault = match folder.read_small(sprat_model::MANIFEST, MAX_MANIFEST).await {
         Ok(bytes) => return Ok(bytes),
@@ -262,22 +269,35 @@ async fn manifest(url: &str, line: &Line, library: Option<&Library>) -> Result<V
     }
 }
 
-/// The folder for a pack, if there is room for it.
-async fn open(
-    library: &Library,
-    manifest: &Manifest,
-    manifest_bytes: &[u8],
-    about: &About,
-) -> Result<Opfs, Refused> {
-    let mut pack = library.pack(manifest_bytes, about).await?;
-    let mut needed = about.bytes;
-    for file in &manifest.files {
-        needed = needed.saturating_sub(pack.size(&file.path).await?);
+/// What it takes to have the pack at `url` on this device.
+pub(crate) async fn plan(url: &str, line: &Line) -> Result<Plan, Error> {
+    let library = disk::open().await.ok();
+    let bytes = manifest(url, line, library.as_ref()).await?;
+    let manifest = Manifest::from_json(&bytes).map_err(|e| Error::from_model(e, false))?;
+    if let Some(library) = library
+        && let Ok(plan) = library.plan(&manifest, &bytes).await
+    {
+        return Ok(plan);
     }
-    match Library::room().await {
-        Some(room) if room < needed => Err(Refused(format!(
-            "it has room for {room} bytes and {needed} are needed"
-        ))),
-        _ => Ok(pack),
+    Ok(Plan {
+        bytes: manifest.total_bytes(),
+        name: manifest.name,
+        stored: 0,
+        room: None,
+        evictable: 0,
+        store: "memory",
+    })
+}
+
+fn tell_evicted(shelf: &mut Fallback<Kept<Disk>>, tell: Tell<'_>) {
+    let Some(disk) = shelf.opened() else { return };
+    for gone in disk.take_evicted() {
+        // The rest of a download that was given up has no name, and nobody misses it.
+        if !gone.name.is_empty() {
+            tell(Notice::Warning {
+                code: "evicted",
+                message: format!("{} was removed from this device to make room.", gone.name),
+            });
+        }
     }
 }

@@ -1,11 +1,17 @@
-//! Where a pack's bytes lie: the browser's private file system, or memory where it refuses.
+//! Where a pack's bytes lie: the browser's store, or memory where it refuses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The storage would not take or give bytes: full, forbidden, or broken.
+/// The storage would not take or give bytes.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("the browser's storage refused: {0}")]
-pub(crate) struct Refused(pub(crate) String);
+pub(crate) enum Refused {
+    /// There is no room for more.
+    #[error("the browser's storage is full: {0}")]
+    Full(String),
+    /// Forbidden, or broken.
+    #[error("the browser's storage refused: {0}")]
+    Broken(String),
+}
 
 /// One pack's files. Files grow at their end only, so that a download killed at any moment
 /// leaves a prefix of the truth, which is checked again before it is continued.
@@ -18,12 +24,25 @@ pub(crate) trait Shelf {
     async fn append(&mut self, file: &str, at: u64, bytes: &[u8]) -> Result<(), Refused>;
     /// Cuts `file` down to `size` bytes.
     async fn truncate(&mut self, file: &str, size: u64) -> Result<(), Refused>;
+    /// Removes what nobody uses from where this is, so that `bytes` more fit. Returns whether anything was removed.
+    async fn make_room(&mut self, _bytes: u64) -> bool {
+        false
+    }
+    /// Lets other tabs write again.
+    fn close(&mut self) {}
 }
 
 /// Files in memory.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryShelf {
     files: BTreeMap<String, Vec<u8>>,
+}
+
+#[cfg(test)]
+impl MemoryShelf {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.files.values().map(|bytes| bytes.len() as u64).sum()
+    }
 }
 
 impl Shelf for MemoryShelf {
@@ -33,11 +52,11 @@ impl Shelf for MemoryShelf {
 
     async fn read(&mut self, file: &str, from: u64, len: usize) -> Result<Vec<u8>, Refused> {
         let bytes = self.files.get(file).map_or(&[][..], Vec::as_slice);
-        let from = usize::try_from(from).map_err(|e| Refused(e.to_string()))?;
+        let from = usize::try_from(from).map_err(|e| Refused::Broken(e.to_string()))?;
         from.checked_add(len)
             .and_then(|end| bytes.get(from..end))
             .map(<[u8]>::to_vec)
-            .ok_or_else(|| Refused(format!("{file} ends at byte {}", bytes.len())))
+            .ok_or_else(|| Refused::Broken(format!("{file} ends at byte {}", bytes.len())))
     }
 
     async fn append(&mut self, file: &str, at: u64, bytes: &[u8]) -> Result<(), Refused> {
@@ -92,6 +111,11 @@ impl<S: Shelf> Fallback<S> {
         self.disk.as_mut().filter(|_| self.refused.is_none())
     }
 
+    /// The disk, whatever it has refused.
+    pub(crate) fn opened(&mut self) -> Option<&mut S> {
+        self.disk.as_mut()
+    }
+
     /// Puts the whole of `bytes` into memory as `file`.
     pub(crate) fn put(&mut self, file: &str, bytes: Vec<u8>) {
         self.spilled.insert(file.to_owned());
@@ -101,12 +125,27 @@ impl<S: Shelf> Fallback<S> {
     /// The whole of `file`.
     pub(crate) async fn read_all(&mut self, file: &str) -> Result<Vec<u8>, Refused> {
         let len = self.size(file).await?;
-        let len = usize::try_from(len).map_err(|e| Refused(e.to_string()))?;
+        let len = usize::try_from(len).map_err(|e| Refused::Broken(e.to_string()))?;
         self.read(file, 0, len).await
     }
 
     fn on_disk(&mut self, file: &str) -> Option<&mut S> {
         self.disk.as_mut().filter(|_| !self.spilled.contains(file))
+    }
+
+    /// Adds bytes to what the disk has of `file`, for which other things may have to go.
+    async fn append_on_disk(&mut self, file: &str, at: u64, bytes: &[u8]) -> Result<(), Refused> {
+        while let Some(disk) = self.on_disk(file) {
+            match disk.append(file, at, bytes).await {
+                Err(why @ Refused::Full(_)) => {
+                    if !disk.make_room(bytes.len() as u64).await {
+                        return Err(why);
+                    }
+                }
+                result => return result,
+            }
+        }
+        Ok(())
     }
 
     /// Moves the first `len` bytes of `file` into memory, where it lives from now on.
@@ -116,7 +155,7 @@ impl<S: Shelf> Fallback<S> {
         if len > 0
             && let Some(disk) = self.on_disk(file)
         {
-            let len = usize::try_from(len).map_err(|e| Refused(e.to_string()))?;
+            let len = usize::try_from(len).map_err(|e| Refused::Broken(e.to_string()))?;
             bytes = disk.read(file, 0, len).await?;
         }
         self.put(file, bytes);
@@ -145,7 +184,7 @@ impl<S: Shelf> Shelf for Fallback<S> {
     async fn append(&mut self, file: &str, at: u64, bytes: &[u8]) -> Result<(), Refused> {
         // Once the disk has refused, new files are not even tried: a half-stored pack helps nobody.
         let tried = match (self.refused.clone(), self.on_disk(file)) {
-            (None, Some(disk)) => disk.append(file, at, bytes).await,
+            (None, Some(_)) => self.append_on_disk(file, at, bytes).await,
             (Some(why), Some(_)) => Err(why),
             (_, None) => Ok(()),
         };
@@ -188,7 +227,7 @@ mod tests {
         async fn append(&mut self, file: &str, at: u64, bytes: &[u8]) -> Result<(), Refused> {
             let used: usize = self.0.files.values().map(Vec::len).sum();
             if used + bytes.len() > usize::try_from(self.1).unwrap() {
-                return Err(Refused("full".into()));
+                return Err(Refused::Full("full".into()));
             }
             self.0.append(file, at, bytes).await
         }
@@ -204,7 +243,7 @@ mod tests {
             shelf.append("a", 0, b"123").await.unwrap();
             assert!(shelf.refused().is_none());
             shelf.append("a", 3, b"456").await.unwrap();
-            assert_eq!(shelf.refused(), Some(&Refused("full".into())));
+            assert_eq!(shelf.refused(), Some(&Refused::Full("full".into())));
             assert!(shelf.disk().is_none());
             shelf.append("b", 0, b"7").await.unwrap();
             assert_eq!(shelf.read_all("a").await.unwrap(), b"123456");
@@ -214,7 +253,7 @@ mod tests {
 
     #[test]
     fn no_disk_at_all_is_memory() {
-        let mut shelf = Fallback::<MemoryShelf>::new(Err(Refused("private window".into())));
+        let mut shelf = Fallback::<MemoryShelf>::new(Err(Refused::Broken("private window".into())));
         block_on(async {
             shelf.append("a", 0, b"12").await.unwrap();
             shelf.truncate("a", 1).await.unwrap();

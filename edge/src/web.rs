@@ -19,11 +19,16 @@ pub(crate) fn now() -> f64 {
         .map_or_else(js_sys::Date::now, |p| p.now())
 }
 
-/// The browser's storage; `None` on pages that are not secure, and in some private windows.
+/// What the browser knows of its storage; `None` on pages that are not secure.
+pub(crate) fn manager() -> Option<StorageManager> {
+    let storage: JsValue = worker()?.navigator().storage().into();
+    storage.dyn_into().ok()
+}
+
+/// The browser's file system; `None` also in some private windows.
 pub(crate) fn storage() -> Option<StorageManager> {
-    let storage = worker()?.navigator().storage();
-    let known: &JsValue = storage.as_ref();
-    let usable = js_sys::Reflect::has(known, &"getDirectory".into()).unwrap_or(false);
+    let storage = manager()?;
+    let usable = js_sys::Reflect::has(&storage, &"getDirectory".into()).unwrap_or(false);
     usable.then_some(storage)
 }
 

@@ -23,11 +23,11 @@ use web_sys::AbortSignal;
 use crate::chat::{Event, Turn};
 use crate::client::{About, LineCloud};
 use crate::device::Engine;
+use crate::disk;
 use crate::error::{Error, Failure};
 use crate::local::{Loaded, LocalModel, Slot};
 use crate::net::Line;
-use crate::opfs::Library;
-use crate::pack::{Notice, Pack, check_fits, check_kin};
+use crate::pack::{self, Notice, Pack, check_fits, check_kin};
 use crate::pause::Pace;
 use crate::request::{self, Ask};
 use crate::tally::Tally;
@@ -287,11 +287,11 @@ fn spoken(ask: &Ask) -> Vec<&str> {
     spoken.map(|message| message.content.as_str()).collect()
 }
 
-/// The packs in the store, as a JSON array of `{name, bytes, urls}`.
+/// The packs in the store, as a JSON array of `{name, bytes, urls, used}`.
 #[wasm_bindgen]
 pub async fn stored() -> Result<String, JsValue> {
     // A browser that has no store has no packs in it.
-    let list = match Library::open().await {
+    let list = match disk::open().await {
         Ok(library) => library.list().await.unwrap_or_default(),
         Err(_) => Vec::new(),
     };
@@ -301,13 +301,21 @@ pub async fn stored() -> Result<String, JsValue> {
 /// Removes what was stored from `url`; returns whether there was anything.
 #[wasm_bindgen]
 pub async fn forget(url: String) -> Result<bool, JsValue> {
-    let Ok(library) = Library::open().await else {
+    let Ok(library) = disk::open().await else {
         return Ok(false);
     };
     let failed = |e: crate::shelf::Refused| {
         thrown(&Error::Internal(format!("cannot remove {url}: {e}")), None)
     };
-    library.remove(&url, None).await.map_err(failed)
+    library.forget(&url).await.map_err(failed)
+}
+
+/// What it takes to have the pack at `url` on this device, as JSON; nothing but its manifest is fetched.
+#[wasm_bindgen]
+pub async fn plan(url: String, line: Line) -> Result<String, JsValue> {
+    let plan = pack::plan(&url, &line).await;
+    let plan = plan.map_err(|e| thrown(&e, None))?;
+    serde_json::to_string(&plan).map_err(|e| thrown(&Error::Internal(e.to_string()), None))
 }
 
 /// Loads `pack`; if stored bytes turn out to be damaged, fetches those again, once.
@@ -342,7 +350,7 @@ async fn load(pack: &Pack, engine: &Rc<Engine>, tell: &dyn Fn(Notice)) -> Result
         error => Error::from_model(error, engine.gpu),
     })?;
     let gate = gate(&pack.manifest, tell);
-    Ok(Loaded::new(model, gate, engine.clone()))
+    Ok(Loaded::new(model, gate, engine.clone(), pack.hold()))
 }
 
 /// The pack's gate; without one every answer of the device stands, and with one that cannot be

@@ -53,7 +53,7 @@ export class Recorder {
   #stalled = null;
   /** @type {{ match: RegExp, opened: Promise<void> } | null} */
   #gate = null;
-  /** @type {Map<string, { type: string, body: Buffer | string }>} */
+  /** @type {Map<string, { type: string, body: Buffer | string | ((reply: http.ServerResponse) => void) }>} */
   #offered = new Map();
   /** @type {Hold | null} */
   #hold = null;
@@ -147,7 +147,7 @@ export class Recorder {
     this.#gate = null;
   }
 
-  /** Serves a file of the test's own at the page's origin. */
+  /** Serves a file of the test's own at the page's origin; a function answers as it likes. */
   offer(path, type, body) {
     this.#offered.set(path, { type, body });
   }
@@ -207,6 +207,7 @@ export class Recorder {
     }
     this.requests.push(seen);
     const offered = this.#offered.get(seen.path);
+    if (typeof offered?.body === "function") return offered.body(reply);
     if (offered !== undefined) {
       reply.writeHead(200, { "content-type": offered.type, "cache-control": "no-store" }).end(offered.body);
       return;
