@@ -16,6 +16,7 @@ const ALL = { ...FAULTS, ...GPU_FAULTS };
 /** The page with nobody asking anything in private: all that it may send. */
 export async function learnOrdinary(watch, { query, device } = {}) {
   const tab = await new Tab(watch, query, device).open();
+  await tab.chat.page.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
   await tab.chat.page.reload();
   await tab.reopened();
   await tab.driver.forget();
