@@ -12,7 +12,7 @@ import { builtIn } from "./built.mjs";
 const PAGE = path.resolve("web/dist");
 const OWN = path.resolve("web/webview");
 const MODEL = "models/sprat-tiny";
-const STYLES = ["style.css", "chat.css", "composer.css", "mix.css"];
+const STYLES = ["style.css"];
 const FOLDER = "dist/webview";
 const FILE = "dist/webview-single.html";
 
@@ -75,8 +75,11 @@ function html(policy) {
   let page = text("index.html");
   page = replace(page, /(?<=http-equiv="Content-Security-Policy" content=")[^"]*/, policy);
   page = replace(page, '<html lang="en">', '<html lang="en" data-cloud="off" data-device="cpu" data-model="bundled">');
-  page = replace(page, /<!-- Other hosts .*? -->\s*/, "");
-  page = replace(page, /<link rel="modulepreload".*?>\s*/, "");
+  page = replace(page, /<!-- The page itself needs no other host[\s\S]*? -->\s*/, "");
+  page = replace(page, /(?:<link rel="modulepreload".*?>\s*)+/, "");
+  // Without it the page registers no service worker: an app is its own way to have it offline.
+  page = replace(page, /<link rel="manifest".*?>\s*/, "");
+  page = replace(page, /<meta name="build".*?>\s*/, "");
   // The models that it would mix are three times as large as the rest.
   page = replace(page, 'id="mix-open"', 'id="mix-open" hidden');
   page = replace(page, 'id="mix-open-too"', 'id="mix-open-too" hidden');

@@ -70,7 +70,7 @@ for (const device of ["cpu", "webgpu"]) {
       assert.equal(body.stream, true);
 
       await answer.getByRole("button", { name: /cloud/i }).click();
-      const receipt = answer.getByRole("region", { name: "Receipt" });
+      const receipt = answer.getByRole("group", { name: "Receipt" });
       await receipt.waitFor();
       assert.match(await receipt.innerText(), /sprat-small/);
       assert.ok(!bench.server.log.includes(word), "the server's log holds a person's words");
@@ -156,13 +156,14 @@ for (const device of ["cpu", "webgpu"]) {
       await chat.mode.selectOption("device");
       // A person is slower than a small model: the button is pressed by the page, the moment it is there.
       await chat.page.evaluate(() => {
+        const { shadowRoot } = document.querySelector("sprat-chat");
         const press = new MutationObserver(() => {
-          const button = [...document.querySelectorAll("button")].find((one) => one.textContent === "Stop" && !one.hidden);
-          if (button === undefined || document.querySelector("[data-answer]") === null) return;
+          const button = [...shadowRoot.querySelectorAll("button")].find((one) => one.textContent === "Stop" && !one.hidden);
+          if (button === undefined || shadowRoot.querySelector("[data-answer]") === null) return;
           press.disconnect();
           button.click();
         });
-        press.observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
+        press.observe(shadowRoot, { subtree: true, childList: true, attributes: true, characterData: true });
       });
       const answer = await chat.ask("Tell me a long story about a small fish and the sea.");
       const { state, text } = await chat.finished(answer);

@@ -66,19 +66,24 @@ async function until(holds, value) {
 }
 
 async function answer(question) {
-  const before = (await page.$$("[data-answer]")).length;
-  await page.type("#message", question);
+  const chat = await page.$("sprat-chat");
+  const before = await chat.evaluate(({ shadowRoot }) => shadowRoot.querySelectorAll("[data-answer]").length);
+  await chat.evaluate((chat) => chat.focus());
+  await page.keyboard.type(question);
   await page.keyboard.press("Enter");
-  const ended = (at) => ["done", "error"].includes(document.querySelectorAll("[data-answer]")[at]?.dataset.state);
+  const ended = (at) => {
+    const answers = document.querySelector("sprat-chat").shadowRoot.querySelectorAll("[data-answer]");
+    return ["done", "error"].includes(answers[at]?.dataset.state);
+  };
   await until(ended, before);
   return page.evaluate((at) => {
-    const element = document.querySelectorAll("[data-answer]")[at];
+    const element = document.querySelector("sprat-chat").shadowRoot.querySelectorAll("[data-answer]")[at];
     return { state: element.dataset.state, source: element.dataset.source, text: element.innerText };
   }, before);
 }
 
 test("answers here, computes, and hands over", async () => {
-  await until(() => document.querySelector("#loading").hidden);
+  await until(() => document.querySelector("sprat-chat").status?.state === "ready");
   assert.match(await page.$eval("#device-words", ({ textContent }) => textContent), /CPU/);
   const exact = await answer("what is 17 * 23?");
   assert.deepEqual([exact.state, exact.source], ["done", "exact"]);

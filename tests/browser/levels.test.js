@@ -38,8 +38,8 @@ test("a no sends nothing, and the device's answer stands", async () => {
   await question().waitFor();
   await chat.picture("ask");
   assert.equal(await question().getByRole("listitem").innerText(), personal(word));
-  assert.equal(await question().evaluate(() => document.activeElement?.textContent), "Don't send");
-  await question().getByRole("button", { name: "Don't send" }).click();
+  assert.equal(await question().evaluate((dialog) => dialog.getRootNode().activeElement?.textContent), "Don’t send");
+  await question().getByRole("button", { name: "Don’t send" }).click();
   const { state, source } = await chat.finished(answer);
   assert.deepEqual([state, source], ["done", "device"]);
   assert.deepEqual(completions(from), []);
@@ -87,6 +87,24 @@ test("a card number makes the conversation private, for good", async () => {
   assert.deepEqual(completions(from), []);
   assert.ok(!bench.recorder.saw(word));
   assert.deepEqual(chat.mistakes, []);
+});
+
+test("a person can choose to be asked each time, whatever is in the conversation", async () => {
+  await chat.startOver();
+  await chat.level.selectOption("ask");
+  const from = bench.recorder.requests.length;
+  const word = canary();
+  const first = await chat.ask(hardQuestion(word));
+  await question().waitFor();
+  assert.equal(await question().getByRole("listitem").innerText(), hardQuestion(word));
+  await question().getByRole("button", { name: "Don’t send" }).click();
+  assert.equal((await chat.finished(first)).source, "device");
+  assert.deepEqual(completions(from), []);
+  await chat.startOver();
+  assert.equal(await chat.level.inputValue(), "ask", "it stays chosen");
+  await chat.level.selectOption("open");
+  assert.equal((await chat.answer(hardQuestion())).source, "cloud");
+  assert.equal(completions(from).length, 1);
 });
 
 test("a page that shows nobody anything has nothing sent", async () => {

@@ -70,7 +70,10 @@ describe("without a network", () => {
   test("the folder chats from an address that the app answers, as an asset loader does", async (t) => {
     const origin = "https://appassets.example";
     const answer = (url) => url.startsWith(`${origin}/`) && path.join(DIST, "webview", new URL(url).pathname);
-    await chats(await open(t, `${origin}/index.html`, { answer }));
+    const chat = await open(t, `${origin}/index.html`, { answer });
+    await chats(chat);
+    // An app that brings the page along is its own way to have it offline.
+    assert.equal(await chat.page.evaluate(async () => (await navigator.serviceWorker.getRegistrations()).length), 0);
   });
 
   test("a private conversation and the one after it each have an engine of their own", async (t) => {

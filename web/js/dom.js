@@ -1,4 +1,8 @@
-/** Two helpers for a page without a framework. */
+/**
+ * What is in index.html.
+ *
+ * @import { SpratChat } from "../../edge/js/element/sprat-chat.js"
+ */
 
 /**
  * The element of that id and kind in index.html.
@@ -14,30 +18,7 @@ export function byId(id, kind) {
   return element;
 }
 
-/**
- * A new element with attributes and children; text is always set as text.
- *
- * @template {keyof HTMLElementTagNameMap} K
- * @param {K} tag
- * @param {Record<string, string>} attributes
- * @param {(Node | string)[]} children
- * @returns {HTMLElementTagNameMap[K]}
- */
-export function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-/**
- * A definition list of facts: term, value.
- *
- * @param {HTMLElement} list
- * @param {{ term: string, value: Node | string }[]} facts
- */
-export function fillFacts(list, facts) {
-  list.replaceChildren(
-    ...facts.map(({ term, value }) => make("div", {}, make("dt", {}, term), make("dd", {}, value))),
-  );
+/** The chat; by then its element is defined. */
+export function chatElement() {
+  return /** @type {SpratChat} */ (byId("chat", HTMLElement));
 }

@@ -2,15 +2,17 @@
  * "Mix your own sprat": a dialog with a slider for each specialist. What the sliders say is merged in the page, without
  * training, takes the chat model's place, and answers three questions at once, one for each specialist.
  *
- * @import { EngineHost } from "./engine.js"
- * @import { Progress, Recipe, Sprat } from "./types.d.ts"
+ * @import { Sprat } from "../../edge/js/sprat.js"
+ * @import { Progress, Recipe } from "../../edge/js/types.js"
+ * @import { PageModel } from "./model.js"
  */
-import { closeOnBackdrop } from "./dialog.js";
-import { byId, make } from "./dom.js";
-import { asSentence, describe } from "./errors.js";
-import { formatBytes, formatMs } from "./format.js";
-import { progressWords } from "./model-panel.js";
-import { failureOf } from "./turn.js";
+import { closeOnBackdrop } from "../sprat/element/dialog.js";
+import { make } from "../sprat/element/dom.js";
+import { describe } from "../sprat/element/problem.js";
+import { failureOf } from "../sprat/element/turn.js";
+import { byId } from "./dom.js";
+import { progressWords, words } from "./numbers.js";
+import { asSentence } from "./notices.js";
 
 /** All were trained from the base; their differences to it are what is added up. */
 const BASE = "models/lineage/sprat-base/";
@@ -23,6 +25,8 @@ const SPECIALISTS = [
 const START = 0.5;
 /** How far a slider goes; above 1 a specialist counts for more than it was trained to. */
 const MOST = 1.2;
+/** Under what circumstances mixing fails. @type {import("../../edge/js/element/problem.js").Circumstances} */
+const MIXING = { private: false, mode: "device", kept: "nothing", first: true, own: true };
 const SAMPLE = { mode: /** @type {const} */ ("device"), temperature: 0, maxTokens: 40 };
 
 /**
@@ -51,9 +55,9 @@ export class MixDialog {
   /** Whether the sliders are those of a mix that is there, so that moving one makes another. */
   #mixed = false;
 
-  /** @param {EngineHost} host */
-  constructor(host) {
-    this.host = host;
+  /** @param {PageModel} model */
+  constructor(model) {
+    this.model = model;
     this.#rows = SPECIALISTS.map((specialist, index) => this.#row(specialist, index));
     for (const id of ["mix-open", "mix-open-too"]) byId(id, HTMLButtonElement).addEventListener("click", () => this.#open());
     this.#start.addEventListener("click", () => void this.#mix());
@@ -61,6 +65,7 @@ export class MixDialog {
     this.#done.addEventListener("click", () => this.#dialog.close());
     // Whoever leaves wants to chat; a download that was begun is given up.
     this.#dialog.addEventListener("close", () => this.#running?.abort());
+    closeOnBackdrop(this.#dialog);
   }
 
   /**
@@ -91,7 +96,6 @@ export class MixDialog {
 
   #open() {
     byId("model-dialog", HTMLDialogElement).close();
-    closeOnBackdrop(this.#dialog);
     this.#dialog.showModal();
     if (this.#mixed) return;
     this.#words.textContent = "";
@@ -101,11 +105,11 @@ export class MixDialog {
   /** What has to be downloaded, before it is. */
   async #tellSize() {
     try {
-      const bytes = await this.host.bytesMissing([BASE, ...SPECIALISTS.map(({ url }) => url)]);
+      const bytes = await this.model.bytesMissing([BASE, ...SPECIALISTS.map(({ url }) => url)]);
       if (this.#running !== null || this.#mixed) return;
       const more = "the base and three specialists";
       this.#words.textContent =
-        bytes === 0 ? `On this device already: ${more}.` : `To download, once: ${formatBytes(bytes)}, ${more}.`;
+        bytes === 0 ? `On this device already: ${more}.` : `To download, once: ${words.bytes(bytes)}, ${more}.`;
     } catch {
       // Mixing will say what is wrong.
     }
@@ -124,11 +128,11 @@ export class MixDialog {
       const onProgress = (/** @type {Progress} */ progress) => {
         if (!signal.aborted) this.#show(progress);
       };
-      const sprat = await this.host.use(recipeOf(weights), { signal, onProgress });
+      const sprat = await this.model.use(recipeOf(weights), { signal, onProgress });
       if (signal.aborted) return;
       this.#mixed = true;
       this.#back.hidden = false;
-      this.#words.textContent = `Mixed and loaded in ${formatMs(performance.now() - began)}. Move a slider to mix again.`;
+      this.#words.textContent = `Mixed and loaded in ${words.duration(performance.now() - began)}. Move a slider to mix again.`;
       this.#rest();
       await this.#askAll(sprat, signal);
     } catch (thrown) {
@@ -144,8 +148,8 @@ export class MixDialog {
 
   /** @param {Progress} progress */
   #show(progress) {
-    const { words, bytes, share } = progressWords(progress);
-    this.#words.textContent = bytes === "" ? words : `${words}: ${bytes}`;
+    const { stage, bytes, share } = progressWords(progress);
+    this.#words.textContent = bytes === "" ? stage : `${stage}: ${bytes}`;
     this.#bar.hidden = false;
     if (share === null) this.#bar.removeAttribute("value");
     else this.#bar.value = share;
@@ -159,8 +163,8 @@ export class MixDialog {
   /** @param {unknown} thrown */
   #tell(thrown) {
     const failure = failureOf(thrown);
-    const { sentence, todo } = describe(failure, { private: false, mode: "device", kept: "nothing", first: true });
-    this.#words.textContent = failure.code === "bad_request" ? asSentence(failure.message) : `${sentence} ${todo}`;
+    const { words: happened, todo, detail } = describe(failure, MIXING, words);
+    this.#words.textContent = failure.code === "bad_request" ? asSentence(failure.message) : `${asSentence(detail) || happened} ${todo}`;
   }
 
   /**
@@ -184,7 +188,7 @@ export class MixDialog {
     this.#running?.abort();
     this.#back.disabled = true;
     try {
-      await this.host.use(null);
+      await this.model.use(null);
       this.#mixed = false;
       for (const { answer } of this.#rows) answer.textContent = "";
       this.#back.hidden = true;

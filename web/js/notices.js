@@ -1,26 +1,13 @@
 /** Short notes above the message box that stay until they are dismissed or no longer true. */
-import { byId, make } from "./dom.js";
+import { make } from "../sprat/element/dom.js";
+import { byId } from "./dom.js";
 
 /** @type {Map<string, HTMLElement>} */
 const shown = new Map();
 
-/**
- * @param {{
- *   key: string,
- *   words: string,
- *   heading?: string,
- *   action?: { words: string, run: () => void },
- *   dismiss?: boolean,
- * }} notice one with the same key replaces the earlier one
- */
-export function showNotice({ key, words, heading, action, dismiss = true }) {
-  const text = make("p", {}, ...(heading === undefined ? [] : [make("strong", {}, heading), " "]), words);
-  const element = make("div", { class: "notice", role: "status" }, text);
-  if (action !== undefined) {
-    const button = make("button", { type: "button", class: "secondary" }, action.words);
-    button.addEventListener("click", action.run);
-    element.append(button);
-  }
+/** @param {{ key: string, words: string, dismiss?: boolean }} notice one with the same key replaces the earlier one */
+export function showNotice({ key, words, dismiss = true }) {
+  const element = make("div", { class: "notice", role: "status" }, make("p", {}, words));
   if (dismiss) {
     const close = make("button", { type: "button", class: "quiet small" }, "Dismiss");
     close.addEventListener("click", () => hideNotice(key));
@@ -32,7 +19,18 @@ export function showNotice({ key, words, heading, action, dismiss = true }) {
 }
 
 /** @param {string} key */
-export function hideNotice(key) {
+function hideNotice(key) {
   shown.get(key)?.remove();
   shown.delete(key);
+}
+
+/**
+ * The engine's messages are written to stand behind a colon.
+ *
+ * @param {string} message
+ */
+export function asSentence(message) {
+  const text = message.trim();
+  if (text === "") return "";
+  return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
 }

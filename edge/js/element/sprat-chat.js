@@ -391,10 +391,9 @@ export class SpratChat extends Base {
   async #wantLevel(level) {
     const { level: before, empty } = this.#talk;
     const lower = highest(level, before) !== level;
-    if (lower && !empty && !(await this.#askPerson(before === "private" ? "leave" : "lower"))) {
-      this.#show();
-      return;
-    }
+    // Until the person has decided, the controls stand where they stood.
+    this.#show();
+    if (lower && !empty && !(await this.#askPerson(before === "private" ? "leave" : "lower"))) return;
     this.level = level;
     // What is in a conversation may have raised it above what the element says.
     if (this.#talk.level !== level) this.#talk.startOver();

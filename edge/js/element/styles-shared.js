@@ -103,6 +103,8 @@ const pieces = `
   font-size: 0.875rem;
 }
 .notice > :first-child { flex: 1 1 12rem; min-inline-size: 0; overflow-wrap: anywhere; }
+/* On a narrow screen its button stands below. */
+.notice.bad > :first-child { flex-basis: 18rem; }
 .notice.bad { border-color: var(--_problem); background: var(--_problem-soft); }
 .notice .heading { color: var(--_problem); font-weight: 600; }
 .notice .muted, .problem .muted { color: inherit; font-size: 0.8125rem; }

@@ -19,9 +19,12 @@ export class Bench {
     return bench;
   }
 
-  /** The chat page in a context of its own: nothing stored, nothing cached. */
+  /**
+   * The chat page in a context of its own: nothing stored, nothing cached; and without its service worker, which asks for
+   * all files once more in the background, and would keep what a test alters on the way (offline.test.js has it).
+   */
   async page({ query = "device=cpu", context = {} } = {}) {
-    const own = await this.browser.newContext(context);
+    const own = await this.browser.newContext({ serviceWorkers: "block", ...context });
     return new ChatPage(own, this.server.origin).open({ query });
   }
 

@@ -104,6 +104,9 @@ export class ChatPage {
   get private() {
     return this.page.getByRole("switch", { name: "Private" });
   }
+  get level() {
+    return this.page.getByRole("combobox", { name: "Who may read this" });
+  }
   get mode() {
     return this.page.getByRole("combobox", { name: "Mode" });
   }
@@ -144,16 +147,18 @@ export class ChatPage {
   /** A fresh conversation that is not private, in automatic mode. */
   async startOver() {
     await this.newConversation.click();
-    await this.mode.selectOption("auto");
-    await this.page.waitForFunction(() => document.querySelector("[data-answer]") === null);
+    // Without a cloud there is no mode to choose.
+    if (await this.mode.isVisible()) await this.mode.selectOption("auto");
+    await this.page.waitForFunction(() => document.querySelector("sprat-chat").shadowRoot.querySelector("[data-answer]") === null);
     if (await this.private.isChecked()) await this.private.click();
     // After a private conversation the page starts a new engine.
     await this.ready();
   }
 
-  /** All the words on the page. */
-  text() {
-    return this.page.locator("body").innerText();
+  /** All the words on the page; those of the chat are in its shadow. */
+  async text() {
+    const parts = [this.page.locator("body"), this.page.locator("sprat-chat [role=group]").first()];
+    return (await Promise.all(parts.map((part) => part.innerText()))).join("\n");
   }
 
   /** A picture for people, where SCREENSHOTS names a folder. */

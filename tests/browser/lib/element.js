@@ -50,6 +50,19 @@ export function launchPlain() {
   return chromium.launch({ executablePath: findChromium(), args: ["--no-sandbox"] });
 }
 
+/**
+ * What axe finds, in words; nothing is what it should find.
+ * @param {import("playwright-core").Page} page
+ */
+export async function violations(page) {
+  // The page's policy would let no script of ours in; the debugger's door is not under it.
+  await page.evaluate(await readFile(AXE, "utf8"));
+  return page.evaluate(async () => {
+    const { violations } = await globalThis.axe.run(document, { resultTypes: ["violations"] });
+    return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => [id, String(target), failureSummary]));
+  });
+}
+
 /** One tab with the page, and what went wrong in it. */
 export class ElementPage {
   mistakes = [];
@@ -135,14 +148,8 @@ export class ElementPage {
     return this.page.evaluate(() => globalThis.told);
   }
 
-  /** What axe finds, in words; nothing is what it should find. */
-  async violations() {
-    // The page's policy would let no script of ours in; the debugger's door is not under it.
-    await this.page.evaluate(await readFile(AXE, "utf8"));
-    return this.page.evaluate(async () => {
-      const { violations } = await globalThis.axe.run(document, { resultTypes: ["violations"] });
-      return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => [id, String(target), failureSummary]));
-    });
+  violations() {
+    return violations(this.page);
   }
 
   async picture(name) {

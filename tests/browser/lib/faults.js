@@ -182,6 +182,8 @@ export const FAULTS = {
     // From hardly enough to begin, up to enough for some of an answer.
     const pages = talk.random.below(160);
     talk.watch.recorder.alter(MODULE, (body) => limitMemory(body, pages));
+    // The page's service worker has kept the module as it was.
+    await talk.driver.page.evaluate(async () => Promise.all((await caches.keys()).map((name) => caches.delete(name))));
     await talk.renew();
     await talk.askNext(LONG);
     await talk.askAll();

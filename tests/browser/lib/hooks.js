@@ -7,8 +7,12 @@ export const BINDING = "__spratAttempt";
 /** What a page that keeps to itself uses: files are fetched, and one worker runs the model. */
 const HARMLESS = new Set(["fetch", "Worker"]);
 
-/** @param {{ api: string }} attempt whether no private conversation has any use for it */
-export const isForbidden = ({ api }) => !HARMLESS.has(api) && !api.startsWith("console.");
+/** The page's own service worker, registered by these words and no others. */
+const OWN_SERVICE_WORKER = /^(sw\.js \{"updateViaCache":"none"\}|http:\/\/127\.0\.0\.1:\d+\/sw\.js)$/;
+
+/** @param {{ api: string, text: string }} attempt whether no private conversation has any use for it */
+export const isForbidden = ({ api, text }) =>
+  !HARMLESS.has(api) && !api.startsWith("console.") && !(api === "service worker" && OWN_SERVICE_WORKER.test(text));
 
 /**
  * Self-contained: it is sent to the browser as text. A worker has not all of its functions before its script is there,

@@ -16,6 +16,7 @@ const ALL = { ...FAULTS, ...GPU_FAULTS };
 /** The page with nobody asking anything in private: all that it may send. */
 async function learnOrdinary(watch, device) {
   const tab = await new Tab(watch, undefined, device).open();
+  await tab.chat.page.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
   await tab.chat.page.reload();
   await tab.reopened();
   await tab.driver.forget();

@@ -28,10 +28,10 @@ async function read({ chat, watch }, answer) {
   const badge = answer.locator(".badge");
   if ((await badge.isVisible()) && (await badge.isEnabled())) {
     await badge.click();
-    watch.note("a receipt or an error", await answer.getByRole("region", { name: "Receipt" }).innerText());
+    watch.note("a receipt or an error", await answer.getByRole("group", { name: "Receipt" }).innerText());
   }
   const { page } = chat;
-  for (const shown of [answer.locator(".problem"), answer.locator(".meta"), page.locator("#notices"), page.getByRole("banner")]) {
+  for (const shown of [answer.locator(".problem"), answer.locator(".meta"), page.locator("#notices"), page.locator(".chat .notices"), page.getByRole("banner")]) {
     watch.note("a receipt or an error", await shown.innerText());
   }
   return { state, source };
@@ -93,7 +93,7 @@ export const WAYS = {
     await chat.page.getByRole("button", { name: "Stay private" }).click();
     ends.push(...(await askAll(typed)));
     await chat.private.click();
-    await chat.page.getByRole("button", { name: "Start a new conversation", exact: true }).click();
+    await chat.page.getByRole("button", { name: "Start a new one", exact: true }).click();
     await chat.ready();
     return ends;
   },
