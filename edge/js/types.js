@@ -12,7 +12,7 @@
  * @typedef {"bad_request" | "model_missing" | "model_corrupt" | "network" | "cloud_unreachable"
  *   | "cloud_interrupted" | "cloud_refused" | "cloud_disabled" | "private_unanswerable"
  *   | "consent_refused" | "context_too_long" | "webgpu_unavailable" | "webgpu_lost" | "unsupported" | "aborted"
- *   | "internal"} ErrorCode
+ *   | "saved_missing" | "saved_corrupt" | "storage_refused" | "internal"} ErrorCode
  *
  * @typedef {object} Progress
  * @property {"engine" | "download" | "mix" | "load" | "warmup" | "ready"} stage "load" checks every byte
@@ -21,7 +21,7 @@
  * @property {string} message what is being loaded, or what it is loaded onto
  *
  * @typedef {object} Warning something went wrong and Sprat goes on
- * @property {"storage_refused" | "gate_unreadable" | "recipe" | ErrorCode} code "recipe": something in it had no effect
+ * @property {"gate_unreadable" | "recipe" | ErrorCode} code "recipe": something in it had no effect
  * @property {string} message
  *
  * @typedef {object} Status
@@ -96,6 +96,24 @@
  * @property {string} name
  * @property {number} bytes
  * @property {string[]} urls addresses it was loaded from
+ *
+ * @typedef {object} SaveOptions
+ * @property {Level} [level] as in ChatOptions
+ * @property {boolean} [private] short for the level "private"
+ * @property {AbortSignal} [signal] stops it; what was saved under this name before stays
+ *
+ * @typedef {object} SavedConversation
+ * @property {string} name
+ * @property {string} model name of the model that it was had with
+ * @property {Level} level
+ * @property {number} tokens whose keys and values were saved too: the model need not read them again
+ * @property {number} bytes on the device
+ * @property {number} saved when, in milliseconds since 1970
+ *
+ * @typedef {object} RestoredConversation
+ * @property {Message[]} messages
+ * @property {Level} level the conversation keeps it, whatever a later call says
+ * @property {number} tokens that the model remembers again; the rest it reads at the next question
  *
  * @typedef {object} Receipt who answered, and why
  * @property {Source} source

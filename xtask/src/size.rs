@@ -23,6 +23,7 @@ const BUDGETS: [(&str, &[&str], u64); 3] = [
             "mix.js",
             "modules.js",
             "retell.js",
+            "saved.js",
             "seal.js",
             "link.js",
             "link/sprat_link.js",
