@@ -43,6 +43,9 @@ export { SpratError };
 /** @typedef {import("./types.js").ModelInfo} ModelInfo */
 /** @typedef {import("./types.js").StoredPack} StoredPack */
 /** @typedef {import("./types.js").StoragePlan} StoragePlan */
+/** @typedef {import("./types.js").SaveOptions} SaveOptions */
+/** @typedef {import("./types.js").SavedConversation} SavedConversation */
+/** @typedef {import("./types.js").RestoredConversation} RestoredConversation */
 /** @typedef {import("./types.js").Recipe} Recipe */
 /** @typedef {import("./types.js").UseOptions} UseOptions */
 
@@ -132,13 +135,32 @@ export class Sprat {
   }
 
   /**
-   * Removes a stored model pack.
+   * Removes a stored model pack, and the conversations that were saved with it.
    * @param {string | URL} model the address it was loaded from
    * @param {{ wasm?: string | URL }} [options] as in {@link LoadOptions}
    * @returns {Promise<boolean>} whether there was one
    */
   static forget(model, { wasm } = {}) {
     return once({ type: "forget", url: resolve(model) }, wasm);
+  }
+
+  /**
+   * The conversations that this site has saved on the device, the last used first.
+   * @param {{ wasm?: string | URL }} [options] as in {@link LoadOptions}
+   * @returns {Promise<SavedConversation[]>}
+   */
+  static saved({ wasm } = {}) {
+    return once({ type: "saved" }, wasm);
+  }
+
+  /**
+   * Removes a saved conversation.
+   * @param {string} name
+   * @param {{ wasm?: string | URL }} [options] as in {@link LoadOptions}
+   * @returns {Promise<boolean>} whether there was one
+   */
+  static forgetSaved(name, { wasm } = {}) {
+    return once({ type: "forgetSaved", name: title(name) }, wasm);
   }
 
   /** @param {LoadOptions} options use {@link Sprat.open} */
@@ -282,6 +304,47 @@ export class Sprat {
       this.#taint.remember([...said, { role: "assistant", content: text }], level);
       call.stop();
     }
+  }
+
+  /**
+   * Saves a conversation on this device, in the place of one that has the same name: its text, its level, and what the
+   * model remembers of it. When there is no more room, what the model remembers of the conversations unused for longest
+   * is removed first.
+   *
+   *     await sprat.save("holiday", messages);
+   *     // at the next visit
+   *     const { messages, level } = await sprat.restore("holiday");
+   *
+   * @param {string} name
+   * @param {Message[]} messages the answers too
+   * @param {SaveOptions} [options]
+   * @returns {Promise<SavedConversation>} rejects with a {@link SpratError}
+   */
+  async save(name, messages, options = {}) {
+    if (!this.#port) throw this.#gone();
+    const known = highest(options.level, options.private === true && "private", this.#taint.level(messages));
+    const ask = write({ messages, level: known === "open" ? options.level : known });
+    const { url } = source(this.#options.model);
+    const request = { type: "save", name: title(name), ask, url, model: this.#model?.name ?? "" };
+    const saved = await this.#port.call(request, undefined, options.signal);
+    this.#taint.remember(messages, saved.level);
+    return saved;
+  }
+
+  /**
+   * Takes a saved conversation up again. Where the model is the same it remembers it; otherwise, or if that part is
+   * damaged, which `onWarning` then says, it reads the text at the next question.
+   *
+   * @param {string} name
+   * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<RestoredConversation>} rejects with a {@link SpratError}
+   */
+  async restore(name, { signal } = {}) {
+    if (!this.#port) throw this.#gone();
+    const tell = (/** @type {unknown} */ notice) => this.#told(notice, undefined);
+    const restored = await this.#port.call({ type: "restore", name: title(name) }, tell, signal);
+    this.#taint.remember(restored.messages, restored.level);
+    return restored;
   }
 
   /**
@@ -472,6 +535,15 @@ function source(model) {
   for (const entry of models) entry.model = resolve(entry.model);
   const url = recipe.base_model ?? models[0].model;
   return { url, recipe, packs: [...new Set([url, ...models.map((/** @type {any} */ { model }) => model)])] };
+}
+
+/**
+ * The name of a saved conversation.
+ * @param {unknown} name
+ */
+function title(name) {
+  if (typeof name === "string" && name !== "" && name.length <= 200) return name;
+  throw new SpratError({ code: "bad_request", message: "a saved conversation's name must be a text of 1 to 200 characters" });
 }
 
 /**

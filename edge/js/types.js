@@ -12,7 +12,7 @@
  * @typedef {"bad_request" | "model_missing" | "model_corrupt" | "network" | "cloud_unreachable"
  *   | "cloud_interrupted" | "cloud_refused" | "cloud_disabled" | "private_unanswerable"
  *   | "consent_refused" | "context_too_long" | "too_large" | "webgpu_unavailable" | "webgpu_lost" | "unsupported" | "aborted"
- *   | "internal"} ErrorCode
+ *   | "saved_missing" | "saved_corrupt" | "storage_refused" | "internal"} ErrorCode
  *
  * @typedef {"prefer-device" | "only-device" | "prefer-cloud" | "only-cloud" | "auto" | "device" | "cloud"} Mode who is to answer.
  *   "prefer-device", or "auto": this device, and the cloud where it is not sure or has no model yet. "only-device", or "device".
@@ -30,7 +30,7 @@
  * @property {string} message what is being loaded, or what it is loaded onto
  *
  * @typedef {object} Warning something went wrong and Sprat goes on
- * @property {"storage_refused" | "evicted" | "gate_unreadable" | "recipe" | "tab_killed" | ErrorCode} code "recipe": something in it
+ * @property {"evicted" | "gate_unreadable" | "recipe" | "tab_killed" | ErrorCode} code "recipe": something in it
  *   had no effect; "evicted": another stored model was removed to make room; "tab_killed": at an earlier visit the browser
  *   closed the tab while a model was loaded
  * @property {string} message
@@ -123,6 +123,24 @@
  * @property {number} evictable in other stored models that no tab uses; those unused longest go if there is no room
  * @property {"opfs" | "indexeddb" | "memory"} store where it would be kept; "memory" is until the page is closed
  * @property {boolean} persisted whether the browser keeps it also when the device gets full; see `Sprat.persist()`
+ *
+ * @typedef {object} SaveOptions
+ * @property {Level} [level] as in ChatOptions
+ * @property {boolean} [private] short for the level "private"
+ * @property {AbortSignal} [signal] stops it; what was saved under this name before stays
+ *
+ * @typedef {object} SavedConversation
+ * @property {string} name
+ * @property {string} model name of the model that it was had with
+ * @property {Level} level
+ * @property {number} tokens whose keys and values were saved too: the model need not read them again
+ * @property {number} bytes on the device
+ * @property {number} saved when, in milliseconds since 1970
+ *
+ * @typedef {object} RestoredConversation
+ * @property {Message[]} messages
+ * @property {Level} level the conversation keeps it, whatever a later call says
+ * @property {number} tokens that the model remembers again; the rest it reads at the next question
  *
  * @typedef {object} Receipt who answered, and why
  * @property {Source} source

@@ -7,11 +7,13 @@
  * lays them: one for each model that is to be loaded, one for each question that may leave.
  */
 
+import { alone } from "./alone.js";
 import { cloudFirst } from "./cloud-first.js";
 import { Engines } from "./engines.js";
 import { Line } from "./line.js";
 import { Modules } from "./modules.js";
 import { Retelling } from "./retell.js";
+import * as saved from "./saved.js";
 import { seal } from "./seal.js";
 import { failure } from "./thrown.js";
 
@@ -36,6 +38,8 @@ const running = new Map();
 /** The engine's modules, which another worker fetches. */
 const modules = new Modules();
 const engines = new Engines({ instantiate, modules, sealed, tell: (message) => worker.postMessage(message) });
+/** The lock of saved conversations. */
+const SAVED = "sprat saved";
 
 worker.onmessage = async ({ data }) => {
   const { id, type } = data;
@@ -109,14 +113,41 @@ const handlers = {
 
   /** @type {(data: any) => Promise<number>} */
   async count({ messages }) {
-    for (;;) {
-      try {
-        return await engines.ask(({ runtime }) => runtime.count(messages));
-      } catch (error) {
-        // Another engine has taken its place.
-        if (failure(error).code !== "retired") throw error;
-      }
+    return byEngine((runtime) => runtime.count(messages));
+  },
+
+  /** @type {(data: any, signal: AbortSignal) => Promise<unknown>} */
+  async save({ ask, name, url, model }, signal) {
+    const { messages } = JSON.parse(ask);
+    const [level, tokens, cache] = await byEngine((runtime) => runtime.save(ask));
+    return alone(SAVED, signal, () => saved.keep({ name, model, url, level, tokens, messages }, cache));
+  },
+
+  /** @type {(data: any, signal: AbortSignal, emit: (event: string) => void) => Promise<unknown>} */
+  async restore({ name }, signal, emit) {
+    const { text, cache } = await alone(SAVED, signal, () => saved.recall(name));
+    const { messages, level } = text;
+    let tokens = 0;
+    try {
+      tokens = await byEngine((runtime) => runtime.restore(JSON.stringify({ messages, level }), cache));
+    } catch (error) {
+      const { code, message } = failure(error);
+      if (code !== "saved_corrupt") throw error;
+      emit(JSON.stringify({ type: "warning", code, message: `${message}; the model reads its text again` }));
     }
+    // What is damaged, or another model's, is of no use.
+    if (cache && tokens === 0) await alone(SAVED, signal, () => saved.dropCache(name));
+    return { messages, level, tokens };
+  },
+
+  /** @type {(data: any, signal: AbortSignal) => Promise<unknown>} */
+  async saved(_, signal) {
+    return alone(SAVED, signal, saved.list);
+  },
+
+  /** @type {(data: any, signal: AbortSignal) => Promise<unknown>} */
+  async forgetSaved({ name }, signal) {
+    return alone(SAVED, signal, () => saved.forget(name));
   },
 
   /** @type {(data: any) => Promise<unknown>} */
@@ -133,11 +164,28 @@ const handlers = {
     return JSON.parse(await (await instantiate("cpu")).stored());
   },
 
-  /** @type {(data: any) => Promise<boolean>} */
-  async forget({ url }) {
+  /** @type {(data: any, signal: AbortSignal) => Promise<boolean>} */
+  async forget({ url }, signal) {
+    await alone(SAVED, signal, () => saved.forgetModel(url));
     return (await instantiate("cpu")).forget(url);
   },
 };
+
+/**
+ * Asks the engine that answers, and the next one where it is replaced meanwhile.
+ * @template T
+ * @param {(runtime: any) => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+async function byEngine(work) {
+  for (;;) {
+    try {
+      return await engines.ask(({ runtime }) => work(runtime));
+    } catch (error) {
+      if (failure(error).code !== "retired") throw error;
+    }
+  }
+}
 
 /**
  * Answers a question, by whichever engine there is.

@@ -67,6 +67,9 @@ pub enum Error {
     /// The GPU went away while it was in use.
     #[error("the GPU was lost: {0}")]
     WebgpuLost(String),
+    /// Keys and values of a saved conversation are not whole, or were altered; nothing of them was used.
+    #[error("what was saved of the conversation is damaged: {0}")]
+    SavedCorrupt(&'static str),
     /// This browser lacks something that Sprat needs.
     #[error("not supported here: {0}")]
     Unsupported(String),
@@ -106,6 +109,7 @@ impl Error {
             Self::ContextTooLong { .. } => "context_too_long",
             Self::WebgpuUnavailable(_) => "webgpu_unavailable",
             Self::WebgpuLost(_) => "webgpu_lost",
+            Self::SavedCorrupt(_) => "saved_corrupt",
             Self::Unsupported(_) => "unsupported",
             Self::Aborted => "aborted",
             Self::Retired => "retired",
@@ -161,6 +165,7 @@ impl Error {
             Self::ContextTooLong { .. } => "Shorten the conversation or start a new one.",
             Self::WebgpuUnavailable(_) => "Use device \"auto\" or \"cpu\".",
             Self::WebgpuLost(_) => "Ask again: the model is being loaded on the CPU.",
+            Self::SavedCorrupt(_) => "Save it again; the model reads the text anew.",
             Self::Unsupported(_) => "Use a current browser and a secure (https) page.",
             Self::Aborted => "",
             Self::Earlier { .. } => "The model could not be loaded; reload the page to try again.",

@@ -7,7 +7,7 @@ use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, select};
 use futures::lock::Mutex;
 use futures::{SinkExt, StreamExt};
-use sprat_model::{Finish, Model, Session};
+use sprat_model::{Finish, Model, Sessions};
 use sprat_route::gate::Gate;
 use sprat_route::policy::ModelState;
 use sprat_route::signals::TokenSignal;
@@ -30,13 +30,16 @@ const ROOM_FOR_ANSWER: usize = 16;
 /// How long the worker may compute before it looks at its messages, in milliseconds.
 const BREATH_MS: f64 = 16.0;
 
-/// A loaded model and the conversation it last had.
+/// Bytes of the largest conversation whose keys and values are saved with its text.
+const MOST_SAVED: usize = 128 << 20;
+
+/// A loaded model and the conversations it last had.
 pub(crate) struct Loaded {
     pub(crate) model: Model,
     pub(crate) gate: Option<Gate>,
     pub(crate) engine: Rc<Engine>,
     /// Locked while an answer is made: questions to the model queue here.
-    session: Mutex<Session>,
+    sessions: Mutex<Sessions>,
     /// Keeps its pack stored, for the next visit and for another device.
     _hold: Option<Rc<Hold>>,
 }
@@ -48,12 +51,11 @@ impl Loaded {
         engine: Rc<Engine>,
         hold: Option<Rc<Hold>>,
     ) -> Self {
-        let session = Mutex::new(model.session());
         Self {
             model,
             gate,
             engine,
-            session,
+            sessions: Mutex::default(),
             _hold: hold,
         }
     }
@@ -70,6 +72,15 @@ impl Loaded {
             .collect();
         let tokens = self.model.prompt(&messages);
         tokens.map_err(|e| Error::from_model(e, self.engine.gpu))
+    }
+
+    /// How many tokens of a conversation are remembered, and their keys and values.
+    async fn export(&self, messages: &[Message]) -> Option<(usize, Vec<u8>)> {
+        let prompt = self.prompt(messages).ok()?;
+        let mut sessions = self.sessions.lock().await;
+        let saved = sessions.export(&self.model, &prompt, MOST_SAVED).await;
+        // A device that failed does not take the text with it.
+        saved.ok().flatten()
     }
 }
 
@@ -119,6 +130,40 @@ impl LocalModel {
     /// How many milliseconds the download will go on, if that is known.
     pub(crate) fn expect(&self, left: Option<f64>) {
         self.coming.set(left);
+    }
+
+    /// How many tokens of a conversation the model remembers, and their keys and values; nothing if it has failed.
+    ///
+    /// # Errors
+    /// [`Error::Retired`] when another engine takes over.
+    pub(crate) async fn export(
+        &self,
+        messages: &[Message],
+    ) -> Result<Option<(usize, Vec<u8>)>, Error> {
+        match self.loaded().await {
+            Slot::Ready(loaded) => Ok(loaded.export(messages).await),
+            Slot::Failed(_) => Ok(None),
+            Slot::Loading | Slot::Retired => Err(Error::Retired),
+        }
+    }
+
+    /// Remembers what [`LocalModel::export`] gave, if this is the same model; returns how many tokens that is.
+    ///
+    /// # Errors
+    /// [`Error::SavedCorrupt`], and [`Error::Retired`] when another engine takes over.
+    pub(crate) async fn import(&self, bytes: &[u8]) -> Result<usize, Error> {
+        let loaded = match self.loaded().await {
+            Slot::Ready(loaded) => loaded,
+            Slot::Failed(_) => return Ok(0),
+            Slot::Loading | Slot::Retired => return Err(Error::Retired),
+        };
+        let mut sessions = loaded.sessions.lock().await;
+        match sessions.import(&loaded.model, bytes) {
+            Ok(tokens) => Ok(tokens),
+            Err(sprat_model::Error::CacheDamaged(reason)) => Err(Error::SavedCorrupt(reason)),
+            // Another model's: its text is read again.
+            Err(_) => Ok(0),
+        }
     }
 
     fn get(&self) -> Slot {
@@ -284,11 +329,12 @@ async fn tokens(
     finish: &Cell<Option<Finish>>,
 ) -> Result<(), Error> {
     let told = |error| Error::from_model(error, loaded.engine.gpu);
-    let mut session = loaded.session.lock().await;
+    let mut sessions = loaded.sessions.lock().await;
     if steps.is_closed() {
         return Ok(());
     }
-    let mut generation = session
+    let mut generation = sessions
+        .pick(&loaded.model, prompt)
         .generate(&loaded.model, prompt, options)
         .map_err(told)?;
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);

@@ -117,6 +117,14 @@ impl Choice {
     }
 }
 
+/// Reads `{messages, level}`, as `sprat.save(name, messages)` sends them: anybody may have spoken last.
+pub(crate) fn kept(text: &str) -> Result<(Vec<Message>, Level), Error> {
+    let value: Value = serde_json::from_str(text).map_err(|_| bad("the call is not JSON"))?;
+    let messages = list(value.get("messages").unwrap_or(&Value::Null))?;
+    let level = value.as_object().map(|fields| Fields(fields).level());
+    Ok((messages, level.transpose()?.unwrap_or_default()))
+}
+
 /// Reads a JSON array of messages, as `sprat.count(messages)` sends it; any conversation has a length.
 pub(crate) fn conversation(text: &str) -> Result<Vec<Message>, Error> {
     let value: Value = serde_json::from_str(text).map_err(|_| bad("the call is not JSON"))?;
@@ -347,6 +355,18 @@ mod tests {
             "my secret",
         ] {
             assert!(!refused(text).contains("secret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_conversation_to_be_kept_has_a_level() {
+        let text = r#"{"messages":[{"role":"assistant","content":"Hi"}],"level":"ask"}"#;
+        let (messages, level) = kept(text).unwrap();
+        assert_eq!((messages.len(), level), (1, Level::Ask));
+        for text in ["my secret", "[]", r#"{"messages":[],"level":"my secret"}"#] {
+            let error = kept(text).unwrap_err();
+            assert_eq!(error.code(), "bad_request");
+            assert!(!error.to_string().contains("secret"));
         }
     }
 

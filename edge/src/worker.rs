@@ -7,14 +7,14 @@ use std::rc::Rc;
 
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use js_sys::{Function, JSON, Uint8Array};
+use js_sys::{Array, Function, JSON, Uint8Array};
 use serde::{Deserialize, Serialize};
 use sprat_model::{LoadStage, Manifest, Model};
 use sprat_route::detect::detect;
 use sprat_route::gate::Gate;
 use sprat_route::policy::Policy;
 use sprat_route::privacy::{Level, Taint, Thread};
-use sprat_wire::Role;
+use sprat_wire::{Message, Role};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
@@ -233,7 +233,7 @@ impl Runtime {
         let ask = Ask::from_json(&ask).map_err(|e| thrown(&e, None))?;
         let tally = RefCell::new(Tally::new(web::now()));
         let emit = |event| post(&emit, &event);
-        let thread = self.thread(&ask, &emit);
+        let thread = self.thread(&ask.messages, ask.level, &ask.choice.stop, &emit);
         // The page has laid it before anybody looked at what is in the question.
         let line = line.filter(|_| thread.level() == Level::Open);
         let cloud = self.cloud.clone();
@@ -248,27 +248,60 @@ impl Runtime {
         };
         let result = unless_aborted(&signal, turn.answer(&ask, &thread)).await;
         let (text, receipt) = tally.borrow_mut().close(web::now());
-        let mut texts = spoken(&ask);
+        let mut texts = spoken(&ask.messages);
         texts.push(&text);
         self.taint.borrow_mut().remember_at(thread.level(), &texts);
         result.map_err(|error| thrown(&error, Some((text, receipt))))
     }
 
+    /// What a conversation, given as `{messages, level}`, is saved with: `[level, tokens, keys and values]`, of which the
+    /// last is missing where the model does not remember it.
+    pub async fn save(&self, ask: String) -> Result<Array, JsValue> {
+        let kept = request::kept(&ask).map_err(|e| thrown(&e, None))?;
+        let thread = self.thread(&kept.0, kept.1, &[], &|_| ());
+        let saved = self.local.export(&kept.0).await;
+        let (tokens, bytes) = match saved.map_err(|e| thrown(&e, None))? {
+            Some((tokens, bytes)) => (tokens, Uint8Array::from(&*bytes).into()),
+            None => (0, JsValue::UNDEFINED),
+        };
+        let level = serde_json::to_value(thread.level()).unwrap_or_default();
+        let level = JsValue::from_str(level.as_str().unwrap_or("private"));
+        Ok(Array::of(&[level, tokens.into(), bytes]))
+    }
+
+    /// Takes a saved conversation up again, given as `{messages, level}`, with what `save` gave; returns how many tokens
+    /// the model remembers of it now.
+    pub async fn restore(&self, ask: String, bytes: Option<Vec<u8>>) -> Result<usize, JsValue> {
+        let kept = request::kept(&ask).map_err(|e| thrown(&e, None))?;
+        self.thread(&kept.0, kept.1, &[], &|_| ());
+        match bytes {
+            Some(bytes) => self.local.import(&bytes).await,
+            None => Ok(0),
+        }
+        .map_err(|e| thrown(&e, None))
+    }
+
     /// The conversation, with the highest level that this call, an earlier one or what is in it gives it.
-    fn thread(&self, ask: &Ask, emit: &dyn Fn(Event)) -> Thread<sprat_wire::Message> {
-        let spoken = spoken(ask);
-        let mut thread = Thread::new(ask.messages.clone(), ask.level);
+    fn thread(
+        &self,
+        messages: &[Message],
+        level: Level,
+        stops: &[String],
+        emit: &dyn Fn(Event),
+    ) -> Thread<Message> {
+        let spoken = spoken(messages);
+        let mut thread = Thread::new(messages.to_vec(), level);
         thread.raise(self.taint.borrow().level(&spoken));
         let mut found = BTreeSet::new();
         // The texts that end an answer would be sent as well.
-        let stops = ask.choice.stop.iter().map(String::as_str);
+        let stops = stops.iter().map(String::as_str);
         for text in spoken.iter().copied().chain(stops) {
             let findings = detect(text);
             found.extend(findings.kinds());
             thread.raise_for(&findings);
         }
         self.taint.borrow_mut().remember_at(thread.level(), &spoken);
-        if thread.level() > ask.level {
+        if thread.level() > level {
             emit(Event::Level {
                 level: thread.level(),
                 found: found.into_iter().collect(),
@@ -279,9 +312,8 @@ impl Runtime {
 }
 
 /// What was said, without the instructions that every conversation shares.
-fn spoken(ask: &Ask) -> Vec<&str> {
-    let spoken = ask
-        .messages
+fn spoken(messages: &[Message]) -> Vec<&str> {
+    let spoken = messages
         .iter()
         .filter(|message| message.role != Role::System);
     spoken.map(|message| message.content.as_str()).collect()

@@ -4,6 +4,8 @@ use crate::{Error, Model, PAGE, Session};
 
 /// Conversations that are remembered at most.
 const MOST: usize = 4;
+/// Tokens that a conversation may lose at its end: those that a prompt writes in another way than the model did.
+const SPARE: usize = 4;
 /// Bytes of keys and values that all of them may take, unless one alone takes more.
 const MOST_BYTES: usize = 64 << 20;
 
@@ -20,8 +22,7 @@ impl Sessions {
     pub fn pick(&mut self, model: &Model, prompt: &[u32]) -> &mut Session {
         let (best, common) = self.nearest(prompt);
         let session = match best {
-            // What follows an answer in the prompt may have other tokens than what the model has added to it.
-            Some(at) if self.kept[at].len() - common <= PAGE => self.kept.remove(at),
+            Some(at) if self.kept[at].len() - common <= SPARE => self.kept.remove(at),
             Some(at) if common > PAGE => {
                 let mut origin = self.kept.remove(at);
                 if origin.bytes() + origin.bytes_of(common) <= MOST_BYTES {
@@ -39,7 +40,7 @@ impl Sessions {
     }
 
     /// The keys and values of the conversation that has most in common with `prompt`, as far as that goes: their tokens'
-    /// number, and bytes for [`Sessions::import`]. Nothing where there is none, or it takes more than `most` bytes.
+    /// number, and bytes for [`Sessions::import`]. Nothing where that is next to nothing, or takes more than `most` bytes.
     ///
     /// # Errors
     /// As [`Session::export`].
@@ -53,7 +54,7 @@ impl Sessions {
             return Ok(None);
         };
         let origin = &mut self.kept[at];
-        if common == 0 || origin.bytes_of(common) > most {
+        if common < PAGE || origin.bytes_of(common) > most {
             return Ok(None);
         }
         let mut fork;
