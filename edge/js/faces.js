@@ -43,6 +43,18 @@ export { linked, unlessAborted } from "./signals.js";
  *   `engine` imports the engine; the one beside this module by default
  */
 
+/** Whether this is a service worker, which may neither start a worker nor import anything later. */
+export const inServiceWorker = () => "ServiceWorkerGlobalScope" in globalThis;
+
+async function importEngine() {
+  if (inServiceWorker()) {
+    throw new Failure({ code: "unsupported", message: "a service worker cannot run the engine", hint: "Load it in the page, or ask a cloud: sprat/cloud." });
+  }
+  return import("./sprat.js").catch((cause) => {
+    throw new Failure({ code: "network", message: "the engine's script cannot be fetched", hint: "Check the connection, and that the package's files are on the server.", cause });
+  });
+}
+
 /** A `Sprat` that is given, or that is opened when it is first asked for. */
 export class Engine {
   /** @type {SpratLike | null} */ #given = null;
@@ -72,7 +84,7 @@ export class Engine {
 
   /** The class, for what needs no model. @returns {Promise<SpratClass>} */
   async class() {
-    const load = this.#options?.engine ?? (() => import("./sprat.js"));
+    const load = this.#options?.engine ?? importEngine;
     return (await load()).Sprat;
   }
 

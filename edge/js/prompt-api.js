@@ -13,7 +13,7 @@
  * @module sprat/prompt-api
  */
 
-import { Engine, linked, unlessAborted } from "./faces.js";
+import { Engine, inServiceWorker, linked, unlessAborted } from "./faces.js";
 import { domException, whileCreating } from "./prompt-api-errors.js";
 import { checkOptions, messagesOf, samplingOf, unsupported } from "./prompt-api-input.js";
 import { Session } from "./prompt-api-session.js";
@@ -190,7 +190,7 @@ async function availabilityOf(engine) {
   const state = engine.current?.state;
   if (state === "ready") return "available";
   if (state === "loading") return "downloading";
-  if (engine.model === null) return "unavailable";
+  if (engine.model === null || inServiceWorker()) return "unavailable";
   return (await isStored(engine)) ? "available" : "downloadable";
 }
 

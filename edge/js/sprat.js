@@ -324,7 +324,8 @@ export class Sprat {
     if (!this.#port) throw this.#gone();
     const known = highest(options.level, options.private === true && "private", this.#taint.level(messages));
     const ask = write({ messages, level: known === "open" ? options.level : known });
-    const { url } = source(this.#options.model);
+    const { model } = this.#options;
+    const url = model ? source(model).url : "";
     const request = { type: "save", name: title(name), ask, url, model: this.#model?.name ?? "" };
     const saved = await this.#port.call(request, undefined, options.signal);
     this.#taint.remember(messages, saved.level);

@@ -6,6 +6,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { Bench } from "./lib/bench.js";
+import { memoryOf, pageProcess } from "./lib/processes.js";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -62,21 +63,6 @@ async function firstToken(device) {
   throw new Error("the model has no first token");
 }
 
-/** The most memory that any of the browser's page processes had. */
-function peakBytes() {
-  let most = 0;
-  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    try {
-      if (!readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("--type=renderer")) continue;
-      const peak = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
-      most = Math.max(most, Number(peak?.[1] ?? 0) * 1024);
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
-  return most;
-}
-
 function spread(numbers) {
   const sorted = [...numbers].sort((a, b) => a - b);
   return { median: sorted[Math.floor(sorted.length / 2)], min: sorted[0], max: sorted.at(-1) };
@@ -92,7 +78,8 @@ try {
   page.setDefaultTimeout(600_000);
   await page.goto(`${bench.server.origin}/blank.html`);
   const { load, rounds, device } = await page.evaluate(measure, { device: values.device, prompt, tokens, repeat });
-  const peak = peakBytes();
+  // Of this browser only: others may run beside it.
+  const { peak } = memoryOf(await pageProcess(await bench.browser.newBrowserCDPSession()));
   const firsts = [];
   for (let round = 0; round < repeat; round += 1) {
     await page.goto(`${bench.server.origin}/blank.html?${round}`);

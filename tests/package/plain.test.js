@@ -63,9 +63,9 @@ test("the engine runs in a dedicated worker", async (t) => {
   assert.deepEqual(mistakes, []);
 });
 
-test("a service worker gets a typed error, since it may start no worker", async (t) => {
+test("in a service worker every face says that there is no engine, and a cloud answers", async (t) => {
   const { page, model } = await site(t);
-  const failures = await page.evaluate(async (model) => {
+  const seen = await page.evaluate(async (model) => {
     await navigator.serviceWorker.register("service-worker.js", { type: "module" });
     const { active } = await navigator.serviceWorker.ready;
     const { port1, port2 } = new MessageChannel();
@@ -73,5 +73,14 @@ test("a service worker gets a typed error, since it may start no worker", async 
     return new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));
   }, model);
   const unsupported = { name: "SpratError", code: "unsupported" };
-  assert.deepEqual(failures, { load: unsupported, stored: unsupported });
+  const promptApi = { ...unsupported, name: "NotSupportedError" };
+  assert.deepEqual(seen, {
+    load: unsupported,
+    stored: unsupported,
+    openai: unsupported,
+    promptApi,
+    availability: "unavailable",
+    cloud: "From afar.",
+    same: "From afar.",
+  });
 });
