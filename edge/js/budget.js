@@ -18,19 +18,30 @@ const SHARE = 0.5;
 const SMALL = 256e6;
 /** Longest `sprat.json` read, in bytes. */
 const LONGEST = 4 << 20;
+/** How long a manifest may take, in milliseconds; who fetches the model has more patience. */
+const PATIENCE = 10_000;
 
 /**
  * Name and size of the packs at the ends of these lines, by their manifests.
  * @param {Iterable<Line>} lines
+ * @param {number} [patience] milliseconds
  * @returns {Promise<About | null>} `null` where they cannot be read: whoever fetches the model says why
  */
-export async function sizeOf(lines) {
+export async function sizeOf(lines, patience = PATIENCE) {
+  const flows = [...lines].map((line) => line.open("sprat.json", 0, false));
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
   try {
-    const manifests = await Promise.all([...lines].map(manifest));
+    /** @type {Promise<never>} */
+    const late = new Promise((_, reject) => (timer = setTimeout(reject, patience)));
+    const manifests = await Promise.race([Promise.all(flows.map(manifest)), late]);
     const bytes = manifests.flatMap(({ files }) => files).reduce((sum, { size }) => sum + size, 0);
     return Number.isSafeInteger(bytes) ? { name: String(manifests[0]?.name), bytes } : null;
   } catch {
     return null;
+  } finally {
+    clearTimeout(timer);
+    for (const flow of flows) flow.end();
   }
 }
 
@@ -76,21 +87,16 @@ function canAllocate(bytes) {
 }
 
 /**
- * @param {Line} line
+ * @param {ReturnType<Line["open"]>} flow
  * @returns {Promise<{ name: unknown, files: { size: number }[] }>}
  */
-async function manifest(line) {
-  const flow = line.open("sprat.json", 0, false);
-  try {
-    await flow.head();
-    const decoder = new TextDecoder();
-    let text = "";
-    for (let piece = await flow.next(); piece !== undefined; piece = await flow.next()) {
-      text += decoder.decode(piece, { stream: true });
-      if (text.length > LONGEST) throw new Error("too long");
-    }
-    return JSON.parse(text + decoder.decode());
-  } finally {
-    flow.end();
+async function manifest(flow) {
+  await flow.head();
+  const decoder = new TextDecoder();
+  let text = "";
+  for (let piece = await flow.next(); piece !== undefined; piece = await flow.next()) {
+    text += decoder.decode(piece, { stream: true });
+    if (text.length > LONGEST) throw new Error("too long");
   }
+  return JSON.parse(text + decoder.decode());
 }

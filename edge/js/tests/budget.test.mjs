@@ -32,6 +32,13 @@ test("a manifest that says nothing useful is somebody else's to refuse", async (
   }
 });
 
+test("a server that says nothing is not waited for", async () => {
+  let ended = 0;
+  const hanging = { open: () => ({ head: () => new Promise(() => {}), end: () => (ended += 1) }) };
+  assert.equal(await sizeOf([hanging, pack("a", 1)], 1), null);
+  assert.equal(ended, 1);
+});
+
 test("what is too large is refused by name, with what can be done", () => {
   const refused = (bytes, limits, device, hasRoom) => {
     try {

@@ -117,10 +117,12 @@ test("what was measured before decides: no module for a slower GPU, no second me
   }
 });
 
-test("without proof today's rule holds: a clock that stands still, a question meanwhile, no canary", async () => {
+test("without proof today's rule holds: a clock that stands still, a question or a hidden page meanwhile, no canary", async () => {
   const asking = setUp({ speeds: { cpu: QUICK, webgpu: SLOW } });
   asking.during = () => (delete asking.during, asking.kind());
-  const cases = [[setUp({ speeds: { cpu: [0, 0], webgpu: SLOW } }), {}], [asking, {}], [setUp({ speeds: { webgpu: SLOW } }), { canary: false }]];
+  const hidden = setUp({ speeds: { cpu: QUICK, webgpu: SLOW } });
+  hidden.during = () => (delete hidden.during, hidden.engines.pause(true), hidden.engines.pause(false));
+  const cases = [[setUp({ speeds: { cpu: [0, 0], webgpu: SLOW } }), {}], [asking, {}], [hidden, {}], [setUp({ speeds: { webgpu: SLOW } }), { canary: false }]];
   for (const [world, how] of cases) {
     adapter(CARD);
     await world.load(how);

@@ -9,6 +9,13 @@ import { Sprat } from "../sprat.js";
 import { Strikes } from "../strikes.js";
 import { watchVisibility } from "../visibility.js";
 
+/** The site's storage, as the engines of this page find it. */
+const kept = new Map();
+Object.defineProperty(globalThis, "localStorage", {
+  value: { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) },
+  configurable: true,
+});
+
 const MESSAGES = [{ role: "user", content: "Hi" }];
 
 /** A page that can be hidden, shown and left. */
@@ -112,6 +119,20 @@ test("what the engine says of itself answers no call", async () => {
   engine.says({ type: "figures", key: null, figures });
   assert.deepEqual([sprat.state, sprat.capability], ["loading", figures]);
   sprat.dispose();
+});
+
+test("a worker that crashes and a Sprat that is disposed of leave no mark", () => {
+  const marks = () => JSON.parse(kept.get("sprat")).marks.length;
+  const sprat = Sprat.open({ model: "models/tiny/" });
+  const risk = () => engines.at(-1).says({ type: "risk", number: 1, step: "memory", bytes: 7 });
+  risk();
+  assert.equal(marks(), 1);
+  engines.at(-1).onerror({ message: "boom" });
+  assert.equal(marks(), 0);
+  risk();
+  assert.equal(marks(), 1);
+  sprat.dispose();
+  assert.equal(marks(), 0);
 });
 
 test("modes: what leaves, what the engine is told, and what a page's own default is", async () => {
