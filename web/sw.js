@@ -20,7 +20,7 @@ const BASE = new URL("./", location.href);
 const OURS = `sprat-page ${BASE.pathname} `;
 const CACHE = OURS + BUILD.version;
 /** A mark in the cache: the server has another build by now. No file has this address. */
-const OUTDATED = new URL("./?outdated", BASE);
+const OUTDATED = new URL("./.outdated", BASE);
 /** Milliseconds after which a page that is kept need not wait for the network. */
 const PATIENCE = 3000;
 
