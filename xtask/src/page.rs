@@ -3,9 +3,10 @@
 //! `web/index.html` names the files by Trunk's own links, so that `trunk serve` works for whoever has it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{fs, io};
 
-use crate::{Result, read, say};
+use crate::{Result, read, run, say};
 
 const PAGE: &str = "web/index.html";
 /// Where Trunk.toml says, too.
@@ -14,7 +15,9 @@ const DIST: &str = "web/dist";
 /// Copies the page and everything that it names into web/dist, in the place of what was there.
 pub(crate) fn gather() -> Result {
     say("Gathering the page in web/dist");
-    gather_into(Path::new(PAGE), Path::new(DIST))
+    gather_into(Path::new(PAGE), Path::new(DIST))?;
+    // What its service worker keeps, and the name of the build; Trunk.toml has it done by Trunk.
+    run(Command::new("node").args(["web/precache.mjs", DIST]))
 }
 
 fn gather_into(page: &Path, dist: &Path) -> Result {
