@@ -1,5 +1,5 @@
 // Tells the service worker of a built page what it is made of: the list of its files in sw.js, and the name of the build in
-// index.html. Trunk runs it over what it has gathered (Trunk.toml); by hand: node web/precache.mjs web/dist
+// index.html. `cargo xtask` and Trunk (Trunk.toml) run it over what they have gathered; by hand: node web/precache.mjs web/dist
 
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";

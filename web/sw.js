@@ -20,7 +20,7 @@ const BASE = new URL("./", location.href);
 const OURS = `sprat-page ${BASE.pathname} `;
 const CACHE = OURS + BUILD.version;
 /** A mark in the cache: the server has another build by now. No file has this address. */
-const OUTDATED = new URL("./?outdated", BASE);
+const OUTDATED = new URL("./.outdated", BASE);
 /** Milliseconds after which a page that is kept need not wait for the network. */
 const PATIENCE = 3000;
 
@@ -30,14 +30,16 @@ worker.addEventListener("install", (/** @type {any} */ event) => event.waitUntil
 worker.addEventListener("activate", (/** @type {any} */ event) => event.waitUntil(clear()));
 worker.addEventListener("fetch", (/** @type {any} */ event) => {
   const path = pathOf(event.request);
-  if (path !== null) event.respondWith(path === "" ? page(event.request) : file(event.request, path));
+  if (path !== null) event.respondWith(path === "" ? page(event.request) : file(event, path));
 });
 
 /** Keeps a whole build, or nothing. */
 async function install() {
   const cache = await caches.open(CACHE);
   try {
-    await Promise.all(Object.entries(BUILD.files).map(([path]) => fetchAndKeep(cache, path)));
+    // Past copies that may be of another build; what has not changed costs one 304.
+    const fetched = Object.keys(BUILD.files).map(async (path) => keep(cache, path, await fetch(addressOf(path), { cache: "no-cache" })));
+    await Promise.all(fetched);
   } catch (error) {
     await caches.delete(CACHE);
     throw error;
@@ -77,54 +79,45 @@ async function page(request) {
   try {
     const response = await fetch(request, { cache: "no-cache", signal: AbortSignal.timeout(PATIENCE) });
     if (!response.ok) throw new Error(`HTTP status ${response.status}`);
-    if ((await hashOf(response)) === BUILD.files[""]) await cache.delete(OUTDATED);
+    if ((await hashOf(response.clone())) === BUILD.files[""]) await cache.delete(OUTDATED);
     else await cache.put(OUTDATED, new Response());
     return response;
   } catch (error) {
-    return kept(cache, "", error);
+    const kept = await cache.match(addressOf(""));
+    if (kept === undefined) throw error;
+    // The page that is kept takes the files that are kept.
+    await cache.delete(OUTDATED);
+    return kept;
   }
 }
 
 /**
- * A file: the one that is kept, and the server's where what is kept is of another build than the page.
+ * A file: the one that is kept; or the server's, where the page is of another build than what is kept. The two are never
+ * mixed.
  *
- * @param {Request} request
+ * @param {any} event
  * @param {string} path
  * @returns {Promise<Response>}
  */
-async function file(request, path) {
+async function file(event, path) {
   const cache = await caches.open(CACHE);
-  const outdated = (await cache.match(OUTDATED)) !== undefined;
-  const there = await cache.match(addressOf(path));
-  if (there !== undefined && !outdated) return there;
-  try {
-    const response = await fetch(request);
-    if (there === undefined && (await hashOf(response)) === hashFor(path)) await cache.put(addressOf(path), response.clone());
-    return response;
-  } catch (error) {
-    return kept(cache, path, error);
-  }
-}
-
-/**
- * @param {Cache} cache
- * @param {string} path
- * @param {unknown} error why there is nothing better
- */
-async function kept(cache, path, error) {
-  const response = await cache.match(addressOf(path));
-  if (response === undefined) throw error;
+  if ((await cache.match(OUTDATED)) !== undefined) return fetch(event.request);
+  const kept = await cache.match(addressOf(path));
+  if (kept !== undefined) return kept;
+  const response = await fetch(event.request);
+  event.waitUntil(keep(cache, path, response.clone()).catch(() => {}));
   return response;
 }
 
 /**
+ * Keeps a file, if it is of this build.
+ *
  * @param {Cache} cache
  * @param {string} path
+ * @param {Response} response
  */
-async function fetchAndKeep(cache, path) {
-  // Past copies that may be of another build; what has not changed costs one 304.
-  const response = await fetch(addressOf(path), { cache: "no-cache" });
-  if (!response.ok || (await hashOf(response)) !== hashFor(path)) throw new Error(`${path} is not of this build`);
+async function keep(cache, path, response) {
+  if (!response.ok || (await hashOf(response.clone())) !== hashFor(path)) throw new Error(`${path} is not of this build`);
   await cache.put(addressOf(path), response);
 }
 
@@ -135,15 +128,15 @@ function addressOf(path) {
 
 /** @param {string} path */
 function hashFor(path) {
-  return BUILD.files[path] ?? BUILD.later[path];
+  return [BUILD.files, BUILD.later].find((list) => Object.hasOwn(list, path))?.[path];
 }
 
 /**
- * SHA-256 in hexadecimal digits; leaves the body to be read.
+ * SHA-256 of a body in hexadecimal digits.
  *
  * @param {Response} response
  */
 async function hashOf(response) {
-  const digest = await crypto.subtle.digest("SHA-256", await response.clone().arrayBuffer());
+  const digest = await crypto.subtle.digest("SHA-256", await response.arrayBuffer());
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

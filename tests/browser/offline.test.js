@@ -108,9 +108,18 @@ test("a new build is taken at the next visit, whole, and is there without a netw
   await second.context.setOffline(false);
 });
 
-test("a build that is not whole is not kept, and the page works from the network", async () => {
+test("a build that is not whole is not kept: the page works from the network, and without one as the build before", async () => {
   // As in the middle of a copy to the server: a file is there that is not of this build.
+  build("third");
   appendFileSync(path.join(web, "style.css"), "/* newer */\n");
+  const third = await visit(chat.context);
+  assert.equal(await built(third), "third");
+  await chat.context.setOffline(true);
+  await third.page.reload();
+  await third.ready();
+  assert.equal(await built(third), "second");
+  await chat.context.setOffline(false);
+
   const other = await visit(await browser.newContext());
   const registered = () => other.page.evaluate(async () => (await navigator.serviceWorker.getRegistrations()).length);
   // It was tried, and given up.

@@ -16,7 +16,7 @@ const DIST: &str = "web/dist";
 pub(crate) fn gather() -> Result {
     say("Gathering the page in web/dist");
     gather_into(Path::new(PAGE), Path::new(DIST))?;
-    // Trunk does it by a hook.
+    // What its service worker keeps, and the name of the build; Trunk.toml has it done by Trunk.
     run(Command::new("node").args(["web/precache.mjs", DIST]))
 }
 

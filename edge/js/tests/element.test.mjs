@@ -193,11 +193,11 @@ test("a conversation's level can only rise", () => {
 
 test("a conversation knows whether something of it was sent, and a turn can be asked again", () => {
   const conversation = new Conversation();
-  const index = conversation.ask("one");
+  const index = conversation.ask("q");
   conversation.update(index, run(start("device"), delta("x"), { type: "end", text: "x", receipt: { ...RECEIPT, source: "device", bytes_sent: 0 } }));
   assert.equal(conversation.sent, false);
   conversation.again(index);
-  assert.deepEqual(conversation.messages(index), [{ role: "user", content: "one" }]);
+  assert.deepEqual(conversation.messages(index), [{ role: "user", content: "q" }]);
   conversation.update(index, fail(run(start("device"), delta("x"), handover), failureOf({ code: "cloud_unreachable" })));
   assert.equal(conversation.sent, true);
 });

@@ -30,6 +30,12 @@ async function crashWorker(talk) {
   await worker?.run(`setTimeout(() => { throw new Error("crashed by the test"); })`).catch(() => {});
 }
 
+/** Alters the engine's module on its way to the browser, which the page's service worker has kept as it was. */
+async function alterModule(talk, edit) {
+  talk.watch.recorder.alter(MODULE, edit);
+  await talk.driver.page.evaluate(async () => Promise.all((await caches.keys()).map((name) => caches.delete(name))));
+}
+
 /** The module with another routing policy in it: one to which every question is open. */
 function forgetPrivate(module) {
   const text = module.toString("latin1");
@@ -112,7 +118,7 @@ export const FAULTS = {
 
   async "policy loaded again in the middle"(talk) {
     const { recorder } = talk.watch;
-    recorder.alter(MODULE, forgetPrivate);
+    await alterModule(talk, forgetPrivate);
     recorder.alter(MANIFEST, trustNothing);
     // First the gate's half of it, under an answer that goes on; then all of it, in a new engine.
     const loads = talk.random.pick([() => talk.driver.use(), () => talk.driver.again()]);
@@ -181,9 +187,7 @@ export const FAULTS = {
   async "out of memory"(talk) {
     // From hardly enough to begin, up to enough for some of an answer.
     const pages = talk.random.below(160);
-    talk.watch.recorder.alter(MODULE, (body) => limitMemory(body, pages));
-    // The page's service worker has kept the module as it was.
-    await talk.driver.page.evaluate(async () => Promise.all((await caches.keys()).map((name) => caches.delete(name))));
+    await alterModule(talk, (body) => limitMemory(body, pages));
     await talk.renew();
     await talk.askNext(LONG);
     await talk.askAll();
