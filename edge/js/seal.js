@@ -34,7 +34,7 @@ function confineScripts(scope) {
   remove(scope, "importScripts");
   const isClassic = () => (importScripts.call(scope), true);
   if (!importScripts || !succeeds(isClassic) || !/^https?:/.test(location?.protocol)) return;
-  const folder = new URL(".", location.href).href;
+  const folder = location.origin + location.pathname.replace(/[^/]*$/, "");
   scope.importScripts = (/** @type {string[]} */ ...scripts) => {
     for (const script of scripts) {
       const { href, search, hash } = new URL(script, location.href);
