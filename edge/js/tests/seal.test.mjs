@@ -20,10 +20,25 @@ function scope(policy) {
   });
 }
 
-test("only a policy that forbids every connection seals", async () => {
+test("only a policy that forbids to connect and to load seals", async () => {
+  const none = "default-src 'none'";
   for (const [policy, sealed] of [
-    ["default-src 'none'; connect-src 'none'", true],
-    ["connect-src 'self'", false],
+    [none, true],
+    [`${none}; script-src 'wasm-unsafe-eval'; connect-src 'none'`, true],
+    // A page that is one file, and starts its workers from blobs.
+    [`${none}; script-src 'sha256-abc=' 'wasm-unsafe-eval'; worker-src blob:; style-src 'self'`, true],
+    // Scripts of its own server may be asked for by a telling name; so may other workers, and fonts.
+    [`${none}; script-src 'self' 'wasm-unsafe-eval'; connect-src 'none'`, false],
+    [`${none}; script-src-elem https:`, false],
+    [`${none}; script-src 'nonce-abc'`, false],
+    [`${none}; worker-src 'self'`, false],
+    [`${none}; child-src 'self'`, false],
+    [`${none}; font-src 'self'`, false],
+    [`${none}; connect-src 'self'`, false],
+    ["connect-src 'none'", false],
+    ["script-src 'none'; connect-src 'none'", false],
+    // Of two directives with one name the first holds.
+    [`${none}; script-src 'self'; script-src 'none'`, false],
     [null, false],
   ]) {
     assert.equal(await seal(scope(policy)), sealed, String(policy));
