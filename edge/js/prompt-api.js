@@ -14,6 +14,7 @@
  */
 
 import { Engine, inServiceWorker, linked, unlessAborted } from "./faces.js";
+import { Failure } from "./failure.js";
 import { domException, whileCreating } from "./prompt-api-errors.js";
 import { checkOptions, messagesOf, samplingOf, unsupported } from "./prompt-api-input.js";
 import { Session } from "./prompt-api-session.js";
@@ -137,6 +138,7 @@ async function load(engine, progress, signal) {
     signal.throwIfAborted();
     const sprat = await unlessAborted(engine.get(), signal);
     await unlessAborted(sprat.ready, signal);
+    if (sprat.state === "disposed") throw new Failure({ code: "aborted", message: "the engine was disposed of" });
     progress.reach(1);
     signal.throwIfAborted();
     return sprat;

@@ -10,7 +10,7 @@
 /** What can carry something out of a worker, apart from messages to the page. */
 const WAYS_OUT = [
   "fetch", "fetchLater", "XMLHttpRequest", "WebSocket", "WebSocketStream", "WebTransport", "EventSource",
-  "RTCPeerConnection", "BroadcastChannel", "Worker", "SharedWorker", "caches", "CacheStorage", "Cache",
+  "RTCPeerConnection", "BroadcastChannel", "Worker", "SharedWorker", "importScripts", "caches", "CacheStorage", "Cache",
   // Firefox loads fonts, and listens to event sources, in workers whatever their policy says.
   "FontFace", "Notification", "serviceWorker",
 ];
@@ -25,37 +25,7 @@ const TELLS_WITHIN = 100;
 export async function seal(scope) {
   const sealed = await isSealed(scope);
   takeAway(scope);
-  confineScripts(scope);
   return sealed;
-}
-
-/**
- * Leaves `importScripts` to classic workers only, and for scripts beside their own: what bundlers that make classic
- * workers (Parcel) write in the place of `import()`. An address with a query could carry something out.
- * @param {any} scope
- */
-function confineScripts(scope) {
-  const { importScripts, location } = scope;
-  remove(scope, "importScripts");
-  const isClassic = () => (importScripts.call(scope), true);
-  if (!importScripts || !succeeds(isClassic) || !/^https?:/.test(location?.protocol)) return;
-  const folder = new URL(".", location.href).href;
-  scope.importScripts = (/** @type {string[]} */ ...scripts) => {
-    for (const script of scripts) {
-      const { href, search, hash } = new URL(script, location.href);
-      if (!href.startsWith(folder) || search || hash) throw new TypeError("this worker loads its own scripts only");
-    }
-    importScripts.apply(scope, scripts);
-  };
-}
-
-/** @param {() => boolean} work @returns {boolean} false if it throws */
-function succeeds(work) {
-  try {
-    return work();
-  } catch {
-    return false;
-  }
 }
 
 /**

@@ -35,7 +35,7 @@ async function wasmBytes(client) {
 
 /** One visit to a page with the pack. */
 async function visit(origin, userDataDir) {
-  const browser = await puppeteer.launch({ executablePath: findChromium(), userDataDir, args: ["--no-sandbox", "--no-first-run"] });
+  const browser = await puppeteer.launch({ executablePath: findChromium(), userDataDir, args: ["--no-sandbox", "--no-first-run"], protocolTimeout: 0 });
   try {
     const page = await browser.newPage();
     await page.goto(`${origin}/sprat/sse.js`);

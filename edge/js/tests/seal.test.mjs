@@ -57,29 +57,3 @@ test("a refusal without a word is not taken for a seal", async () => {
   worker.fetch = () => Promise.reject(new TypeError("offline"));
   assert.equal(await seal(worker), false);
 });
-
-test("a classic worker may load scripts beside its own, and nothing that could carry something out", async () => {
-  const loaded = [];
-  const classic = Object.assign(scope(null), {
-    location: new URL("https://app.example/assets/worker.1.js"),
-    importScripts: (...scripts) => void loaded.push(...scripts),
-  });
-  await seal(classic);
-  classic.importScripts("https://app.example/assets/cpu.2.js");
-  for (const script of ["https://evil.example/x.js", "cpu.2.js?what=was-said", "cpu.2.js#x", "../x.js", "data:,"]) {
-    assert.throws(() => classic.importScripts("cpu.2.js", script), TypeError, script);
-  }
-  assert.deepEqual(loaded, ["https://app.example/assets/cpu.2.js"]);
-});
-
-test("a module worker, and one from a blob, have nothing to load scripts with", async () => {
-  const refuses = () => {
-    throw new TypeError("Module scripts don't support importScripts()");
-  };
-  const module = Object.assign(scope(null), { location: new URL("https://app.example/worker.js"), importScripts: refuses });
-  const blob = Object.assign(scope(null), { location: new URL("blob:null/7"), importScripts: () => {} });
-  for (const worker of [module, blob]) {
-    await seal(worker);
-    assert.equal(worker.importScripts, undefined);
-  }
-});

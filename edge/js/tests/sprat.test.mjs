@@ -312,6 +312,11 @@ test("dispose ends everything, and later calls say so", async () => {
   assert.equal((await answer).error.code, "aborted");
   assert.ok(worker.ended);
   assert.equal((await read(sprat.chat(MESSAGES))).error.code, "aborted");
+  const aborted = { name: "SpratError", code: "aborted" };
+  await assert.rejects(sprat.count(MESSAGES), aborted);
+  await assert.rejects(sprat.use("other/"), aborted);
+  sprat.dispose();
+  assert.equal(sprat.state, "disposed");
   assert.equal(workers.length, 1);
 });
 
