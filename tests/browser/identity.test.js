@@ -1,7 +1,7 @@
 // One model, two machines: what the browser answers greedily is, token by token, what transformers answered.
 
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, describe, test } from "node:test";
 import { Bench } from "./lib/bench.js";
 import { PATIENCE } from "./lib/browser.js";
 import { familyModels, goldenModels, goldenPack, toIds, toText } from "./lib/pack.js";
@@ -26,11 +26,14 @@ async function blankPage() {
   return page;
 }
 
-/** Runs in the page: loads a pack with the public API and asks it once or more. */
-async function chatOnce({ folder, device, questions }) {
+/** Runs in the page: loads a pack with the public API, into the engine that is there, and asks it once or more. */
+async function chatWith({ folder, device, questions }) {
   const { Sprat } = await import("/sprat/sprat.js");
   try {
-    const sprat = await Sprat.load({ model: `/${folder}/`, cloud: null, device });
+    const model = `/${folder}/`;
+    if (globalThis.engine) await globalThis.engine.use(model);
+    else globalThis.engine = await Sprat.load({ model, cloud: null, device });
+    const sprat = globalThis.engine;
     const texts = [];
     for (const { messages, maxTokens } of questions) {
       let text = "";
@@ -40,9 +43,7 @@ async function chatOnce({ folder, device, questions }) {
       }
       texts.push(text);
     }
-    const kind = sprat.device.kind;
-    sprat.dispose();
-    return { kind, texts };
+    return { kind: sprat.device.kind, texts };
   } catch (error) {
     return { code: error.code ?? "none", message: String(error.message) };
   }
@@ -50,12 +51,22 @@ async function chatOnce({ folder, device, questions }) {
 
 for (const device of ["cpu", "webgpu"]) {
   describe(`the golden models on ${device}`, () => {
+    /** Starting an engine for each model takes longer than its answers. @type {import("playwright-core").Page | null} */
+    let page = null;
+    after(() => page?.context().close());
+    afterEach(async ({ passed }) => {
+      if (passed) return;
+      // The next one gets an engine that nothing has befallen.
+      await page?.context().close();
+      page = null;
+    });
+
     // Software WebGPU takes a quarter of a minute for each.
     for (const name of device === "cpu" ? goldenModels() : familyModels()) {
       test(name, async () => {
         const { golden, files } = goldenPack(name);
         offer(name, files);
-        const page = await blankPage();
+        page ??= await blankPage();
         const messages = [{ role: "user", content: toText(golden.prompt) }];
         // The second time the cache holds the prompt, and more of it than the new prompt uses.
         const half = [{ role: "user", content: toText([...golden.prompt, ...golden.greedy.slice(0, 16)]) }];
@@ -64,13 +75,12 @@ for (const device of ["cpu", "webgpu"]) {
           { messages: half, maxTokens: golden.greedy.length - 16 },
           { messages, maxTokens: golden.greedy.length },
         ];
-        const { kind, texts, code, message } = await page.evaluate(chatOnce, { folder: name, device, questions });
+        const { kind, texts, code, message } = await page.evaluate(chatWith, { folder: name, device, questions });
         assert.equal(code, undefined, message);
         assert.equal(kind, device);
         assert.deepEqual(toIds(texts[0]), golden.greedy);
         assert.deepEqual(toIds(texts[1]), golden.greedy.slice(16));
         assert.deepEqual(toIds(texts[2]), golden.greedy);
-        await page.context().close();
       });
     }
 
@@ -80,11 +90,11 @@ for (const device of ["cpu", "webgpu"]) {
       manifest.check.tokens[2] = (manifest.check.tokens[2] + 1) % 256;
       files.set("sprat.json", Buffer.from(JSON.stringify(manifest)));
       offer(`wrong-${device}`, files);
-      const page = await blankPage();
+      const own = await blankPage();
       const questions = [{ messages: [{ role: "user", content: toText(golden.prompt) }], maxTokens: 1 }];
-      const result = await page.evaluate(chatOnce, { folder: `wrong-${device}`, device, questions });
+      const result = await own.evaluate(chatWith, { folder: `wrong-${device}`, device, questions });
       assert.equal(result.code, device === "cpu" ? "model_corrupt" : "webgpu_unavailable", JSON.stringify(result));
-      await page.context().close();
+      await own.context().close();
     });
   });
 }
