@@ -29,6 +29,7 @@ function poor() {
   const code = `
     Object.defineProperty(navigator, "gpu", { value: undefined });
     navigator.storage.getDirectory = () => Promise.reject(new DOMException("refused", "SecurityError"));
+    Object.defineProperty(globalThis, "indexedDB", { value: undefined });
   `;
   webview.recorder.alter(/\/(worker|link)\.js$/, (body) => Buffer.concat([Buffer.from(code), body]));
 }

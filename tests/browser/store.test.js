@@ -126,7 +126,8 @@ describe("a pack that is not what it should be", () => {
 
 describe("a browser that will not store", () => {
   const refusals = {
-    "no access": `navigator.storage.getDirectory = () => Promise.reject(new DOMException("refused", "SecurityError"));`,
+    "no access": `navigator.storage.getDirectory = () => Promise.reject(new DOMException("refused", "SecurityError"));
+      IDBFactory.prototype.open = () => { throw new DOMException("refused", "SecurityError"); };`,
     "no space": `for (const kind of [globalThis.FileSystemSyncAccessHandle, globalThis.FileSystemWritableFileStream]) {
       if (kind) kind.prototype.write = () => { throw new DOMException("full", "QuotaExceededError"); };
     }`,

@@ -33,6 +33,8 @@ class FakeWorker {
 }
 
 globalThis.Worker = FakeWorker;
+// What is still loading at a test's end would keep Node waiting for other tabs. plan.test.mjs has a real one.
+globalThis.BroadcastChannel = undefined;
 globalThis.location = { href: "https://example.org/page/" };
 const { Sprat, SpratError } = await import("../sprat.js");
 
