@@ -7,6 +7,7 @@ import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } f
 import path from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { builtIn } from "./built.mjs";
 
 const PAGE = path.resolve("web/dist");
 const OWN = path.resolve("web/webview");
@@ -22,6 +23,8 @@ const bundled = {
   name: "bundled",
   setup({ onLoad, onResolve }) {
     onResolve({ filter: /\/start-worker\.js$/ }, () => ({ path: path.join(OWN, "start-worker.js") }));
+    // The one of the package has all modules' scripts in it.
+    onResolve({ filter: /^sprat\/worker\.js$/ }, () => ({ path: path.resolve("edge/js/worker.js") }));
     onResolve({ filter: /^sprat\// }, ({ path: name }) => ({ path: path.join(PAGE, name) }));
     onLoad({ filter: LEFT_OUT }, () => ({ contents: 'throw new Error("this page comes without that module");' }));
     // A classic script does not know its address; the files beside it are found by the one that it would have had.
@@ -42,7 +45,7 @@ async function classic(entry) {
     target: "es2022",
     minify: true,
     charset: "utf8",
-    plugins: [bundled],
+    plugins: [bundled, builtIn(path.join(PAGE, "sprat"))],
   });
   return outputFiles[0].text;
 }

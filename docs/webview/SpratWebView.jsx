@@ -6,10 +6,13 @@ const API = "https://api.example/v1/";
 
 /**
  * `page` is where a page that calls connect() is, such as "https://app.example/sprat/index.html" or a bundled file's address.
- * Answers and events come to `onHeard`; `ref.current.call(id, method, params)` asks.
+ * Answers and events come to `onHeard`; `ref.current.call(id, method, params)` asks. `onAsk(offer, signal)` shows the person what would be
+ * sent and resolves to whether it may; the signal takes the question back. `sprat.load` needs `hostFetch` and `hostAsk` for
+ * the app to be asked.
  */
-export const SpratWebView = forwardRef(function SpratWebView({ page, token, onHeard }, ref) {
+export const SpratWebView = forwardRef(function SpratWebView({ page, token, onAsk, onHeard }, ref) {
   const view = useRef(null);
+  /** What goes on for the page: requests, and questions to the person. */
   const requests = useRef(new Map());
   const send = (message) => view.current?.postMessage(JSON.stringify({ jsonrpc: "2.0", ...message }));
 
@@ -24,8 +27,12 @@ export const SpratWebView = forwardRef(function SpratWebView({ page, token, onHe
     if (!url.startsWith(page)) return;
     const message = JSON.parse(data);
     const { id, method, params } = message;
-    if (method === "host.fetch") requests.current.set(id, ask(id, params, token, send));
-    else if (method === "host.fetch.cancel") requests.current.get(params.id)?.abort();
+    const over = () => requests.current.delete(id);
+    // The page says where to; the app decides whether its token may go there.
+    if (method === "host.fetch" && !params.url.startsWith(API)) send({ id, error: { code: -32050, message: "not allowed" } });
+    else if (method === "host.fetch") requests.current.set(id, fetchFor(id, params, { token, send, over }));
+    else if (method === "host.ask") requests.current.set(id, askFor(id, params.offer, { onAsk, send, over }));
+    else if (method === "host.fetch.cancel" || method === "host.ask.cancel") requests.current.get(params.id)?.abort();
     // An XMLHttpRequest cannot be held up, so acknowledgements change nothing: an answer must fit into the window.
     else if (method !== "host.fetch.ack") onHeard(message);
   };
@@ -42,14 +49,24 @@ export const SpratWebView = forwardRef(function SpratWebView({ page, token, onHe
   );
 });
 
+/** Asks the person for the page. Whatever is not `true` is a no. */
+function askFor(id, offer, { onAsk, send, over }) {
+  const stop = new AbortController();
+  const asked = Promise.resolve().then(() => onAsk(offer, stop.signal));
+  asked
+    .catch(() => false)
+    .then((yes) => {
+      if (!stop.signal.aborted) send({ id, result: { yes: yes === true } });
+    })
+    .finally(over);
+  return stop;
+}
+
 /** Asks the cloud for the page, with the app's own authorization. React Native's fetch does not stream; this does. */
-function ask(id, { url, method, headers, body }, token, send) {
+function fetchFor(id, { url, method, headers, body }, { token, send, over }) {
   const request = new XMLHttpRequest();
-  // The page says where to; the app decides whether its token may go there.
-  if (!url.startsWith(API)) {
-    send({ id, error: { code: -32050, message: "not allowed" } });
-    return request;
-  }
+  // However it ends: the request holds the whole answer, which nobody is to keep.
+  request.onloadend = over;
   let seq = 0;
   let told = 0;
   const tell = () => {

@@ -21,11 +21,22 @@ import org.json.JSONObject
 private const val ORIGIN = "https://appassets.androidplatform.net"
 private const val API = "https://api.example/v1/"
 
-class SpratWebView(context: Context, private val token: () -> String, private val hear: (JSONObject) -> Unit) {
+/**
+ * `ask` shows the person an offer (`to`, `model`, `reason`, `messages`) in a dialog that answers once, and gives what closes it.
+ * `sprat.load` needs `hostFetch` and `hostAsk` for the app to be asked.
+ */
+class SpratWebView(
+    context: Context,
+    private val token: () -> String,
+    private val ask: (offer: JSONObject, answer: (Boolean) -> Unit) -> (() -> Unit),
+    private val hear: (JSONObject) -> Unit,
+) {
     val view = WebView(context)
     private var page: JavaScriptReplyProxy? = null
     private val network = Executors.newCachedThreadPool()
     private val fetches = ConcurrentHashMap<String, Fetch>()
+    /** What closes the dialogs that are open. Used on the main thread only, as messages and answers come there. */
+    private val dialogs = HashMap<String, () -> Unit>()
 
     init {
         val assets = WebViewAssetLoader.Builder()
@@ -64,7 +75,16 @@ class SpratWebView(context: Context, private val token: () -> String, private va
             "host.fetch" -> fetch(message.getString("id"), params!!)
             "host.fetch.ack" -> fetches[params!!.getString("id")]?.acknowledge(params.getLong("bytes"))
             "host.fetch.cancel" -> fetches.remove(params!!.getString("id"))?.cancel()
+            "host.ask" -> ask(message.getString("id"), params!!.getJSONObject("offer"))
+            "host.ask.cancel" -> dialogs.remove(params!!.getString("id"))?.invoke()
             else -> hear(message)
+        }
+    }
+
+    private fun ask(id: String, offer: JSONObject) {
+        dialogs[id] = ask(offer) { yes ->
+            dialogs.remove(id)
+            send(JSONObject().put("id", id).put("result", JSONObject().put("yes", yes)))
         }
     }
 

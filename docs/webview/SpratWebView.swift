@@ -31,15 +31,20 @@ final class BundleFiles: NSObject, WKURLSchemeHandler {
 final class SpratWebView: NSObject, WKScriptMessageHandler {
     let view: WKWebView
     private let token: () async -> String
+    private let ask: ([String: Any]) async -> Bool
     private let hear: ([String: Any]) -> Void
+    private var questions: [String: Task<Void, Never>] = [:]
     private var fetches: [String: Task<Void, Never>] = [:]
     private var acknowledged: [String: Int] = [:]
 
-    init(token: @escaping () async -> String, hear: @escaping ([String: Any]) -> Void) {
+    /// `ask` shows the person an offer (`to`, `model`, `reason`, `messages`); when its task is cancelled it closes its dialog
+    /// and gives false. `sprat.load` needs `hostFetch` and `hostAsk` for the app to be asked.
+    init(token: @escaping () async -> String, ask: @escaping ([String: Any]) async -> Bool, hear: @escaping ([String: Any]) -> Void) {
         let configuration = WKWebViewConfiguration()
         configuration.setURLSchemeHandler(BundleFiles(), forURLScheme: scheme)
         view = WKWebView(frame: .zero, configuration: configuration)
         self.token = token
+        self.ask = ask
         self.hear = hear
         super.init()
         configuration.userContentController.add(self, name: "sprat")
@@ -49,6 +54,7 @@ final class SpratWebView: NSObject, WKScriptMessageHandler {
     /// The controller holds its handler: without this neither is ever freed.
     func close() {
         fetches.values.forEach { $0.cancel() }
+        questions.values.forEach { $0.cancel() }
         view.configuration.userContentController.removeScriptMessageHandler(forName: "sprat")
     }
 
@@ -76,6 +82,16 @@ final class SpratWebView: NSObject, WKScriptMessageHandler {
             if let id = params["id"] as? String { acknowledged[id] = params["bytes"] as? Int }
         case "host.fetch.cancel":
             if let id = params["id"] as? String { fetches[id]?.cancel() }
+        case "host.ask":
+            guard let id = json["id"] as? String, let offer = params["offer"] as? [String: Any] else { return }
+            questions[id] = Task {
+                let yes = await ask(offer)
+                questions[id] = nil
+                // Whoever took the question back does not want its answer.
+                if !Task.isCancelled { send(["id": id, "result": ["yes": yes]]) }
+            }
+        case "host.ask.cancel":
+            if let id = params["id"] as? String { questions[id]?.cancel() }
         default:
             hear(json)
         }

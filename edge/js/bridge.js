@@ -12,6 +12,7 @@
  */
 
 import { EngineMethods } from "./bridge/engine.js";
+import { HostAsks } from "./bridge/host-ask.js";
 import { HostFetches } from "./bridge/host-fetch.js";
 import { DEFAULT_LIMITS } from "./bridge/limits.js";
 import { Peer } from "./bridge/rpc.js";
@@ -79,6 +80,7 @@ export function connect({
     load: loadEngine,
     defaults: load,
     cloudFetch: (request) => fetches.fetch(request),
+    hostAsk: (chat, offer, over) => asks.ask(chat, offer, over),
     cancelFetches: () => fetches.cancelAll(),
     notify: (method, params) => peer.notify(method, params),
   });
@@ -99,6 +101,7 @@ export function connect({
     now,
     onRefused,
   });
+  const asks = new HostAsks(peer, limits);
   const fetches = new HostFetches(peer, limits, () => engine.answersOpenly);
   const close = () => {
     peer.close();

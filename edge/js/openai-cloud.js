@@ -3,11 +3,14 @@
  * Chat completions from a server, with plain `fetch`: no engine, no model.
  */
 
-import { APIError, aborted, kind } from "./openai-error.js";
+import { APIError, aborted, invalid, kind } from "./openai-error.js";
 import { SseDecoder } from "./sse.js";
 
 /** @typedef {import("./openai-types.js").ChatCompletionChunk} ChatCompletionChunk */
+/** @typedef {import("./openai-types.js").ChatRequest} ChatRequest */
 /** @typedef {import("./openai-types.js").ErrorDetail} ErrorDetail */
+/** @typedef {{ baseURL: string | URL, apiKey?: string, headers?: Record<string, string>, fetch?: typeof globalThis.fetch, timeout?: number }} CloudOptions
+ *   `timeout`: how long the server may be silent, in milliseconds; two minutes by default */
 
 /** The most of a refusal's body that is read as an error, in characters. */
 const MAX_ERROR = 1 << 16;
@@ -18,13 +21,29 @@ export class CloudClient {
   #fetch;
   #timeout;
 
-  /** @param {{ baseURL: string | URL, apiKey?: string, headers?: Record<string, string>, fetch?: typeof globalThis.fetch, timeout?: number }} options */
+  /** @param {CloudOptions} options */
   constructor({ baseURL, apiKey, headers = {}, fetch = globalThis.fetch, timeout = 120_000 }) {
     this.#url = `${String(baseURL).replace(/\/+$/, "")}/chat/completions`;
     this.#headers = { "content-type": "application/json", ...(apiKey ? { authorization: `Bearer ${apiKey}` } : {}), ...headers };
     // As a function of its own: browsers refuse a `fetch` that is called as a method of something else.
     this.#fetch = (/** @type {string} */ url, /** @type {RequestInit} */ init) => fetch(url, init);
     this.#timeout = timeout;
+  }
+
+  /**
+   * Answers a request of the client; nothing private is sent.
+   * @param {ChatRequest} request
+   * @param {AbortController} controller
+   * @returns {Promise<any>}
+   */
+  async create(request, controller) {
+    const { x_private: isPrivate, ...body } = request;
+    if (isPrivate) {
+      const error = invalid("x_private", "private text must stay on the device, and this client only knows a server; nothing was sent");
+      error.error.code = "private_not_accepted";
+      throw error;
+    }
+    return this.ask(body, controller);
   }
 
   /**

@@ -11,31 +11,32 @@
  *     });
  *     for await (const chunk of stream) console.log(chunk.choices[0]?.delta.content ?? "");
  *
- * With `baseURL` in the place of `model` it is a plain client of that server, and downloads no engine.
+ * With `baseURL` in the place of `model` it is a plain client of that server, and downloads no engine. A page that never
+ * needs one imports `sprat/cloud` instead, so that bundlers write none either.
  *
  * @module sprat/openai
  */
 
-import { begin, countsAreKnown, Engine, finishReason, linked, mayChangeHands, standing, unlessAborted } from "./faces.js";
+import { begin, countsAreKnown, Engine, finishReason, mayChangeHands, standing, unlessAborted } from "./faces.js";
+import { Client } from "./openai-client.js";
 import { CloudClient } from "./openai-cloud.js";
-import { aborted, APIError, fromEngine, invalid } from "./openai-error.js";
-import { check, forEngine } from "./openai-request.js";
+import { APIError } from "./openai-error.js";
+import { forEngine } from "./openai-request.js";
 
+/** @typedef {import("./openai-client.js").How} How */
+/** @typedef {import("./openai-client.js").RequestOptions} RequestOptions */
+/** @typedef {import("./openai-cloud.js").CloudOptions} CloudOptions */
 /** @typedef {import("./openai-types.js").ChatRequest} ChatRequest */
 /** @typedef {import("./openai-types.js").ChatCompletion} ChatCompletion */
 /** @typedef {import("./openai-types.js").ChatCompletionChunk} ChatCompletionChunk */
 /** @typedef {import("./types.js").Receipt} Receipt */
-/** @typedef {{ baseURL: string | URL, apiKey?: string, headers?: Record<string, string>, fetch?: typeof globalThis.fetch, timeout?: number }} CloudOptions
- *   `timeout`: how long the server may be silent, in milliseconds; two minutes by default */
-/** @typedef {{ signal?: AbortSignal | null }} RequestOptions */
 
 export { APIError };
+export { Stream } from "./openai-client.js";
 
 /** The client. Every failure is an {@link APIError}. */
-export class SpratOpenAI {
-  /** @type {CloudClient | null} */ #cloud = null;
-  /** @type {Engine | null} */ #engine = null;
-  chat = { completions: new Completions((request, options) => this.#create(request, options)) };
+export class SpratOpenAI extends Client {
+  /** @type {Engine | null} */ #engine;
 
   /** @param {import("./faces.js").EngineOptions | CloudOptions} options a `sprat`, or a `model` to load, or the `baseURL` of a server */
   constructor(options) {
@@ -43,133 +44,24 @@ export class SpratOpenAI {
     if (isCloud && ("model" in options || "sprat" in options)) {
       throw new APIError({ code: "bad_request", message: "baseURL is for a client without a model; an engine's server is its option cloud" });
     }
-    if (isCloud) this.#cloud = new CloudClient(/** @type {CloudOptions} */ (options));
-    else this.#engine = new Engine(/** @type {import("./faces.js").EngineOptions} */ (options));
+    const engine = isCloud ? null : new Engine(/** @type {import("./faces.js").EngineOptions} */ (options));
+    const cloud = isCloud ? new CloudClient(/** @type {CloudOptions} */ (options)) : null;
+    super((request, how, controller) =>
+      cloud ? cloud.create(request, controller) : askEngine(/** @type {Engine} */ (engine), request, how, controller),
+    );
+    this.#engine = engine;
   }
 
   /** Ends the engine that this client has loaded. */
   dispose() {
     this.#engine?.dispose();
   }
-
-  /**
-   * @param {ChatRequest} request
-   * @param {RequestOptions} [options]
-   * @returns {Promise<Stream | ChatCompletion>}
-   */
-  async #create(request, { signal } = {}) {
-    const how = check(request);
-    const { controller, release } = linked(signal);
-    let streaming = false;
-    try {
-      if (controller.signal.aborted) throw aborted();
-      const answer = this.#cloud
-        ? await askCloud(this.#cloud, request, controller)
-        : await askEngine(/** @type {Engine} */ (this.#engine), request, how, controller);
-      streaming = how.stream;
-      return streaming ? new Stream(answer, controller, release) : answer;
-    } catch (error) {
-      throw controller.signal.aborted && error === controller.signal.reason ? aborted() : fromEngine(error);
-    } finally {
-      if (!streaming) release();
-    }
-  }
-}
-
-/** `client.chat.completions`. */
-class Completions {
-  #create;
-
-  /** @param {(request: ChatRequest, options?: RequestOptions) => Promise<any>} create */
-  constructor(create) {
-    this.#create = create;
-  }
-
-  /**
-   * Asks for an answer. A stream resolves when somebody begins to answer; what is refused rejects here.
-   *
-   * @overload
-   * @param {ChatRequest & { stream: true }} request
-   * @param {RequestOptions} [options]
-   * @returns {Promise<Stream>}
-   */
-  /**
-   * @overload
-   * @param {ChatRequest & { stream?: false | null }} request
-   * @param {RequestOptions} [options]
-   * @returns {Promise<ChatCompletion>}
-   */
-  /**
-   * @overload
-   * @param {ChatRequest} request
-   * @param {RequestOptions} [options]
-   * @returns {Promise<Stream | ChatCompletion>}
-   */
-  /**
-   * @param {ChatRequest} request
-   * @param {RequestOptions} [options] stops it
-   * @returns {Promise<any>}
-   */
-  create(request, options) {
-    return this.#create(request, options);
-  }
-}
-
-/** The chunks of an answer. It can be read once. Leaving the loop stops the answer. */
-export class Stream {
-  #chunks;
-  #release;
-  #read = false;
-
-  /**
-   * @param {AsyncGenerator<ChatCompletionChunk, void, void>} chunks
-   * @param {AbortController} controller
-   * @param {() => void} release called when it is over
-   */
-  constructor(chunks, controller, release) {
-    this.#chunks = chunks;
-    this.#release = release;
-    /** Stops the answer: the loop ends without an error, and without a finish reason. */
-    this.controller = controller;
-  }
-
-  /** @returns {AsyncGenerator<ChatCompletionChunk, void, void>} */
-  async *[Symbol.asyncIterator]() {
-    if (this.#read) throw new APIError({ code: "bad_request", message: "a stream can be read once" });
-    this.#read = true;
-    let whole = false;
-    try {
-      yield* this.#chunks;
-      whole = true;
-    } catch (error) {
-      const failure = fromEngine(error);
-      if (failure.code !== "aborted" || !this.controller.signal.aborted) throw failure;
-    } finally {
-      this.#release();
-      if (!whole) this.controller.abort();
-    }
-  }
-}
-
-/**
- * @param {CloudClient} cloud
- * @param {ChatRequest} request
- * @param {AbortController} controller
- */
-function askCloud(cloud, request, controller) {
-  const { x_private: isPrivate, ...body } = request;
-  if (isPrivate) {
-    const error = invalid("x_private", "private text must stay on the device, and this client only knows a server; nothing was sent");
-    error.error.code = "private_not_accepted";
-    throw error;
-  }
-  return cloud.ask(body, controller);
 }
 
 /**
  * @param {Engine} engine
  * @param {ChatRequest} request
- * @param {{ stream: boolean, includeUsage: boolean }} how
+ * @param {How} how
  * @param {AbortController} controller
  * @returns {Promise<any>}
  */

@@ -80,7 +80,7 @@
  * @typedef {object} DeviceInfo
  * @property {"cpu" | "webgpu"} kind
  * @property {string} words for a person
- * @property {boolean} sealed whether a policy of the page's server forbids the model's worker to connect to anything
+ * @property {boolean} sealed whether a policy of the page's server forbids the model's worker to connect to anything, and to load anything
  *
  * @typedef {object} ModelInfo
  * @property {string} name

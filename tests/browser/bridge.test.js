@@ -121,6 +121,36 @@ test("the host is the way to the cloud, with its own authorization, in a real br
   assert.equal(asked.length, 1);
 });
 
+test("at the level ask the person is asked through the host, and only a yes lets the question out", async () => {
+  host = await webview.open("android-listener");
+  const secret = canary();
+  const answers = [{ error: { code: -32601, message: "no such method" } }, { result: { yes: false } }, { result: { yes: true } }];
+  const [shown, fetched] = [[], []];
+  host.onMessage = async ({ id, method, params }) => {
+    if (method === "host.ask") shown.push(params);
+    if (method === "host.ask") await host.say({ id, ...answers.shift() });
+    if (method !== "host.fetch") return;
+    fetched.push(params);
+    const chunk = { choices: [{ index: 0, delta: { content: "From afar." }, finish_reason: "stop" }] };
+    await host.say({ id, result: { status: 200, headers: { "content-type": "text/event-stream" } } });
+    await host.say({ method: "host.fetch.chunk", params: { id, seq: 0, data: `data: ${JSON.stringify(chunk)}\n\ndata: [DONE]\n\n` } });
+    await host.say({ method: "host.fetch.end", params: { id, seq: 1 } });
+  };
+  await host.call("sprat.load", { cloud: "https://api.example/v1", hostFetch: true, hostAsk: true });
+  const messages = [{ role: "user", content: `What is in the file ${secret}?` }];
+  const chat = () => host.call("sprat.chat", { messages, options: { mode: "cloud", level: "ask" } });
+  for (const refused of [await chat(), await chat()]) {
+    assert.equal(refused.error?.data.code, "consent_refused", JSON.stringify(refused));
+    assert.ok(!JSON.stringify(refused.error).includes(secret));
+  }
+  assert.equal(fetched.length, 0);
+  const { result, error } = await chat();
+  assert.equal(result?.text, "From afar.", JSON.stringify(error));
+  assert.deepEqual([shown.length, fetched.length], [3, 1]);
+  assert.deepEqual(JSON.parse(fetched[0].body).messages, shown[2].offer.messages);
+  assert.ok(!webview.recorder.saw(secret));
+});
+
 test("a frame answers the origin it lists, and neither rude messages nor a flood stop it", async () => {
   const script = `
     addEventListener("message", ({ data }) => hostHears(data));

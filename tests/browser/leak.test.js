@@ -25,7 +25,7 @@ const ONE_BY_ONE = Boolean(process.env.LEAK_ONE_BY_ONE);
 const ENV = { RUST_LOG: "debug" };
 
 /** What the leaking builds use that no private conversation has any use for. */
-const FORBIDDEN = ["sendBeacon", "WebSocket", "RTCPeerConnection", "image", "link", "EventSource", "XMLHttpRequest", "history", "title"];
+const FORBIDDEN = ["sendBeacon", "WebSocket", "RTCPeerConnection", "image", "link", "EventSource", "XMLHttpRequest", "history", "title", "service worker"];
 
 /** A watched browser for the time of a test. */
 async function watched(options, work) {
@@ -151,7 +151,7 @@ describe("builds that leak on purpose", () => {
   test("each way out is caught for being tried, whatever it carried", async () => {
     const { forbidden, odd } = await reportOnAll();
     for (const api of FORBIDDEN) assert.ok(forbidden.includes(`${api} in page`), `${api} is not among ${forbidden}`);
-    for (const address of [/^POST \/v1\/statistics/, /^GET \/style\.css\?v=/, /^GET \/icon\.svg with x-prefix/]) {
+    for (const address of [/^POST \/v1\/statistics/, /^POST \/v1\/told/, /^GET \/style\.css\?v=/, /^GET \/icon\.svg with x-prefix/]) {
       assert.ok(odd.some((what) => address.test(what)), `${address} is not among ${odd}`);
     }
   });

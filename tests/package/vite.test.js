@@ -1,6 +1,7 @@
 // A Vite project that has installed the package: types, build, development server, and what a build leaves out.
 
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { launchAlone } from "../browser/lib/browser.js";
@@ -48,8 +49,12 @@ test("a page in development chats", async (t) => {
   await chats(t, await develop(t), await models(t));
 });
 
-test("a page that only asks the cloud downloads no engine", async (t) => {
-  const { origin, asked } = await serve(build(t, "cloud"), t);
+test("a page that only asks the cloud downloads no engine, and its build has none", async (t) => {
+  const built = build(t, "cloud");
+  // Nor does the build write any: neither a module nor a worker.
+  const files = readdirSync(built, { recursive: true }).filter((file) => path.extname(file));
+  assert.deepEqual(files.map((file) => path.extname(file)).sort(), [".html", ".js"], files.join(", "));
+  const { origin, asked } = await serve(built, t);
   const page = await browser.newPage();
   t.after(() => page.close());
   const message = { role: "assistant", content: "From afar." };

@@ -113,7 +113,13 @@ pub(crate) fn build(profile: Profile) -> Result {
     for module in &MODULES {
         make(profile, module, &wasm, &bindgen)?;
     }
-    Ok(())
+    join_worker()
+}
+
+/// The engine's worker as one file: sealed, it may load no other.
+fn join_worker() -> Result {
+    tools::npm_program("esbuild", "makes one file of the engine's worker")?;
+    run(Command::new("node").args(["xtask/worker.mjs", PACKAGE]))
 }
 
 /// The package's scripts, and nothing that an older build has left beside the modules.

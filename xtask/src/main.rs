@@ -4,9 +4,11 @@
 //! [`tools`], with one line that says what and why. Only `std`, so that this builds in seconds.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod aside;
 mod engine;
 mod fuzz;
 mod package;
+mod page;
 mod size;
 mod steps;
 mod tools;
@@ -153,18 +155,8 @@ fn build_all(options: &Options) -> Result {
         say("The first build compiles some 600 crates: about half an hour on two cores.");
     }
     engine::build(options.profile)?;
-    page()?;
+    page::gather()?;
     server(options.dev)
-}
-
-/// Gathers the page in web/dist.
-fn page() -> Result {
-    let trunk = tools::trunk()?;
-    say("Gathering the page in web/dist");
-    // trunk takes NO_COLOR=1, which others set to mean yes, for a mistake.
-    run(Command::new(trunk)
-        .args(["--skip-version-check", "--offline=true", "-q", "build"])
-        .env_remove("NO_COLOR"))
 }
 
 fn server(dev: bool) -> Result {
@@ -270,14 +262,21 @@ fn target() -> PathBuf {
 
 /// One line about what happens now.
 fn say(line: &str) {
-    // To the same stream as cargo's own progress, so that the order is right.
-    eprintln!("\n== {line}");
+    match aside::log() {
+        // Whoever reads a log has it in one piece; that it could not be written is no reason to stop.
+        Some(mut log) => drop(writeln!(log, "\n== {line}")),
+        // To the same stream as cargo's own progress, so that the order is right.
+        None => eprintln!("\n== {line}"),
+    }
 }
 
 /// Runs a command to its end; an error names it.
 fn run(command: &mut Command) -> Result {
     let line = describe(command);
     let started = Instant::now();
+    if let Some(log) = aside::log() {
+        command.stdout(log.try_clone()?).stderr(log);
+    }
     let status = command
         .status()
         .map_err(|error| format!("`{line}` could not start: {error}"))?;

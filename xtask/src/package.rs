@@ -23,7 +23,7 @@ pub(crate) fn command(args: &[String]) -> Result {
     tools::check_basics()?;
     engine::build(options.profile)?;
     if !webviews.is_empty() {
-        page()?;
+        page::gather()?;
         webview()?;
     }
     npm()

@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 use std::{env, fs};
 
 use crate::engine::{self, MODULES, Profile};
-use crate::{Result, cargo, package, say, target, tools};
+use crate::{Result, aside, cargo, package, say, target, tools};
 
 /// One thing to check.
 struct Step {
@@ -15,6 +16,8 @@ struct Step {
     run: fn() -> Result,
     /// Steps without which it makes no sense.
     needs: &'static [&'static str],
+    /// Runs beside the others, one after the other, until a step needs one of them: it builds in another folder.
+    aside: bool,
 }
 
 const fn step(name: &'static str, run: fn() -> Result) -> Step {
@@ -22,6 +25,41 @@ const fn step(name: &'static str, run: fn() -> Result) -> Step {
         name,
         run,
         needs: &[],
+        aside: false,
+    }
+}
+
+impl Step {
+    const fn after(mut self, needs: &'static [&'static str]) -> Self {
+        self.needs = needs;
+        self
+    }
+
+    const fn aside(mut self) -> Self {
+        self.aside = true;
+        self
+    }
+
+    /// Runs it, unless what it needs has not passed.
+    fn carry_out(&self, before: &[Row]) -> Row {
+        let started = Instant::now();
+        let broken = before.iter().find(|(name, outcome, _)| {
+            self.needs.contains(name) && !matches!(outcome, Outcome::Passed)
+        });
+        let outcome = match broken {
+            Some((name, _, _)) => Outcome::Skipped(name),
+            None => {
+                say(self.name);
+                (self.run)().map_or_else(
+                    |error| Outcome::Failed(error.to_string()),
+                    |()| Outcome::Passed,
+                )
+            }
+        };
+        if let Outcome::Failed(error) = &outcome {
+            say(&format!("error: {error}"));
+        }
+        (self.name, outcome, started.elapsed().as_secs())
     }
 }
 
@@ -36,35 +74,16 @@ const STEPS: &[Step] = &[
     step("doc tests", doc_tests),
     step("fuzz", crate::fuzz::fuzz),
     step("documentation", documentation),
-    step("CUDA type-check", cuda),
-    step("engine modules", modules),
-    Step {
-        name: "engine size",
-        run: crate::size::check,
-        needs: &["engine modules"],
-    },
-    step("engine lint", engine_lint),
-    Step {
-        name: "page",
-        run: crate::page,
-        needs: &["engine modules"],
-    },
-    Step {
-        name: "package",
-        run: package,
-        needs: &["page"],
-    },
-    Step {
-        name: "package tests",
-        run: package_tests,
-        needs: &["package"],
-    },
+    step("engine modules", modules).aside(),
+    step("engine size", crate::size::check)
+        .after(&["engine modules"])
+        .aside(),
+    step("engine lint", engine_lint).aside(),
+    step("page", crate::page::gather).after(&["engine modules"]),
+    step("package", package).after(&["page"]),
+    step("package tests", package_tests).after(&["package"]),
     step("server", server),
-    Step {
-        name: "browser tests",
-        run: browser_tests,
-        needs: &["page", "server"],
-    },
+    step("browser tests", browser_tests).after(&["page", "server"]),
 ];
 
 enum Outcome {
@@ -72,6 +91,9 @@ enum Outcome {
     Failed(String),
     Skipped(&'static str),
 }
+
+/// A step's name, what became of it, and the seconds that it took.
+type Row = (&'static str, Outcome, u64);
 
 /// Runs the steps whose names contain one of `words` (all, if there are none), or are equal to one.
 /// Ends with a table; an error names the steps that failed.
@@ -96,32 +118,57 @@ pub(crate) fn run(words: &[&str], exactly: bool) -> Result {
         )
         .into());
     }
-    let mut rows: Vec<(&str, Outcome, u64)> = Vec::new();
-    for step in chosen {
-        let started = Instant::now();
-        let passed = |outcome: &Outcome| matches!(outcome, Outcome::Passed);
-        let broken = rows
-            .iter()
-            .find(|(name, outcome, _)| step.needs.contains(name) && !passed(outcome));
-        let outcome = match broken {
-            Some((name, _, _)) => Outcome::Skipped(name),
-            None => {
-                say(step.name);
-                (step.run)().map_or_else(
-                    |error| Outcome::Failed(error.to_string()),
-                    |()| Outcome::Passed,
-                )
-            }
-        };
-        if let Outcome::Failed(error) = &outcome {
-            eprintln!("error: {error}");
-        }
-        rows.push((step.name, outcome, started.elapsed().as_secs()));
-    }
-    report(&rows)
+    let started = Instant::now();
+    let rows = run_all(&chosen);
+    report(&rows, started.elapsed().as_secs())
 }
 
-fn report(rows: &[(&str, Outcome, u64)]) -> Result {
+/// Runs all steps, those that go aside in a thread of their own.
+fn run_all(steps: &[&Step]) -> Vec<Row> {
+    let (aside, others): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(|step| step.aside);
+    if others.is_empty() {
+        return in_order(&aside);
+    }
+    thread::scope(|scope| {
+        let mut lane = (!aside.is_empty()).then(|| {
+            let names: Vec<&str> = aside.iter().map(|step| step.name).collect();
+            say(&format!("Meanwhile: {}", names.join(", ")));
+            scope.spawn(|| {
+                // Without a log its lines come between the others'.
+                let _ = aside::begin();
+                in_order(&aside)
+            })
+        });
+        let mut rows = Vec::new();
+        for step in others {
+            if aside.iter().any(|other| step.needs.contains(&other.name)) {
+                rows.extend(ended(lane.take()));
+            }
+            rows.push(step.carry_out(&rows));
+        }
+        rows.extend(ended(lane));
+        rows
+    })
+}
+
+fn in_order(steps: &[&Step]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for step in steps {
+        rows.push(step.carry_out(&rows));
+    }
+    rows
+}
+
+/// What became of the steps that ran aside, when they have.
+fn ended(lane: Option<ScopedJoinHandle<'_, Vec<Row>>>) -> Vec<Row> {
+    let Some(lane) = lane else { return Vec::new() };
+    let rows = lane.join();
+    aside::show();
+    rows.unwrap_or_else(|_| vec![("steps aside", Outcome::Failed("panicked".into()), 0)])
+}
+
+/// `total` seconds: less than the sum, since some steps run side by side.
+fn report(rows: &[Row], total: u64) -> Result {
     println!("\n{:<18} {:<8} {:>7}", "step", "result", "seconds");
     let mut failed = Vec::new();
     for (name, outcome, seconds) in rows {
@@ -135,7 +182,6 @@ fn report(rows: &[(&str, Outcome, u64)]) -> Result {
         }
         println!("{name:<18} {result:<8} {seconds:>7}{why}");
     }
-    let total: u64 = rows.iter().map(|row| row.2).sum();
     println!("{:<18} {:<8} {total:>7}\n", "all", "");
     println!(
         "{} passed, {} failed",
@@ -161,8 +207,20 @@ fn format() -> Result {
 /// wgpu, so that the model's suite runs on it too.
 pub(crate) const NATIVE: &str = "--workspace --features sprat/wgpu";
 
+/// What is only read, not built, is read with CUDA too. Lints and documentation have the same features, so that
+/// dependencies are checked once for both.
+const READ: &str = "--workspace --features sprat/wgpu,sprat/cuda";
+
+/// Reads the code with cargo's `command`. `DOCS_RS` keeps a build script of CUDA's from fetching LLVM.
+fn read(command: &str) -> Command {
+    let mut cargo = cargo();
+    cargo.arg(command).args(READ.split(' ')).env("DOCS_RS", "1");
+    cargo
+}
+
+/// With it, that the CUDA build type-checks.
 fn lint() -> Result {
-    run_cargo(&format!("clippy {NATIVE} --all-targets -- -D warnings"))
+    crate::run(read("clippy").args(["--all-targets", "--", "-D", "warnings"]))
 }
 
 fn tests() -> Result {
@@ -204,26 +262,9 @@ fn doc_tests() -> Result {
 }
 
 fn documentation() -> Result {
-    let mut cargo = cargo();
-    cargo
-        .arg("doc")
-        .args(NATIVE.split(' '))
-        .args(["--no-deps", "--quiet"]);
+    let mut cargo = read("doc");
+    cargo.args(["--no-deps", "--quiet"]);
     crate::run(cargo.env("RUSTDOCFLAGS", "-D warnings"))
-}
-
-/// That the CUDA build type-checks. `DOCS_RS` keeps a build script from fetching LLVM.
-fn cuda() -> Result {
-    let mut cargo = cargo();
-    cargo.args([
-        "check",
-        "--package",
-        "sprat",
-        "--features",
-        "cuda",
-        "--target-dir",
-    ]);
-    crate::run(cargo.arg(target().join("cuda-check")).env("DOCS_RS", "1"))
 }
 
 fn modules() -> Result {
@@ -232,7 +273,7 @@ fn modules() -> Result {
 }
 
 /// The browser's half of the code, which native lints don't see. In the profile of the modules, so
-/// that build scripts and macros are built once.
+/// that build scripts and macros are built once. The engine with WebGPU, which has all of the one without.
 fn engine_lint() -> Result {
     let wasm = tools::wasm_compiler()?;
     if !wasm.has_clippy() {
@@ -240,7 +281,7 @@ fn engine_lint() -> Result {
         return Ok(());
     }
     let profile = Profile::from_env()?;
-    for module in &MODULES {
+    for module in MODULES.iter().filter(|module| module.folder != "cpu") {
         let mut cargo = wasm.cargo();
         cargo.arg("clippy").args(module.selection());
         cargo.args(["--profile", profile.name()]);
@@ -322,6 +363,8 @@ fn run_cargo(line: &str) -> Result {
 #[cfg(test)]
 mod tests_of_steps {
     use super::*;
+    use std::sync::Mutex;
+    use std::time::Duration;
 
     #[test]
     fn a_step_needs_only_steps_before_it() {
@@ -336,14 +379,42 @@ mod tests_of_steps {
     }
 
     #[test]
+    fn what_needs_a_step_that_runs_aside_waits_for_it() {
+        static GATE: Mutex<bool> = Mutex::new(false);
+        let slow = || {
+            thread::sleep(Duration::from_millis(50));
+            *GATE.lock().unwrap() = true;
+            Ok(())
+        };
+        let after = || GATE.lock().unwrap().then_some(()).ok_or("too early".into());
+        let steps = [
+            step("first", || Ok(())),
+            step("slow", slow).aside(),
+            step("broken", || Err("no".into())).aside(),
+            step("after", after).after(&["slow"]),
+            step("not", || Ok(())).after(&["broken"]),
+        ];
+        let rows = run_all(&steps.iter().collect::<Vec<_>>());
+        let of = |name| &rows.iter().find(|row| row.0 == name).unwrap().1;
+        assert_eq!(rows.len(), 5);
+        assert!(matches!(of("first"), Outcome::Passed));
+        assert!(matches!(of("after"), Outcome::Passed));
+        assert!(matches!(of("broken"), Outcome::Failed(_)));
+        assert!(matches!(of("not"), Outcome::Skipped("broken")));
+    }
+
+    #[test]
     fn a_report_names_what_failed() {
         let rows = [
             ("one", Outcome::Passed, 1),
             ("two", Outcome::Failed("broken\nbadly".into()), 2),
             ("three", Outcome::Skipped("two"), 0),
         ];
-        assert_eq!(report(&rows).unwrap_err().to_string(), "failed: two, three");
-        assert!(report(&rows[..1]).is_ok());
+        assert_eq!(
+            report(&rows, 3).unwrap_err().to_string(),
+            "failed: two, three"
+        );
+        assert!(report(&rows[..1], 1).is_ok());
         assert!(run(&["no such step"], false).is_err());
     }
 }

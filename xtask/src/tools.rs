@@ -6,15 +6,22 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{env, fs};
 
 use crate::{Result, cargo, output, read, run, say};
 
 const WASM: &str = "wasm32-unknown-unknown";
-/// The newest trunk that the workspace's oldest Rust builds.
-const TRUNK: &str = "0.21.14";
 /// What playwright-core and the node test runner need.
 const OLDEST_NODE: u32 = 20;
+
+/// Held by whoever installs something: steps run side by side, and may want the same.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
+fn installing() -> MutexGuard<'static, ()> {
+    // It guards nothing that a panic could leave half done.
+    INSTALLING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Checks for what only a person can choose how to install.
 pub(crate) fn check_basics() -> Result {
@@ -50,7 +57,11 @@ impl WasmCompiler {
     /// A cargo command for wasm32.
     pub(crate) fn cargo(&self) -> Command {
         match self {
-            WasmCompiler::Rustup => cargo(),
+            WasmCompiler::Rustup => {
+                let mut cargo = cargo();
+                cargo.env("CARGO_TARGET_DIR", self.target());
+                cargo
+            }
             WasmCompiler::Debian => {
                 let mut cargo = Command::new("/usr/bin/cargo");
                 cargo
@@ -73,10 +84,10 @@ impl WasmCompiler {
         }
     }
 
-    /// Where it builds. Two compilers must not share a folder.
+    /// Where it builds: a folder of its own, so that native builds need not wait for it. Two compilers must not share one.
     pub(crate) fn target(&self) -> PathBuf {
         match self {
-            WasmCompiler::Rustup => crate::target(),
+            WasmCompiler::Rustup => crate::target().join("wasm"),
             WasmCompiler::Debian => crate::target().join("debian"),
         }
     }
@@ -152,14 +163,6 @@ pub(crate) fn wasm_bindgen() -> Result<PathBuf> {
     cargo_program("wasm-bindgen-cli", "wasm-bindgen", &version, "1", why)
 }
 
-/// `trunk`: the one on the path, whatever its version, or our own.
-pub(crate) fn trunk() -> Result<PathBuf> {
-    if let Some(program) = on_path("trunk") {
-        return Ok(program);
-    }
-    cargo_program("trunk", "trunk", TRUNK, "0", "gathers the page's files")
-}
-
 /// The version of a crate in Cargo.lock.
 pub(crate) fn locked_version(name: &str) -> Result<String> {
     let lock = read("Cargo.lock")?;
@@ -199,7 +202,8 @@ fn cargo_program(
         let version = format!("={version}");
         let mut cargo = cargo();
         cargo
-            .args(["install", package, "--version", &version, "--root"])
+            .args(["install", package, "--bin", program])
+            .args(["--version", &version, "--root"])
             .arg(&root)
             .args(locked);
         // A tool that runs for a second need not be optimized for minutes.
@@ -235,6 +239,7 @@ pub(crate) fn npm_program(program: &str, why: &str) -> Result<PathBuf> {
 
 /// Installs a folder's locked npm packages, if they are not those that are there.
 pub(crate) fn npm_install(folder: &str, why: &str) -> Result {
+    let _one = installing();
     let lock = read(Path::new(folder).join("package-lock.json"))?;
     let stamp = Path::new(folder).join("node_modules/.installed-lock.json");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
@@ -335,6 +340,7 @@ pub(crate) fn cpp_compiler() -> Result {
 
 /// Installs Debian packages where we may, or says what to type.
 fn apt(packages: &[&str], why: &str) -> Result {
+    let _one = installing();
     let names = packages.join(" ");
     if output(Command::new("id").arg("-u")).as_deref() != Some("0") || on_path("apt-get").is_none()
     {

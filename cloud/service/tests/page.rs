@@ -131,13 +131,19 @@ async fn every_response_is_named_and_guarded() {
 }
 
 #[tokio::test]
-async fn the_engines_worker_may_not_connect() {
+async fn the_engines_worker_may_neither_connect_nor_load() {
     let (_folder, app) = page(AppConfig::default());
     for path in ["/sprat/worker.js", "/chat/sprat/worker.js?v=2"] {
         let reply = get(&app, path).await;
         let policy = reply.header("content-security-policy").unwrap();
-        assert!(policy.contains("connect-src 'none'"), "{path}: {policy}");
-        assert!(policy.contains("default-src 'none'"), "{path}: {policy}");
+        let parts: Vec<&str> = policy.split("; ").collect();
+        for part in [
+            "default-src 'none'",
+            "script-src 'wasm-unsafe-eval'",
+            "connect-src 'none'",
+        ] {
+            assert!(parts.contains(&part), "{path}: {policy}");
+        }
     }
     let link = get(&app, "/sprat/link.js").await;
     let policy = link.header("content-security-policy").unwrap();

@@ -1,7 +1,7 @@
 // @ts-check
 /** The methods of the bridge that are about the engine: what `sprat.*` of schema.js does. */
 
-import { SpratError } from "../sprat.js";
+import { SpratError } from "../error.js";
 import { Taint, highest } from "../taint.js";
 import { CODES, RpcError } from "./rpc.js";
 
@@ -10,6 +10,7 @@ import { CODES, RpcError } from "./rpc.js";
 /** @typedef {import("../types.js").LoadOptions} LoadOptions */
 /** @typedef {import("../types.js").Message} Message */
 /** @typedef {import("../types.js").Receipt} Receipt */
+/** @typedef {import("./host-ask.js").Ask} Ask */
 /** @typedef {import("./host-fetch.js").CloudFetch} CloudFetch */
 /** @typedef {import("./rpc.js").Call} Call */
 /** What the bridge needs of a Sprat. @typedef {Pick<import("../sprat.js").Sprat, "chat" | "dispose" | "state" | "device" | "model">} Engine */
@@ -19,7 +20,8 @@ import { CODES, RpcError } from "./rpc.js";
 export class EngineMethods {
   /** @type {Engine | null} */ #engine = null;
   /** The load that goes on. @type {AbortController | null} */ #loading = null;
-  /** Answers that go on, and those of them that are not private. */
+  /** Who asks the person, if the host does. @type {Ask | null} */ #ask = null;
+  /** Answers that go on, and those of them that may be sent: open, or allowed by the person. */
   #answering = 0;
   #open = 0;
   /** Memory is critical: unload after the answer. */
@@ -29,6 +31,7 @@ export class EngineMethods {
   #load;
   #defaults;
   #cloudFetch;
+  #hostAsk;
   #cancelFetches;
   #notify;
 
@@ -37,18 +40,20 @@ export class EngineMethods {
    * @param {(options: EngineOptions) => Promise<Engine>} setup.load
    * @param {Partial<LoadOptions>} setup.defaults what the host does not say
    * @param {CloudFetch} setup.cloudFetch
+   * @param {Ask} setup.hostAsk
    * @param {() => void} setup.cancelFetches
    * @param {(method: string, params: Record<string, unknown>) => void} setup.notify
    */
-  constructor({ load, defaults, cloudFetch, cancelFetches, notify }) {
+  constructor({ load, defaults, cloudFetch, hostAsk, cancelFetches, notify }) {
     this.#load = load;
     this.#defaults = defaults;
     this.#notify = notify;
     this.#cloudFetch = cloudFetch;
+    this.#hostAsk = hostAsk;
     this.#cancelFetches = cancelFetches;
   }
 
-  /** Whether a conversation that is not private is being answered. */
+  /** Whether a conversation that may be sent is being answered. */
   get answersOpenly() {
     return this.#open > 0;
   }
@@ -60,10 +65,10 @@ export class EngineMethods {
   }
 
   /**
-   * @param {Partial<LoadOptions> & { hostFetch?: boolean }} params
+   * @param {Partial<LoadOptions> & { hostFetch?: boolean, hostAsk?: boolean }} params
    * @param {Call} call
    */
-  async load({ hostFetch = false, ...params }, { id, stop }) {
+  async load({ hostFetch = false, hostAsk = false, ...params }, { id, stop }) {
     if (this.#engine || this.#loading) {
       throw new SpratError({ code: "bad_request", message: "a model is loaded already, or is being loaded", hint: "Call sprat.dispose first." });
     }
@@ -86,6 +91,9 @@ export class EngineMethods {
         throw new SpratError({ code: "aborted", message: "stopped by the caller" });
       }
       this.#engine = engine;
+      // A page that has a way to ask keeps it where the host has none.
+      const { onAsk } = this.#defaults;
+      this.#ask = hostAsk ? this.#hostAsk : onAsk ? async (_, offer) => onAsk(offer) : null;
     } finally {
       // After a dispose another load may have begun.
       if (this.#loading === stop) this.#loading = null;
@@ -103,15 +111,24 @@ export class EngineMethods {
     // It may be raised here, and is never lowered.
     const level = highest(options.level, options.private === true && "private", this.#taint.level(messages));
     this.#taint.remember(messages, level);
-    // Nobody can be asked here, so whatever is not open does not leave.
-    const isOpen = level === "open";
+    let maySend = level === "open";
     this.#answering += 1;
-    if (isOpen) this.#open += 1;
+    if (maySend) this.#open += 1;
+    const over = new AbortController();
+    const ask = this.#ask;
+    /** @type {NonNullable<ChatOptions["onAsk"]>} */
+    const onAsk = async (offer) => {
+      const yes = (await ask?.(call.id, offer, over.signal)) === true && !over.signal.aborted;
+      if (yes && !maySend) this.#open += 1;
+      maySend ||= yes;
+      return yes;
+    };
     try {
-      return await this.#answer(engine, messages, isOpen ? options : { ...options, level }, call);
+      return await this.#answer(engine, messages, { ...options, ...(level !== "open" && { level }), ...(ask && { onAsk }) }, call);
     } finally {
+      over.abort();
       this.#answering -= 1;
-      if (isOpen) this.#open -= 1;
+      if (maySend) this.#open -= 1;
       // A request that outlives all answers has nobody who reads it.
       if (this.#open === 0) this.#cancelFetches();
       if (this.#unloadWhenIdle && this.#answering === 0) this.#unload();

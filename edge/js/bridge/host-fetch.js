@@ -7,7 +7,7 @@
  * a host that sends more loses the answer, not the page its memory.
  */
 
-import { SpratError } from "../sprat.js";
+import { SpratError } from "../error.js";
 import { CODES } from "./rpc.js";
 import { FETCH_HEAD } from "./schema.js";
 import { problem } from "./validate.js";

@@ -9,6 +9,7 @@
  * @property {number} inFlight most loads and chats at a time
  * @property {number} burst most messages at once
  * @property {number} perSecond most messages per second after that
+ * @property {number} askPatience longest wait for a person's answer to `host.ask`, in milliseconds
  * @property {number} fetchWindow most bytes of a `host.fetch` body that wait for their reader
  * @property {number} fetchSilence longest wait for the host's next word about a `host.fetch`, in milliseconds
  */
@@ -21,6 +22,7 @@ export const DEFAULT_LIMITS = Object.freeze({
   inFlight: 8,
   burst: 2000,
   perSecond: 1000,
+  askPatience: 300_000,
   fetchWindow: 1 << 20,
   fetchSilence: 60_000,
 });

@@ -65,7 +65,7 @@ const HEADERS = { type: "object", additionalProperties: text(8192), maxPropertie
 
 /** An id that a host may give a request. @type {Schema} */
 export const ID = { anyOf: [{ type: "string", minLength: 1, maxLength: 128 }, integer(Number.MIN_SAFE_INTEGER)] };
-/** The id that the page has given a `host.fetch`. @type {Schema} */
+/** The id that the page has given a `host.fetch` or `host.ask`. @type {Schema} */
 const FETCH_ID = { type: "string", minLength: 1, maxLength: 128 };
 
 /** @type {Schema} */
@@ -87,6 +87,7 @@ const LOAD = object({
   cloudHeaders: HEADERS,
   cloudPrice: object({ prompt: number(0, 1e6), completion: number(0, 1e6) }),
   hostFetch: flag("the cloud is asked by the host, through host.fetch"),
+  hostAsk: flag("the person is asked by the host, through host.ask; without it the answer is no"),
   device: oneOf("auto", "cpu", "webgpu"),
 });
 
@@ -118,6 +119,18 @@ const CHAT = object(
     options: CHAT_OPTIONS,
   },
   ["messages"],
+);
+
+/** What would be sent, and where to. @type {Schema} */
+const OFFER = object(
+  {
+    to: TEXT,
+    model: TEXT,
+    reason: TEXT,
+    messages: { type: "array", items: object({ role: oneOf("system", "user", "assistant"), content: TEXT }, ["role", "content"]) },
+    stop: { type: "array", items: TEXT },
+  },
+  ["to", "model", "reason", "messages", "stop"],
 );
 
 /** @type {Record<string, Schema>} */
@@ -232,7 +245,7 @@ const FROM_PAGE = [
     from: "page",
     kind: "notification",
     params: object({ id: ID, event: ANY_OBJECT }, ["id", "event"]),
-    about: "`start`, `delta` or `handover` of the chat of that id, as `sprat.chat()` gives them.",
+    about: "`level`, `start`, `delta` or `handover` of the chat of that id, as `sprat.chat()` gives them.",
   },
   {
     name: "sprat.warning",
@@ -254,6 +267,21 @@ const FROM_PAGE = [
     kind: "notification",
     params: object({ reason: oneOf("memory") }, ["reason"]),
     about: "The engine was unloaded because of a memory warning.",
+  },
+  {
+    name: "host.ask",
+    from: "page",
+    kind: "request",
+    params: object({ chat: ID, offer: OFFER }, ["chat", "offer"]),
+    result: object({ yes: flag("the person has agreed that exactly this is sent, once") }, ["yes"]),
+    about: "Asks the person, through the host, whether what is shown may be sent. Anything but `yes: true` is a no.",
+  },
+  {
+    name: "host.ask.cancel",
+    from: "page",
+    kind: "notification",
+    params: object({ id: FETCH_ID }, ["id"]),
+    about: "Nobody waits for the answer to this `host.ask` any more: the question is taken back.",
   },
   {
     name: "host.fetch",
@@ -287,6 +315,9 @@ export const METHODS = new Map([...FROM_HOST, ...FROM_PAGE].map((method) => [met
 
 /** The methods that a host may call. @type {ReadonlyMap<string, Method>} */
 export const HOST_METHODS = new Map(FROM_HOST.map((method) => [method.name, method]));
+
+/** What a host answers to `host.ask`. */
+export const ASK_ANSWER = /** @type {Schema} */ (METHODS.get("host.ask")?.result);
 
 /** What a host answers to `host.fetch`. */
 export const FETCH_HEAD = /** @type {Schema} */ (METHODS.get("host.fetch")?.result);

@@ -6,7 +6,7 @@
  * from elsewhere is counted by `onrefused` and never answered.
  */
 
-import { SpratError } from "../sprat.js";
+import { SpratError } from "../error.js";
 
 /**
  * @typedef {object} Transport

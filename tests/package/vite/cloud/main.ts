@@ -1,4 +1,4 @@
-import { SpratOpenAI } from "sprat/openai";
+import { SpratOpenAI } from "sprat/cloud";
 
 const form = document.querySelector("form")!;
 const output = document.querySelector("output")!;
