@@ -52,10 +52,6 @@ const AS_HTTP = {
   webgpu_lost: [500, "generation_failed", null],
   unsupported: [503, "not_ready", null],
   aborted: [undefined, null, null],
-  // No answer fails so.
-  saved_missing: [500, "generation_failed", null],
-  saved_corrupt: [500, "generation_failed", null],
-  storage_refused: [500, "generation_failed", null],
   internal: [500, "generation_failed", null],
 };
 

@@ -12,7 +12,8 @@
  * @typedef {"bad_request" | "model_missing" | "model_corrupt" | "network" | "cloud_unreachable"
  *   | "cloud_interrupted" | "cloud_refused" | "cloud_disabled" | "private_unanswerable"
  *   | "consent_refused" | "context_too_long" | "webgpu_unavailable" | "webgpu_lost" | "unsupported" | "aborted"
- *   | "saved_missing" | "saved_corrupt" | "storage_refused" | "internal"} ErrorCode
+ *   | "internal"} ErrorCode
+ * @typedef {"saved_missing" | "saved_corrupt" | "storage_refused"} SavedErrorCode what saving and restoring fail with, and no answer
  *
  * @typedef {object} Progress
  * @property {"engine" | "download" | "mix" | "load" | "warmup" | "ready"} stage "load" checks every byte
@@ -21,7 +22,7 @@
  * @property {string} message what is being loaded, or what it is loaded onto
  *
  * @typedef {object} Warning something went wrong and Sprat goes on
- * @property {"gate_unreadable" | "recipe" | ErrorCode} code "recipe": something in it had no effect
+ * @property {"gate_unreadable" | "recipe" | ErrorCode | SavedErrorCode} code "recipe": something in it had no effect
  * @property {string} message
  *
  * @typedef {object} Status
@@ -154,7 +155,7 @@
  * @typedef {LevelEvent | StartEvent | DeltaEvent | HandoverEvent | EndEvent} ChatEvent
  *
  * @typedef {object} Failure
- * @property {ErrorCode} code
+ * @property {ErrorCode | SavedErrorCode} code
  * @property {string} message
  * @property {string} hint
  * @property {string} partial
