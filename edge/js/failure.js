@@ -7,6 +7,7 @@ import { SpratError } from "./error.js";
 
 /** @typedef {import("./types.js").ErrorCode} ErrorCode */
 /** @typedef {import("./types.js").Receipt} Receipt */
+/** What an answer fails with. @typedef {Failure & { code: ErrorCode }} AnswerFailure */
 
 /** A `SpratError` that may have a cause. */
 export class Failure extends SpratError {
@@ -20,18 +21,19 @@ export class Failure extends SpratError {
 /**
  * Whether this is an error of Sprat's, also of another copy of the package.
  * @param {unknown} error
- * @returns {error is Failure}
+ * @returns {error is AnswerFailure}
  */
 export function isSpratError(error) {
   return error instanceof Error && error.name === "SpratError" && "code" in error;
 }
 
 /**
- * Any error as one of Sprat's.
+ * Any error of an answer as one of Sprat's.
  * @param {unknown} error
- * @returns {Failure}
+ * @returns {AnswerFailure}
  */
 export function asFailure(error) {
   if (isSpratError(error)) return error;
-  return new Failure({ code: "internal", message: "something unexpected failed", cause: error });
+  const failure = new Failure({ code: "internal", message: "something unexpected failed", cause: error });
+  return /** @type {AnswerFailure} */ (failure);
 }

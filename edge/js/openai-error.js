@@ -53,10 +53,6 @@ const AS_HTTP = {
   too_large: [503, "not_ready", null],
   unsupported: [503, "not_ready", null],
   aborted: [undefined, null, null],
-  // No answer fails so.
-  saved_missing: [500, "generation_failed", null],
-  saved_corrupt: [500, "generation_failed", null],
-  storage_refused: [500, "generation_failed", null],
   internal: [500, "generation_failed", null],
 };
 

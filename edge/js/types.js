@@ -12,7 +12,8 @@
  * @typedef {"bad_request" | "model_missing" | "model_corrupt" | "network" | "cloud_unreachable"
  *   | "cloud_interrupted" | "cloud_refused" | "cloud_disabled" | "private_unanswerable"
  *   | "consent_refused" | "context_too_long" | "too_large" | "webgpu_unavailable" | "webgpu_lost" | "unsupported" | "aborted"
- *   | "saved_missing" | "saved_corrupt" | "storage_refused" | "internal"} ErrorCode
+ *   | "internal"} ErrorCode
+ * @typedef {"saved_missing" | "saved_corrupt" | "storage_refused"} SavedErrorCode what saving and restoring fail with, and no answer
  *
  * @typedef {"prefer-device" | "only-device" | "prefer-cloud" | "only-cloud" | "auto" | "device" | "cloud"} Mode who is to answer.
  *   "prefer-device", or "auto": this device, and the cloud where it is not sure or has no model yet. "only-device", or "device".
@@ -30,7 +31,7 @@
  * @property {string} message what is being loaded, or what it is loaded onto
  *
  * @typedef {object} Warning something went wrong and Sprat goes on
- * @property {"evicted" | "gate_unreadable" | "recipe" | "tab_killed" | ErrorCode} code "recipe": something in it
+ * @property {"evicted" | "gate_unreadable" | "recipe" | "tab_killed" | ErrorCode | SavedErrorCode} code "recipe": something in it
  *   had no effect; "evicted": another stored model was removed to make room; "tab_killed": at an earlier visit the browser
  *   closed the tab while a model was loaded
  * @property {string} message
@@ -181,7 +182,7 @@
  * @typedef {LevelEvent | StartEvent | DeltaEvent | HandoverEvent | EndEvent} ChatEvent
  *
  * @typedef {object} Failure
- * @property {ErrorCode} code
+ * @property {ErrorCode | SavedErrorCode} code
  * @property {string} message
  * @property {string} hint
  * @property {string} partial
