@@ -4,6 +4,8 @@
 //! [`Facts`]. The one call that leaves the device is [`Turn::ask_cloud`], and what it sends can
 //! only come from [`Thread::release`], which a private conversation refuses.
 
+mod draft;
+
 use std::cell::RefCell;
 
 use serde::Serialize;
@@ -16,12 +18,13 @@ use sprat_route::policy::{
 };
 use sprat_route::privacy::{Consent, Level, Releasable, Thread};
 use sprat_route::signals::{Signals, TokenSignal};
-use sprat_wire::{Continuation, FinishReason, Message, Receipt, Source};
+use sprat_wire::{FinishReason, Message, Receipt, Source};
 
 use crate::cloud::{Bit, Cloud, Outgoing, Reply};
 use crate::error::Error;
 use crate::request::{Ask, Choice};
 use crate::tally::Tally;
+use draft::Draft;
 
 /// What the page is told while an answer comes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -96,31 +99,6 @@ pub(crate) struct Turn<'a, L: Local, C> {
     pub(crate) emit: &'a dyn Fn(Event),
     /// What has been answered and spent so far; readable from outside when the turn is dropped.
     pub(crate) tally: &'a RefCell<Tally>,
-}
-
-/// An answer of this device that may or may not stand.
-struct Draft<R> {
-    run: R,
-    text: String,
-    /// The tokens of the text, and what the model that wrote them calls its text.
-    ids: Vec<u32>,
-    text_id: Option<String>,
-    signals: Signals,
-    complete: bool,
-}
-
-impl<R> Draft<R> {
-    /// Whether the device failed in the middle of it: nobody doubts what there is of it. What a gate has doubted is begun anew.
-    fn is_broken_off(&self, facts: &Facts) -> bool {
-        !self.complete && facts.model == ModelState::Failed && !self.ids.is_empty()
-    }
-
-    fn continuation(&self) -> Option<Continuation> {
-        Some(Continuation {
-            tokens: self.ids.clone(),
-            text_id: self.text_id.clone()?,
-        })
-    }
 }
 
 /// What is known while a question is being answered.
@@ -275,6 +253,7 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
             text_id: self.local.text_id(),
             signals: Signals::new(),
             complete: false,
+            doubted: false,
         }
     }
 
@@ -333,6 +312,11 @@ impl<L: Local, C: Cloud> Turn<'_, L, C> {
             });
         }
         state.facts.cloud_tries += 1;
+        if let Some(draft) = &mut state.draft
+            && state.facts.model == ModelState::Ready
+        {
+            draft.doubted = true;
+        }
         let released = self.release(state, thread, decision)?;
         // A person who was asked has been shown the conversation, and no answer that was begun.
         let begun = state

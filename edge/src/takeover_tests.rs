@@ -79,6 +79,30 @@ fn a_doubted_answer_is_not_gone_on_with() {
     assert!(request(&sky, 0).get("x_continue").is_none());
 }
 
+/// Nor is it when the device has gone on with it, because the cloud gave nothing, and fails then.
+#[test]
+fn a_doubted_answer_that_breaks_off_later_is_not_gone_on_with() {
+    let no = |status| Error::CloudRefused {
+        status,
+        message: "not now".into(),
+    };
+    let broken = Error::CloudInterrupted("the line broke".into());
+    for first in [
+        no(403),
+        no(503),
+        Error::CloudUnreachable("no network".into()),
+        broken,
+    ] {
+        let mut model = Script::says(&["Per"; 10], UNSURE);
+        model.break_off(Error::WebgpuLost("the driver was reset".into()));
+        let sky = Sky::new([Err(first), Ok(said("Certainly"))]);
+        let outcome = ask("Why?", Mode::Auto, false, &model, Some(&sky));
+        assert_eq!(outcome.end().0, "Certainly");
+        assert_eq!(sky.requests().len(), 2);
+        assert!(request(&sky, 1).get("x_continue").is_none());
+    }
+}
+
 #[test]
 fn nothing_of_a_private_answer_is_gone_on_with() {
     let sky = Sky::says("never");

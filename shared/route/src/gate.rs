@@ -111,6 +111,9 @@ pub struct FittedOn {
     pub alpha: f64,
     /// ... except with this probability.
     pub delta: f64,
+    /// The bound holds also for what is counted among so many further questions, if it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
     /// Answers of the calibration part that the threshold keeps.
     pub kept: usize,
     /// Wrong ones among them.

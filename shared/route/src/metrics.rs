@@ -17,7 +17,8 @@ pub use calibration::{
 };
 pub use deferral::{DeferralPoint, Pair, apgr, apgr_binned, cpt, deferral_curve, oracle};
 pub use interval::{
-    Interval, bootstrap, bootstrap_each, clopper_pearson, clopper_pearson_upper, wilson,
+    Interval, bootstrap, bootstrap_each, clopper_pearson, clopper_pearson_upper, next_exceeds,
+    wilson,
 };
 pub use router::{Cost, CostPoint, aiq, auc_df, cost_curve, peak, pgr, self_confidence};
 

@@ -65,6 +65,9 @@ pub struct FitOptions {
     pub alpha: f64,
     /// Probability with which that may fail to hold.
     pub delta: f64,
+    /// The bound shall hold also for what is counted: of the answers kept of so many further questions, at most `alpha` are
+    /// wrong. None promises it of the risk, which any number of answers scatters around.
+    pub next: Option<u64>,
     /// Ridge penalty on the standardized weights.
     pub ridge: f64,
     /// How confidence is calibrated.
@@ -82,6 +85,7 @@ impl Default for FitOptions {
         Self {
             alpha: 0.05,
             delta: 0.05,
+            next: None,
             ridge: 1.0,
             calibration: CalibrationKind::default(),
             data: String::new(),
@@ -139,6 +143,7 @@ pub fn question_hash(question: &str) -> u64 {
 /// the run's start depend on (fixed-sequence testing: Angelopoulos et al., "Learn then Test",
 /// arXiv 2110.01052). So the bound holds with probability 1 - `delta` over new questions of the
 /// same kind, with and without the early decision. Where no threshold meets it, the gate keeps nothing and its note says so.
+/// With [`FitOptions::next`] each threshold must pass a second test, see [`metrics::next_exceeds`].
 ///
 /// # Errors
 /// [`Error::Fit`] where an option is out of range or fewer than 10 usable answers are left to fit
@@ -185,6 +190,7 @@ pub fn fit(examples: &[Example], options: &FitOptions) -> Result<Gate, Error> {
         calibrate: calibrate.len(),
         alpha: options.alpha,
         delta: options.delta,
+        next: options.next,
         kept: chosen.as_ref().map_or(0, |chosen| chosen.kept),
         errors: chosen.as_ref().map_or(0, |chosen| chosen.errors),
         bound: chosen.as_ref().map(|chosen| chosen.bound),
@@ -259,6 +265,9 @@ fn check(options: &FitOptions) -> Result<(), Error> {
                 "{name} is {value}; choose it between 0 and 1"
             )));
         }
+    }
+    if options.next == Some(0) {
+        return Err(Error::Fit("the next 0 questions promise nothing".into()));
     }
     if !(options.ridge > 0.0 && options.ridge.is_finite()) {
         let ridge = options.ridge;
@@ -369,7 +378,9 @@ impl Sequence {
             let (kept, errors) = count(calibrate, threshold);
             let bound = bound(kept, errors, options)?;
             let (kept_too, errors_too) = count(&whole, threshold);
-            if bound.max(self::bound(kept_too, errors_too, options)?) > options.alpha {
+            let worse = bound.max(self::bound(kept_too, errors_too, options)?);
+            let scatters = |kept, errors| scatters(kept, errors, calibrate.len(), options);
+            if worse > options.alpha || scatters(kept, errors) || scatters(kept_too, errors_too) {
                 break;
             }
             chosen = Some(Chosen {
@@ -389,6 +400,17 @@ fn bound(kept: usize, errors: usize, options: &FitOptions) -> Result<f64, Error>
         0 => Ok(1.0),
         _ => clopper_pearson_upper(errors as u64, kept as u64, options.delta),
     }
+}
+
+/// Whether more than alpha of the answers kept of the next questions may be wrong, oftener than delta says.
+fn scatters(kept: usize, errors: usize, asked: usize, options: &FitOptions) -> bool {
+    options.next.is_some_and(|next| {
+        // As large a share of them will be kept.
+        let kept_next = (kept as f64 * next as f64 / asked as f64).round() as u64;
+        let allowed = (options.alpha * kept_next as f64) as u64;
+        let chance = metrics::next_exceeds(errors as u64, kept as u64, allowed, kept_next);
+        chance > options.delta
+    })
 }
 
 /// How many answers a threshold keeps, and how many of those are wrong.
@@ -420,9 +442,13 @@ fn figures(test: &[Scored], threshold: f32) -> Figures {
 fn note(chosen: Option<&Chosen>, calibrate: usize, options: &FitOptions) -> String {
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let (alpha, delta) = (percent(options.alpha), percent(options.delta));
+    let of = match options.next {
+        Some(next) => format!("Of the answers kept, also of the next {next} questions'"),
+        None => "Of the answers kept".to_owned(),
+    };
     match chosen {
         Some(chosen) => format!(
-            "Of the answers kept, at most {alpha} are wrong, except with probability {delta} \
+            "{of}, at most {alpha} are wrong, except with probability {delta} \
              ({} wrong of {} kept, of {calibrate}; bound {}).",
             chosen.errors,
             chosen.kept,

@@ -77,6 +77,26 @@ fn upper(k: u64, n: u64, tail: f64) -> Result<f64, Error> {
     }
 }
 
+/// How likely it was that only `k` of `n` were errors, if more than `allowed` of the next `m` of the same kind are: at most
+/// the probability with which a prediction of no more than `allowed` fails. It is the hypergeometric distribution's lower
+/// tail, as the errors of both samples together fall on the first by chance alone (Hahn and Meeker, "Statistical
+/// Intervals", 1991). For `m` without end it comes to the Clopper-Pearson bound.
+pub fn next_exceeds(k: u64, n: u64, allowed: u64, m: u64) -> f64 {
+    if allowed >= m {
+        return 0.0;
+    }
+    let errors = k + allowed + 1;
+    let choose = |n: u64, k: u64| {
+        let factorial = |n: u64| libm::lgamma(n as f64 + 1.0);
+        factorial(n) - factorial(k) - factorial(n - k)
+    };
+    let all = choose(n + m, errors);
+    // So many of the errors have room among the next.
+    let least = errors.saturating_sub(m);
+    let tail = (least..=k.min(n)).map(|j| libm::exp(choose(n, j) + choose(m, errors - j) - all));
+    tail.sum::<f64>().min(1.0)
+}
+
 /// Percentile bootstrap (Efron 1979): redraws `n` indices `resamples` times, seeded, and gives
 /// the central `level` of what `statistic` says of them. A draw on which the statistic is not
 /// defined (`None`) is passed over.
@@ -177,6 +197,27 @@ mod tests {
         // No error among 59: the smallest sample that shows an error rate of at most 5 % at 95 %.
         assert!(clopper_pearson_upper(0, 59, 0.05).unwrap() <= 0.05);
         assert!(clopper_pearson_upper(0, 58, 0.05).unwrap() > 0.05);
+    }
+
+    #[test]
+    fn chances_of_the_next_sample_equal_scipy() {
+        // scipy.stats.hypergeom.cdf(k, n + m, k + allowed + 1, n)
+        for (k, n, allowed, m, chance) in [
+            (0, 59, 2, 60, 0.124973066150),
+            (8, 341, 16, 335, 0.046078126287),
+            (11, 341, 17, 341, 0.127267855691),
+            (3, 40, 1, 20, 0.544849851104),
+            (5, 10, 4, 10, 0.671859100652),
+        ] {
+            let ours = next_exceeds(k, n, allowed, m);
+            assert!((ours - chance).abs() < 1e-9, "{k} of {n}: {ours}");
+        }
+        // No room for more, and a sample so large that it shows the share itself.
+        assert_eq!(next_exceeds(1, 10, 5, 5), 0.0);
+        let bound = clopper_pearson_upper(8, 341, 0.05).unwrap();
+        let many = 10_000_000;
+        let chance = next_exceeds(8, 341, (bound * many as f64) as u64, many);
+        assert!((chance - 0.05).abs() < 1e-4, "{chance}");
     }
 
     #[test]

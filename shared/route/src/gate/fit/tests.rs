@@ -158,6 +158,10 @@ fn bad_requests_are_named() {
             ..FitOptions::default()
         },
         FitOptions {
+            next: Some(0),
+            ..FitOptions::default()
+        },
+        FitOptions {
             ridge: -1.0,
             ..FitOptions::default()
         },
@@ -167,42 +171,60 @@ fn bad_requests_are_named() {
     assert!(fit(&[], &FitOptions::default()).is_err());
 }
 
-/// The promise itself, on a model whose true risk is known in closed form: its confidence is
-/// uniform on (0, 1) and right with probability sqrt(confidence), so the risk among answers
-/// kept at t is 1 - (2/3) (1 - t^1.5) / (1 - t).
-#[test]
-fn the_bound_holds_as_often_as_it_says() {
+/// Answers of a model whose true risk is known in closed form: its confidence is uniform on (0, 1) and right with probability
+/// sqrt(confidence), so the risk among answers kept at t is 1 - (2/3) (1 - t^1.5) / (1 - t).
+fn known(random: &mut SplitMix64, n: usize) -> Vec<Scored> {
+    let draws = (0..n).map(|_| (random.unit(), random.unit()));
+    let scored = draws.map(|(c, luck)| Scored {
+        confidence: c as f32,
+        correct: luck < libm::sqrt(c),
+        given_up: false,
+    });
+    scored.collect()
+}
+
+/// In how many of 400 rounds the bound fails, a threshold is found, and more than alpha of the kept of 300 further answers are
+/// wrong.
+fn rounds(next: Option<u64>) -> [u32; 3] {
     let options = FitOptions {
         alpha: 0.15,
         delta: 0.1,
+        next,
         ..FitOptions::default()
     };
-    let (rounds, mut broken, mut found) = (400, 0, 0);
-    for seed in 0..rounds {
+    let mut counts = [0; 3];
+    for seed in 0..400 {
         let mut random = SplitMix64::new(seed);
-        let mut draw = |n: usize| -> Vec<Scored> {
-            (0..n)
-                .map(|_| (random.unit(), random.unit()))
-                .map(|(c, luck)| Scored {
-                    confidence: c as f32,
-                    correct: luck < libm::sqrt(c),
-                    given_up: false,
-                })
-                .collect()
-        };
-        let (fitting, calibrate) = (draw(600), draw(300));
+        let (fitting, calibrate) = (known(&mut random, 600), known(&mut random, 300));
         let sequence = Sequence::plan(&fitting, calibrate.len(), &options).unwrap();
         if let Some(chosen) = sequence.walk(&calibrate, &options).unwrap() {
             let t = f64::from(chosen.threshold);
             let risk = 1.0 - 2.0 / 3.0 * (1.0 - libm::pow(t, 1.5)) / (1.0 - t);
-            found += 1;
-            broken += u32::from(risk > options.alpha);
+            let (kept, errors) = count(&known(&mut random, 300), chosen.threshold);
+            counts[0] += u32::from(risk > options.alpha);
+            counts[1] += 1;
+            counts[2] += u32::from(errors as f64 > options.alpha * kept as f64);
         }
     }
+    counts
+}
+
+/// The promise itself.
+#[test]
+fn the_bound_holds_as_often_as_it_says() {
+    let [broken, found, _] = rounds(None);
     // 10 % of 400, and three standard deviations of that count.
-    assert!(broken <= 58, "broken in {broken} of {rounds}");
-    assert!(
-        found > 300,
-        "a threshold was found in only {found} of {rounds}"
-    );
+    assert!(broken <= 58, "broken in {broken} of 400");
+    assert!(found > 300, "a threshold was found in only {found} of 400");
+}
+
+/// What is counted on further answers scatters around the risk, and exceeds alpha oftener if nothing is done about it.
+#[test]
+fn the_bound_on_the_next_answers_holds_as_often_as_it_says() {
+    let [.., plain] = rounds(None);
+    let [broken, found, counted] = rounds(Some(300));
+    assert!(counted < plain, "{counted} against {plain} of 400");
+    assert!(counted <= 58, "exceeded in {counted} of 400");
+    assert!(broken <= 58, "broken in {broken} of 400");
+    assert!(found > 250, "a threshold was found in only {found} of 400");
 }
