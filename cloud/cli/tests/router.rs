@@ -325,7 +325,7 @@ fn a_pack_and_a_server_are_measured_together() {
     );
 
     let cloud = Cloud::start("Nobody says this.", 1000);
-    let report = printed(&cloud.measure(&tiny(), &file, &records));
+    let mut report = printed(&cloud.measure(&tiny(), &file, &records));
     assert_eq!(cloud.asked.load(Ordering::SeqCst), 10);
     assert_eq!(
         (report["n"].as_u64(), report["cloud_accuracy"].as_f64()),
@@ -334,10 +334,13 @@ fn a_pack_and_a_server_are_measured_together() {
     let number = |name: &str| report.pointer(name).and_then(Value::as_f64).unwrap();
     assert!((number("/cost/always_cloud") - 0.002).abs() < 1e-9);
     assert!((number("/cost/always_edge") - 0.001).abs() < 1e-9);
+    // A gate adds less than 100 KB.
+    assert!((100.0..1e5).contains(&number("/gate/bytes")) && number("/gate/nanoseconds") >= 0.0);
     assert!(number("/seconds/always_edge") > 0.0 && number("/at_threshold/threshold") > 0.0);
 
-    // The same command again asks nobody, and another file's records are not mixed in.
+    // The same command again asks nobody, the pack neither, and another file's records are not mixed in.
     let again = printed(&cloud.measure(&tiny(), &file, &records));
+    report.as_object_mut().unwrap().remove("gate");
     assert_eq!(again, report);
     assert_eq!(cloud.asked.load(Ordering::SeqCst), 10);
     let other = dir.path().join("other");

@@ -40,12 +40,18 @@ pub(crate) struct Args {
     /// Largest chance that the bound does not hold
     #[arg(long, default_value_t = 0.05, value_name = "CHANCE")]
     delta: f64,
+    /// Keep the bound also where it is counted, among the answers kept of the next N questions [default: of the risk alone]
+    #[arg(long, value_name = "N")]
+    next: Option<u64>,
     /// How the confidence becomes a probability
     #[arg(long, value_enum, default_value_t)]
     calibration: Kind,
     /// Also try the bound on so many other divisions of the answers into parts
     #[arg(long, default_value_t = 0, value_name = "N")]
     divisions: u64,
+    /// With --divisions: divide so many of the answers, drawn anew each time, and measure the risk on all others
+    #[arg(long, value_name = "N", requires = "divisions")]
+    sample: Option<usize>,
     /// Longest answer in tokens; a longer one counts as wrong
     #[arg(long, default_value_t = 96, value_name = "N")]
     max_tokens: usize,
@@ -150,6 +156,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         fit: FitOptions {
             alpha: args.alpha,
             delta: args.delta,
+            next: args.next,
             calibration: match args.calibration {
                 Kind::Logistic => CalibrationKind::Logistic,
                 Kind::Isotonic => CalibrationKind::Isotonic,
@@ -158,6 +165,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             ..FitOptions::default()
         },
         divisions: args.divisions,
+        sample: args.sample,
         max_tokens: args.max_tokens,
         device: args.device.open()?,
         show: Show::Auto,
@@ -184,14 +192,18 @@ fn words(calibrated: &Calibrated, out: &Path) -> String {
     let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
     let divisions = calibrated.divisions.as_ref().map_or(String::new(), |d| {
         format!(
-            "In {} other divisions {} kept nothing, and in {} more than {:.1} % of the kept were wrong; over all \
-             {:.1} % were kept, {} of them wrong.\n",
+            "In {} other divisions{} {} kept nothing, and in {} more than {:.1} % of the kept were wrong; over all \
+             {:.1} % were kept, {} of them wrong.{}\n",
             d.n,
+            d.sample.map_or(String::new(), |n| format!(" of {n} answers")),
             d.kept_nothing,
             d.exceeded,
             100.0 * fitted.alpha,
             100.0 * d.coverage,
             d.risk.map_or("-".to_owned(), |risk| format!("{:.1} %", 100.0 * risk)),
+            d.exceeded_outside.map_or(String::new(), |n| format!(
+                " On all answers outside of the division it was more in {n}."
+            )),
         )
     });
     format!(

@@ -22,6 +22,8 @@ pub struct CalibrateOptions {
     pub fit: FitOptions,
     /// How many other divisions of the data to try the bound on.
     pub divisions: u64,
+    /// Answers of each of those, drawn anew; all of them, if none is given.
+    pub sample: Option<usize>,
     /// Longest answer in tokens.
     pub max_tokens: usize,
     /// Where to run the model.
@@ -40,6 +42,13 @@ pub struct Divisions {
     /// Those in which more than alpha of the answers kept of the test part were wrong. That part
     /// is finite, so this happens by chance too, and oftener than the bound fails.
     pub exceeded: u64,
+    /// Answers of each division, where they were drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample: Option<usize>,
+    /// Of divisions of drawn answers, those in which more than alpha of the kept of all other answers were wrong: these are
+    /// many, and so near to the risk itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exceeded_outside: Option<u64>,
     /// Answers of all test parts that were kept, as a share of them.
     pub coverage: f64,
     /// Wrong ones among those kept, over all test parts; none if nothing was kept.
@@ -119,14 +128,22 @@ fn divide(examples: &[gate::Example], options: &CalibrateOptions) -> Result<Opti
     if options.divisions == 0 {
         return Ok(None);
     }
-    let (mut kept_nothing, mut exceeded) = (0, 0);
+    let (alpha, sample) = (options.fit.alpha, options.sample);
+    let (mut kept_nothing, mut exceeded, mut outside) = (0, 0, 0);
     let (mut kept, mut errors, mut asked) = (0, 0, 0);
     for seed in 0..options.divisions {
-        let divided: Vec<_> = examples.iter().map(|e| e.in_division(seed)).collect();
+        let mut divided: Vec<_> = examples.iter().map(|e| e.in_division(seed)).collect();
+        let mut others = Vec::new();
+        if let Some(size) = sample.filter(|size| *size < divided.len()) {
+            // Hashes of another seed, so that who is drawn says nothing of the part.
+            divided.sort_by_cached_key(|e| e.in_division(seed).hash);
+            others = divided.split_off(size);
+        }
         let gate = gate::fit(&divided, &options.fit).map_err(|source| Error::Gate { source })?;
         let test = gate.fitted_on().test;
         kept_nothing += u64::from(gate.keeps_nothing());
-        exceeded += u64::from(test.errors as f64 > options.fit.alpha * test.kept as f64);
+        exceeded += u64::from(test.errors as f64 > alpha * test.kept as f64);
+        outside += u64::from(is_exceeded(&gate, &others, alpha));
         kept += test.kept;
         errors += test.errors;
         asked += test.n;
@@ -135,9 +152,22 @@ fn divide(examples: &[gate::Example], options: &CalibrateOptions) -> Result<Opti
         n: options.divisions,
         kept_nothing,
         exceeded,
+        sample,
+        exceeded_outside: sample.map(|_| outside),
         coverage: kept as f64 / asked.max(1) as f64,
         risk: (kept > 0).then(|| errors as f64 / kept as f64),
     }))
+}
+
+/// Whether more than alpha of the answers that a gate keeps are wrong.
+fn is_exceeded(gate: &Gate, answers: &[gate::Example], alpha: f64) -> bool {
+    let kept = answers
+        .iter()
+        .filter(|e| gate.keeps(gate.confidence_of(&e.features)));
+    let (kept, errors) = kept.fold((0_u64, 0_u64), |(kept, errors), example| {
+        (kept + 1, errors + u64::from(!example.correct))
+    });
+    errors as f64 > alpha * kept as f64
 }
 
 fn manifest(folder: &Path) -> Result<Manifest> {

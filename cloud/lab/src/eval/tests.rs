@@ -138,6 +138,7 @@ fn calibration(model: &Path, out: &Path) -> CalibrateOptions {
             ..FitOptions::default()
         },
         divisions: 0,
+        sample: None,
         max_tokens: 8,
         device: Device::flex(),
         show: Show::Nothing,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use sprat_lab::eval::Question;
-use sprat_lab::eval::router::{EdgeAnswer, Record, ask_edge, gate, read_records, unseen};
+use sprat_lab::eval::router::{EdgeAnswer, GateCost, Record, ask_edge, gate, read_records, unseen};
 use sprat_lab::train::Show;
 use sprat_wire::{ChatRequest, FinishReason, Message, Role};
 
@@ -62,15 +62,24 @@ pub(super) struct Sides {
     device: DeviceName,
 }
 
+/// What comes of asking both sides.
+pub(super) struct Measured {
+    pub(super) records: Vec<Record>,
+    /// The gate's own, where there is one.
+    pub(super) threshold: Option<f64>,
+    /// None where all records were there already.
+    pub(super) gate: Option<GateCost>,
+}
+
 impl Sides {
     /// Whether it is asked for.
     pub(super) fn pack(&self) -> Option<&Path> {
         self.edge.as_deref()
     }
 
-    /// Asks both sides and gives their records and the gate's threshold. Records are written to
+    /// Asks both sides and gives their records, the gate's threshold and what it took. Records are written to
     /// `file` as they come; those that are there already are not asked for again.
-    pub(super) fn records(&self, pack: &Path, file: Option<&Path>) -> Result<(Vec<Record>, f64)> {
+    pub(super) fn records(&self, pack: &Path, file: Option<&Path>) -> Result<Measured> {
         let bad = |value: f64| !value.is_finite() || value < 0.0;
         let costs = [
             Some(self.edge_cost),
@@ -104,7 +113,11 @@ impl Sides {
         records.extend(asked.into_iter().map(|record| (record.id.clone(), record)));
         let of = |question: &Question| records.remove(&id(question));
         let records = questions.iter().filter_map(of).collect();
-        Ok((records, f64::from(gate.threshold())))
+        Ok(Measured {
+            records,
+            threshold: Some(f64::from(gate.threshold())),
+            gate: GateCost::new(&gate, &edge),
+        })
     }
 }
 

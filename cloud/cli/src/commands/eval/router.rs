@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sprat_lab::eval::router::{Record, ReportOptions, labels, read_records, report, write_records};
+use sprat_lab::eval::router::{ReportOptions, labels, read_records, report, write_records};
 
 /// What `--help` says of the records and of the report.
 const FORMS: &str = "\
@@ -31,6 +31,7 @@ Fields of --json (shares are 0 to 1; what is not defined is null, and `undefined
   at_threshold.{threshold,coverage,risk,accuracy,pgr,cost,seconds.{mean,p50,p95}}
   baselines.{always_edge,always_cloud}.{calls,accuracy,pgr,cost,seconds}
   baselines.{random,length,oracle,self_confidence}   the fields from apgr to peak_calls
+  gate.{nanoseconds,bytes}, with --edge: the median from an answer's signals to its confidence, and its size in the pack
   groups[].{group,n,edge_accuracy,cloud_accuracy,auroc,ece,apgr,coverage,risk}
   curve[].{calls,accuracy,pgr,cost,seconds}, risk_coverage[].{threshold,coverage,risk},
   reliability[].{n,confidence,accuracy}, undefined.NAME
@@ -80,13 +81,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     {
         bail!("--threshold {threshold} is no number");
     }
-    let (records, title, threshold) = records(args)?;
+    let (measured, title) = records(args)?;
     let options = ReportOptions {
         resamples: args.resamples,
         seed: args.bootstrap_seed,
-        threshold: args.threshold.or(threshold),
+        threshold: args.threshold.or(measured.threshold),
     };
-    let report = report(&records, &options)?;
+    let mut report = report(&measured.records, &options)?;
+    report.gate = measured.gate;
     if let Some(folder) = &args.svg_dir {
         let failed = || format!("cannot write to {}", folder.display());
         std::fs::create_dir_all(folder).with_context(failed)?;
@@ -106,8 +108,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What is measured, its name, and the threshold of its gate.
-fn records(args: &Args) -> Result<(Vec<Record>, String, Option<f64>)> {
+/// What is measured, and its name.
+fn records(args: &Args) -> Result<(live::Measured, String)> {
     let name = |path: &Path| {
         path.file_stem()
             .unwrap_or_default()
@@ -115,8 +117,8 @@ fn records(args: &Args) -> Result<(Vec<Record>, String, Option<f64>)> {
             .into_owned()
     };
     if let Some(pack) = args.live.pack() {
-        let (records, threshold) = args.live.records(pack, args.write_records.as_deref())?;
-        return Ok((records, name(pack), Some(threshold)));
+        let measured = args.live.records(pack, args.write_records.as_deref())?;
+        return Ok((measured, name(pack)));
     }
     let (records, title) = match (&args.records, &args.routellm) {
         (Some(path), _) => (read_records(path)?, name(path)),
@@ -129,5 +131,10 @@ fn records(args: &Args) -> Result<(Vec<Record>, String, Option<f64>)> {
     if let Some(path) = &args.write_records {
         write_records(path, &records)?;
     }
-    Ok((records, title, None))
+    let measured = live::Measured {
+        records,
+        threshold: None,
+        gate: None,
+    };
+    Ok((measured, title))
 }

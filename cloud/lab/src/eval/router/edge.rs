@@ -1,7 +1,9 @@
 //! The device's side of records: a pack that is asked and judged by its own gate.
 
 use std::path::Path;
+use std::time::Instant;
 
+use serde::Serialize;
 use sprat_model::{Device, MANIFEST, Manifest};
 use sprat_route::gate::{Gate, Split, split};
 
@@ -21,6 +23,29 @@ pub struct EdgeAnswer {
     pub seconds: f64,
     /// Tokens of the answer.
     pub tokens: usize,
+    /// From the tokens' signals to the confidence.
+    pub gate_seconds: f64,
+}
+
+/// What a gate adds to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct GateCost {
+    /// From an answer's signals to its confidence, the median of all answers.
+    pub nanoseconds: f64,
+    /// Of the gate in the pack, as it is stored.
+    pub bytes: usize,
+}
+
+impl GateCost {
+    /// Of these answers; none without one.
+    pub fn new(gate: &Gate, answers: &[EdgeAnswer]) -> Option<Self> {
+        let mut seconds: Vec<f64> = answers.iter().map(|answer| answer.gate_seconds).collect();
+        seconds.sort_by(f64::total_cmp);
+        Some(Self {
+            nanoseconds: 1e9 * seconds.get(seconds.len() / 2)?,
+            bytes: gate.to_json().len(),
+        })
+    }
 }
 
 /// The gate in a pack, which must be that of its own model.
@@ -68,9 +93,13 @@ pub fn ask_edge(
 ) -> Result<Vec<EdgeAnswer>> {
     ask::ask_each(pack, questions.len(), device, show, |model, i| {
         let reply = questions[i].ask(model, max_tokens)?;
+        let began = Instant::now();
+        let confidence = gate.confidence(&reply.signals);
+        let gate_seconds = began.elapsed().as_secs_f64();
         Ok(EdgeAnswer {
+            gate_seconds,
             right: reply.ended && questions[i].is_right(&reply.text),
-            confidence: f64::from(gate.confidence(&reply.signals)),
+            confidence: f64::from(confidence),
             seconds: reply.seconds,
             tokens: reply.signals.len(),
         })

@@ -61,6 +61,7 @@ pub fn report(records: &[Record], options: &ReportOptions) -> Result<Report> {
             )
         }),
         at_threshold: options.threshold.map(|t| at_threshold(&questions, t)),
+        gate: None,
         groups: groups(&questions, options.threshold),
         curve: points(&questions, &curve, seconds.as_deref()),
         risk_coverage: risk_coverage(&questions),

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use sprat_route::metrics::{Cost, DeferralPoint, Interval, Pair, RiskPoint};
 
-pub use edge::{EdgeAnswer, ask_edge, gate, unseen};
+pub use edge::{EdgeAnswer, GateCost, ask_edge, gate, unseen};
 pub use figures::report;
 pub(crate) use records::read_lines;
 pub use records::{Record, read_records, write_records};
@@ -72,6 +72,9 @@ pub struct Report {
     pub seconds: Option<Spend>,
     /// What the threshold that was asked about comes to.
     pub at_threshold: Option<AtThreshold>,
+    /// What the gate adds to the device, where one was run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateCost>,
     /// The same questions in other orders.
     pub baselines: Baselines,
     /// Each kind of question, if records name it.

@@ -40,6 +40,13 @@ impl fmt::Display for Report {
         if let Some(words) = self.threshold_words() {
             write!(f, "\n{words}\n")?;
         }
+        if let Some(gate) = &self.gate {
+            let (micros, bytes) = (gate.nanoseconds / 1e3, gate.bytes);
+            write!(
+                f,
+                "\nThe gate took {micros:.1} µs an answer (median) and is {bytes} bytes of the pack.\n"
+            )?;
+        }
         for (name, reason) in &self.undefined {
             write!(f, "\nNo {name}: {reason}.")?;
         }
