@@ -1,0 +1,92 @@
+// @ts-check
+/**
+ * What callers give: made whole and plain, or refused as their mistake.
+ */
+
+import { SpratError } from "./error.js";
+
+/** @typedef {import("./types.js").Recipe} Recipe */
+
+/**
+ * A model as the worker takes it, and the packs it is made of. A recipe's base, or its first model without one, gives
+ * what is not weights.
+ * @param {string | URL | Recipe} model
+ * @returns {{ url: string, recipe: Recipe | null, packs: string[] }}
+ */
+export function source(model) {
+  if (typeof model === "string" || model instanceof URL) {
+    const url = resolve(model);
+    return { url, recipe: null, packs: [url] };
+  }
+  // A copy, in which URLs are texts.
+  const recipe = JSON.parse(write(model ?? null));
+  const models = Array.isArray(recipe?.models) ? recipe.models : [];
+  if (typeof (recipe?.base_model ?? models[0]?.model) !== "string") {
+    throw new SpratError({ code: "bad_request", message: "a recipe must have models, each with its address as model" });
+  }
+  if (recipe.base_model !== undefined) recipe.base_model = resolve(recipe.base_model);
+  for (const entry of models) entry.model = resolve(entry.model);
+  const url = recipe.base_model ?? models[0].model;
+  return { url, recipe, packs: [...new Set([url, ...models.map((/** @type {any} */ { model }) => model)])] };
+}
+
+/**
+ * The name of a saved conversation.
+ * @param {unknown} name
+ */
+export function title(name) {
+  if (typeof name === "string" && name !== "" && name.length <= 200) return name;
+  throw new SpratError({ code: "bad_request", message: "a saved conversation's name must be a text of 1 to 200 characters" });
+}
+
+/**
+ * The address of a folder, with the slash at its end.
+ * @param {string | URL | undefined} url
+ */
+export function folder(url) {
+  return url === undefined ? undefined : `${resolve(url).replace(/\/+$/, "")}/`;
+}
+
+/**
+ * Whether an address is this machine's, which is there even when the network is not.
+ * @param {string} url
+ */
+export function isHere(url) {
+  return /^(localhost|127\..*|\[::1\])$/.test(new URL(url).hostname);
+}
+
+/**
+ * An absolute URL, seen from the page.
+ * @param {string | URL} url
+ */
+export function resolve(url) {
+  try {
+    return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
+  } catch {
+    throw new SpratError({ code: "bad_request", message: "not a URL: a model or the option cloud" });
+  }
+}
+
+/**
+ * JSON of what a caller gave; what has no JSON is the caller's mistake.
+ * @param {unknown} value
+ */
+export function write(value) {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    throw new SpratError({ code: "bad_request", message: "the messages, options or recipe cannot be written as JSON" });
+  }
+}
+
+/**
+ * Headers that can be sent.
+ * @param {Record<string, string> | undefined} headers
+ */
+export function headersOf(headers = {}) {
+  try {
+    return new Headers(headers);
+  } catch {
+    throw new SpratError({ code: "bad_request", message: "cloudHeaders holds a header that cannot be sent" });
+  }
+}
