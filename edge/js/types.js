@@ -41,10 +41,12 @@
  * @property {DeviceInfo | null} device
  * @property {ModelInfo | null} model
  *
- * @typedef {object} LoadOptions
- * @property {string | URL | Recipe} [model] URL of a model pack's folder, or what to make of several. May be left out, and is not
- *   fetched, if `mode` is "only-cloud"
- * @property {Mode} [mode] for the chats that give none of their own
+ * @typedef {{ model: string | URL | Recipe, mode?: Mode }} WithModel `model` is the URL of a model pack's folder, or what to make
+ *   of several; `mode` is for the chats that give none of their own
+ * @typedef {{ model?: undefined, mode: "only-cloud" | "cloud" }} WithoutModel only the cloud answers, and no model is fetched
+ * @typedef {LoadSettings & (WithModel | WithoutModel)} LoadOptions
+ *
+ * @typedef {object} LoadSettings
  * @property {string | URL | null} [cloud] base URL of an OpenAI-compatible API, such as "/v1"
  * @property {string} [cloudModel] model to ask there; "sprat-small" by default
  * @property {Record<string, string>} [cloudHeaders] more headers for it, such as Authorization

@@ -20,12 +20,12 @@ const BUDGETS: [(&str, &[&str], u64); 3] = [
             "link/sprat_link_bg.wasm",
             "cpu/sprat_edge_bg.wasm",
         ],
-        1_127_000,
+        1_172_000,
     ),
     (
         "WebGPU module, fetched later where there is a GPU",
         &["webgpu/sprat_edge_bg.wasm"],
-        2_290_000,
+        2_320_000,
     ),
     (
         "Mixing module, fetched by whoever mixes",

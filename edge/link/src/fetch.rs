@@ -67,11 +67,8 @@ impl Pack {
         // A whole number below 2^53: anything else is equal to no chunk's beginning.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let from = from as u64;
-        let listing = self.listing.borrow();
-        let chunk = listing
-            .as_ref()
-            .and_then(|listing| listing.chunk(&file, from));
-        drop(listing);
+        let listed = |listing: &Listing| listing.chunk(&file, from);
+        let chunk = self.listing.borrow().as_ref().and_then(listed);
         let Some(Chunk { bytes, whole }) = chunk else {
             return Err(refused("the pack lists no such file, or no such chunk"));
         };
