@@ -63,7 +63,7 @@ export async function keep(conversation, cache) {
     // Whatever the clock says, the newest is the last.
     const when = Math.max(Date.now(), ...before.map(({ key }) => Number(key.split("-")[1]) + 1));
     const text = { format: FORMAT, ...conversation, saved: when };
-    const bytes = await seal(text);
+    const bytes = await withChecksum(text);
     const size = bytes.length + (cache?.length ?? 0);
     const { caches, whole } = eviction(entries.filter((entry) => !before.includes(entry)), size);
     for (const key of caches) await remove(await saved.getDirectoryHandle(key), "cache");
@@ -255,7 +255,7 @@ async function remove(from, name) {
  * A text as a file's bytes.
  * @param {Text} text
  */
-async function seal(text) {
+async function withChecksum(text) {
   const json = JSON.stringify(text);
   return encode(`${await sha256(encode(json))}\n${json}`);
 }

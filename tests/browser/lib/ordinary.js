@@ -9,6 +9,9 @@
 /** A download that broke off goes on from where it was; the browser asks for the rest of what it has cached. */
 const RANGE = /^bytes=\d{1,8}-\d{0,8}$/;
 
+/** How far a download is, told to the site's other tabs: the numbers are never the same. */
+const COUNTS = /\b\d{1,12}\b/g;
+
 export class Ordinary {
   #addresses = new Set();
   #headers = new Set();
@@ -16,7 +19,7 @@ export class Ordinary {
 
   /** @param {Seen[]} requests @param {Attempt[]} attempts uses of ways out */
   learn(requests, attempts) {
-    for (const attempt of attempts) this.#attempts.add(JSON.stringify(attempt));
+    for (const attempt of attempts) this.#attempts.add(plain(attempt));
     for (const { method, url, headers } of requests) {
       this.#addresses.add(`${method} ${url.pathname}${url.search}`);
       for (const [name, value] of Object.entries(headers)) this.#headers.add(`${name}: ${value}`);
@@ -25,7 +28,7 @@ export class Ordinary {
 
   /** Whether the page does exactly that by itself, as when it registers a service worker. @param {Attempt} attempt */
   wasTried(attempt) {
-    return this.#attempts.has(JSON.stringify(attempt));
+    return this.#attempts.has(plain(attempt));
   }
 
   /**
@@ -48,4 +51,10 @@ export class Ordinary {
     }
     return body.length === 0 || mayHaveBody(request) ? null : `${address} with a body`;
   }
+}
+
+/** @param {Attempt} attempt */
+function plain(attempt) {
+  const text = attempt.api === "BroadcastChannel" ? attempt.text.replace(COUNTS, "0") : attempt.text;
+  return JSON.stringify({ ...attempt, text });
 }

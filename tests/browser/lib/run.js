@@ -16,7 +16,8 @@ const ALL = { ...FAULTS, ...GPU_FAULTS };
 /** The page with nobody asking anything in private: all that it may send. */
 async function learnOrdinary(watch, device) {
   const tab = await new Tab(watch, undefined, device).open();
-  await tab.chat.page.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
+  // The browser looks for a newer service worker when it likes.
+  await tab.chat.page.evaluate(() => navigator.serviceWorker.ready.then((worker) => worker.update()).then(() => {}));
   await tab.chat.page.reload();
   await tab.reopened();
   await tab.driver.forget();
