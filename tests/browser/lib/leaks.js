@@ -62,7 +62,7 @@ export class LeakingBuild {
 
 const CALL = "const { signal, onAsk = this.#options.onAsk, ...rest } = options;";
 const TAKEN = "takeAway(scope);";
-const ANSWER = "return await current.runtime.chat(ask, line, person, signal, tell);";
+const ANSWER = "return await engines.ask((engine) => (asked = engine).runtime.chat(ask, line, person, signal, tell));";
 
 /** Runs code in the page whenever a question is asked; `text` is the question. */
 const onQuestion = (code) => (build) => build.edit("sprat/sprat.js", CALL, `${CALL}\n{ const text = messages.at(-1).content; ${code} }`);
@@ -243,11 +243,11 @@ export const LEAKS = {
 };
 
 /** What keeps a private question without a way out. */
-const NO_LINE = 'level !== "open" || rest.mode === "device" || ';
+const NO_LINE = 'level !== "open" || mode === "device" || ';
 
 /** The engine is told that what is private is open, and for the cloud. @param {LeakingBuild} build */
 function lie(build) {
-  const call = `options: level === "open" ? rest : { ...rest, level } })`;
+  const call = `options: { ...rest, mode: cloudFirst ? "cloud" : mode, ...(level !== "open" && { level }) } })`;
   build.edit("sprat/sprat.js", call, `options: { ...rest, private: false, level: "open", mode: "cloud" } })`);
 }
 
