@@ -33,8 +33,8 @@ export async function measure(runtime, signal, most = LONGEST) {
   const stop = () => late.abort();
   signal.addEventListener("abort", stop, { once: true });
   try {
-    await ask(runtime, WARM_UP, 2, late.signal);
-    return speed(await ask(runtime, TIMED, WRITTEN, late.signal));
+    await trial(runtime, WARM_UP, 2, late.signal);
+    return speed(await trial(runtime, TIMED, WRITTEN, late.signal));
   } catch {
     // The device that cannot answer this will be heard of when it is asked something.
     return late.signal.aborted && !signal.aborted ? { prefill: 0, decode: 0 } : null;
@@ -87,7 +87,7 @@ export function isGpuBetter(cpu, gpu) {
  * @param {AbortSignal} signal
  * @returns {Promise<import("./types.js").Receipt | null>}
  */
-async function ask(runtime, content, maxTokens, signal) {
+async function trial(runtime, content, maxTokens, signal) {
   /** @type {import("./types.js").Receipt | null} */
   let receipt = null;
   const options = { mode: "device", maxTokens, temperature: 0, lookup: false };
