@@ -207,12 +207,12 @@ export class Watch {
     const odd = requests.map((request) => this.ordinary.oddity(request, isOpen, versions)).filter((what) => what !== null);
     const isOdd = (attempt) => isForbidden(attempt) && !this.ordinary.wasTried(attempt);
     const forbidden = this.targets.attempts.filter(isOdd).map(({ api, where }) => `${api} in ${where}`);
-    const some = (list) => [...new Set(list)].slice(0, SHOWN);
+    const once = (list) => [...new Set(list)];
     return {
       hits: [...hits.values()],
-      odd: some(odd),
-      forbidden: some(forbidden),
-      foreign: some(strangers(this.recorder)),
+      odd: once(odd),
+      forbidden: once(forbidden),
+      foreign: once(strangers(this.recorder)),
       bytes,
       needles: this.#private.size + this.#answered.size,
     };
@@ -229,8 +229,8 @@ export class Watch {
 export function complaints({ hits, odd, forbidden, foreign }) {
   return [
     ...hits.slice(0, SHOWN).map(({ where, as, of }) => `${of}, as ${as}, in ${where}`),
-    ...odd.map((what) => `not an ordinary request: ${what}`),
-    ...forbidden.map((what) => `a way out was tried: ${what}`),
-    ...foreign.map((host) => `a strange host: ${host}`),
+    ...odd.slice(0, SHOWN).map((what) => `not an ordinary request: ${what}`),
+    ...forbidden.slice(0, SHOWN).map((what) => `a way out was tried: ${what}`),
+    ...foreign.slice(0, SHOWN).map((host) => `a strange host: ${host}`),
   ];
 }
