@@ -10,8 +10,8 @@
  */
 /** @typedef {{ name: string, bytes: number }} About */
 
-/** While a model is loaded its file and its tensors are there at once. */
-const TIMES = 2;
+/** WebAssembly's memory behind a loaded model, by its files: 1.13 to 1.25 measured (docs/package.md), the least for the largest. */
+const TIMES = 1.25;
 /** The share of a device's memory that one page may hope for. */
 const SHARE = 0.5;
 /** Up to here nothing is tried out, in bytes. */

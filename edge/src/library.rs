@@ -117,7 +117,7 @@ impl<S: Store> Library<S> {
         let hold = Rc::new(self.0.hold(&name).await);
         let folder = self.0.folder(&name).await?;
         let mut pack = Kept {
-            library: self.clone(),
+            packs: self.clone(),
             name,
             folder,
             hold,
@@ -249,7 +249,7 @@ impl<S: Store> Library<S> {
 
 /// The folder of one pack, which this tab uses.
 pub(crate) struct Kept<S: Store> {
-    library: Library<S>,
+    packs: Library<S>,
     name: String,
     folder: S::Folder,
     hold: Rc<S::Hold>,
@@ -270,8 +270,8 @@ impl<S: Store> Kept<S> {
 
     /// Removes what else was loaded from `url`: older versions, unless somebody uses them.
     pub(crate) async fn tidy(&self, url: &str) -> Result<(), Refused> {
-        let Library(store) = &self.library;
-        for found in self.library.all().await? {
+        let Library(store) = &self.packs;
+        for found in self.packs.all().await? {
             if found.name != self.name
                 && found.about.urls.iter().any(|known| known == url)
                 && let Some(_claim) = store.claim(&found.name).await
@@ -294,13 +294,13 @@ impl<S: Store> Kept<S> {
 
     /// Says that it is used now.
     async fn touch(&mut self) -> Result<(), Refused> {
-        let now = format!("{:.0}", self.library.0.now());
+        let now = format!("{:.0}", self.packs.0.now());
         self.put(USED, now.as_bytes()).await
     }
 
     /// Makes sure that there is room for `missing` bytes more, as far as the browser says how much there is.
     async fn fit(&mut self, missing: u64) -> Result<(), Refused> {
-        let Some(room) = self.library.0.room().await else {
+        let Some(room) = self.packs.0.room().await else {
             return Ok(());
         };
         if room >= missing || self.make_room(missing - room).await {
@@ -339,7 +339,7 @@ impl<S: Store> Shelf for Kept<S> {
     }
 
     async fn make_room(&mut self, bytes: u64) -> bool {
-        let evicted = self.library.evict(bytes, &self.name).await;
+        let evicted = self.packs.evict(bytes, &self.name).await;
         let any = !evicted.is_empty();
         self.evicted.extend(evicted);
         any

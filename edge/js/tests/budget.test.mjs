@@ -55,10 +55,10 @@ test("what is too large is refused by name, with what can be done", () => {
   assert.match(refused(3e6, { maxBytes: 2e6, why: "it killed the tab" }, {}, room), /it killed the tab/);
   assert.equal(refused(2e6, { maxBytes: 2e6, why: "" }, {}, room), null);
   // A phone that tells of 2 GB.
-  assert.match(refused(600e6, NONE, { deviceMemory: 2 }, room), /2 GB of memory/);
-  assert.equal(refused(500e6, NONE, { deviceMemory: 2 }, room), null);
-  assert.match(refused(600e6, NONE, {}, () => false), /1200 MB/);
+  assert.match(refused(900e6, NONE, { deviceMemory: 2 }, room), /2 GB of memory/);
+  assert.equal(refused(850e6, NONE, { deviceMemory: 2 }, room), null);
+  assert.match(refused(600e6, NONE, {}, () => false), /750 MB/);
   assert.equal(refused(100e6, NONE, {}, () => assert.fail("small models are not tried out")), null);
   // More than any module can have.
-  assert.match(refused(3e9, NONE, {}, undefined), /does not give/);
+  assert.match(refused(4e9, NONE, {}, undefined), /does not give/);
 });

@@ -2,12 +2,14 @@
 
 /** Engines that were started, oldest first. */
 export const engines = [];
+/** The workers with a network beside them. */
+export const links = [];
 
 export class FakeWorker {
   heard = [];
   ended = false;
   constructor(url) {
-    if (!url.pathname.endsWith("/link.js")) engines.push(this);
+    (url.pathname.endsWith("/link.js") ? links : engines).push(this);
   }
   postMessage(message, transfer = []) {
     this.heard.push(structuredClone(message, { transfer }));
@@ -18,8 +20,12 @@ export class FakeWorker {
   says(data) {
     this.onmessage?.({ data });
   }
+  /** The last request of this type. */
   asked(type) {
     return this.heard.findLast((message) => message.type === type);
+  }
+  event(request, event) {
+    this.says({ id: request.id, event: JSON.stringify(event) });
   }
 }
 

@@ -2,40 +2,10 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
+import { engines as workers, links } from "./fake-workers.mjs";
 
-/** Engines that were started, oldest first. */
-let workers = [];
-/** The workers with a network beside them. */
-let links = [];
-
-class FakeWorker {
-  heard = [];
-  ended = false;
-  constructor(url) {
-    (url.pathname.endsWith("/link.js") ? links : workers).push(this);
-  }
-  postMessage(message, transfer = []) {
-    this.heard.push(structuredClone(message, { transfer }));
-  }
-  terminate() {
-    this.ended = true;
-  }
-  says(data) {
-    this.onmessage?.({ data });
-  }
-  /** The last request of this type. */
-  asked(type) {
-    return this.heard.findLast((message) => message.type === type);
-  }
-  event(request, event) {
-    this.says({ id: request.id, event: JSON.stringify(event) });
-  }
-}
-
-globalThis.Worker = FakeWorker;
 // What is still loading at a test's end would keep Node waiting for other tabs. plan.test.mjs has a real one.
 globalThis.BroadcastChannel = undefined;
-globalThis.location = { href: "https://example.org/page/" };
 const { Sprat, SpratError } = await import("../sprat.js");
 
 const DEVICE = { kind: "cpu", words: "CPU" };
@@ -45,7 +15,7 @@ const MESSAGES = [{ role: "user", content: "Hi" }];
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 beforeEach(() => {
-  [workers, links] = [[], []];
+  workers.length = links.length = 0;
 });
 
 
