@@ -8,7 +8,7 @@ use crate::cache::Seat;
 use crate::config::{AttentionConfig, QkNorm};
 #[cfg(feature = "gpu")]
 use crate::gpu::Angles;
-use crate::layers::{Input, Linear, RmsNorm, Shapes, Weights, normed};
+use crate::layers::{Input, Linear, Maps, RmsNorm, Shapes, Weights, normed};
 use crate::pass::Pass;
 use crate::rope::Rope;
 use crate::weights::Path;
@@ -386,6 +386,29 @@ impl Attention {
         let [batch, time, _] = x.dims();
         x.reshape([batch, time, heads, self.config.head_dim])
             .swap_dims(1, 2)
+    }
+
+    /// Its linear maps.
+    pub(crate) fn maps<'a>(&'a mut self, model: &ModelConfig, prefix: &str, out: &mut Maps<'a>) {
+        let parts = [&mut self.q_proj, &mut self.k_proj, &mut self.v_proj];
+        match self.config.fused {
+            true => out.push((format!("{prefix}.qkv_proj"), parts.into())),
+            false => {
+                for (name, linear) in ["q_proj", "k_proj", "v_proj"].into_iter().zip(parts) {
+                    out.push((format!("{prefix}.{name}"), vec![linear]));
+                }
+            }
+        }
+        let output = model.names().attention_output;
+        out.push((format!("{prefix}.{output}"), vec![&mut self.o_proj]));
+    }
+
+    /// Gives the stacked maps what was added to the single ones.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn adapt_stacks(&mut self) {
+        if let Some(qkv) = &mut self.qkv {
+            qkv.adapt_stack([&self.q_proj, &self.k_proj, &self.v_proj]);
+        }
     }
 
     pub(crate) fn save(&self, model: &ModelConfig, prefix: &str, out: &mut Weights) {

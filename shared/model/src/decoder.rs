@@ -11,11 +11,11 @@ use crate::decoder_layer::Mixer;
 use crate::decoder_layer::{DecoderLayer, FeedForward, mixer_name};
 #[cfg(feature = "gpu")]
 use crate::gpu::Place;
-use crate::layers::{Input, Linear, RmsNorm, Shapes, normed};
+use crate::layers::{Input, Linear, LowRank, Maps, RmsNorm, Shapes, normed};
 use crate::matrix::Matrix;
 use crate::pass::Pass;
 use crate::weights::{Path, TensorMap};
-use crate::{Error, ModelConfig};
+use crate::{Adapter, Error, ModelConfig};
 
 /// Prompt tokens run at once.
 const PREFILL: usize = 256;
@@ -371,7 +371,47 @@ impl Decoder {
         routes
     }
 
-    /// Every tensor with its Hugging Face name, on the host.
+    /// Adds an adapter to the weights, in the place of the one before; with none they are again what they were. What is
+    /// stored, and on the device, stays as it is: the adapter is computed beside it. Keys and values of one adapter are not
+    /// another's: caches must be begun anew.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`] for one that was made for another model; nothing has changed then.
+    pub fn adapt(&mut self, adapter: Option<&Adapter>) -> Result<(), Error> {
+        let device = self.norm.device();
+        let mut maps = self.maps();
+        if let Some(adapter) = adapter {
+            adapter.check(&maps)?;
+        }
+        for (name, parts) in &mut maps {
+            let factors = adapter.and_then(|adapter| adapter.factors(name));
+            let added = factors.map(|factors| {
+                let outs: Vec<_> = parts.iter().map(|part| part.shape()[0]).collect();
+                LowRank::parts(factors, &outs, &device)
+            });
+            let mut added = added.unwrap_or_default().into_iter();
+            for part in parts {
+                part.adapt(added.next());
+            }
+        }
+        #[cfg(feature = "gpu")]
+        self.layers.iter_mut().for_each(DecoderLayer::adapt_stacks);
+        Ok(())
+    }
+
+    /// Linear maps that an adapter can change.
+    fn maps(&mut self) -> Maps<'_> {
+        let mut maps = Maps::new();
+        for (i, layer) in self.layers.iter_mut().enumerate() {
+            layer.maps(&self.config, &format!("model.layers.{i}"), &mut maps);
+        }
+        if let Some(head) = &mut self.lm_head {
+            maps.push(("lm_head".to_owned(), vec![head]));
+        }
+        maps
+    }
+
+    /// Every tensor with its Hugging Face name, on the host, as without an adapter.
     pub fn named_weights(&self) -> Vec<(String, TensorData)> {
         let mut out = vec![(
             "model.embed_tokens.weight".into(),

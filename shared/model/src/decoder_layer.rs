@@ -8,7 +8,7 @@ use crate::cache::LayerCache;
 use crate::config::{FeedForwardConfig, LayerConfig, MixerConfig};
 use crate::experts::Experts;
 use crate::latent::LatentAttention;
-use crate::layers::{Input, RmsNorm, Shapes, Weights};
+use crate::layers::{Input, Maps, RmsNorm, Shapes, Weights};
 use crate::mlp::Mlp;
 use crate::pass::Pass;
 use crate::short_conv::ShortConv;
@@ -214,6 +214,32 @@ impl DecoderLayer {
             FeedForward::Experts(experts) => plus(residual, experts.forward(input.value())),
         };
         add(x, &self.after_feed_forward, fed)
+    }
+
+    /// Its linear maps.
+    pub(crate) fn maps<'a>(&'a mut self, model: &ModelConfig, prefix: &str, out: &mut Maps<'a>) {
+        match &mut self.mixer {
+            Mixer::Attention(mixer) => mixer.maps(model, &format!("{prefix}.self_attn"), out),
+            Mixer::Latent(mixer) => mixer.maps(&format!("{prefix}.self_attn"), out),
+            Mixer::ShortConv(mixer) => mixer.maps(&format!("{prefix}.conv"), out),
+        }
+        let feed_forward = format!("{prefix}.{}", model.names().feed_forward);
+        match &mut self.feed_forward {
+            FeedForward::Dense(mlp) => mlp.maps(model, &feed_forward, out),
+            FeedForward::Experts(experts) => experts.maps(model, &feed_forward, out),
+        }
+    }
+
+    /// Gives the stacked maps what was added to the single ones.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn adapt_stacks(&mut self) {
+        if let Mixer::Attention(mixer) = &mut self.mixer {
+            mixer.adapt_stacks();
+        }
+        match &mut self.feed_forward {
+            FeedForward::Dense(mlp) => mlp.adapt_stacks(),
+            FeedForward::Experts(experts) => experts.adapt_stacks(),
+        }
     }
 
     pub(crate) fn save(&self, model: &ModelConfig, prefix: &str, out: &mut Weights) {

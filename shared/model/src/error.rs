@@ -144,6 +144,14 @@ pub enum Error {
     /// Keys and values that were saved are of no use to this model on this device.
     #[error("the saved keys and values are {0}; compute them again from the text")]
     CacheForeign(&'static str),
+    /// A LoRA adapter cannot be read, or is not one of this model.
+    #[error("the adapter cannot be used, {what}: {problem}")]
+    Adapter {
+        /// The setting, module or tensor that is at fault.
+        what: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
     /// A prompt without tokens, or a token id outside the vocabulary.
     #[error("the prompt cannot be run: {0}")]
     Prompt(String),

@@ -8,7 +8,7 @@ use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::config::{ExpertsConfig, GroupsConfig, MlpConfig, RouterConfig, Scoring};
-use crate::layers::{Linear, Shapes, Weights};
+use crate::layers::{Linear, Maps, Shapes, Weights};
 use crate::mlp::Mlp;
 use crate::weights::Path;
 use crate::{Error, ModelConfig};
@@ -176,6 +176,22 @@ impl Experts {
         let inner = self.config.activation.apply(gate) * x.matmul(self.up.val().transpose());
         let outs = inner.matmul(self.down.val().transpose());
         (outs * weights).sum_dim(0).reshape([tokens, hidden])
+    }
+
+    /// Its linear maps: those of the router and of the shared expert. The others are in stacks.
+    pub(crate) fn maps<'a>(&'a mut self, model: &ModelConfig, prefix: &str, out: &mut Maps<'a>) {
+        out.push((format!("{prefix}.gate"), vec![&mut self.router.gate]));
+        if let Some(shared) = &mut self.shared {
+            shared.maps(model, &format!("{prefix}.shared_experts"), out);
+        }
+    }
+
+    /// Gives the stacked maps what was added to the single ones.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn adapt_stacks(&mut self) {
+        if let Some(shared) = &mut self.shared {
+            shared.adapt_stacks();
+        }
     }
 
     pub(crate) fn save(&self, model: &ModelConfig, prefix: &str, out: &mut Weights) {

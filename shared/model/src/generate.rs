@@ -39,6 +39,7 @@ impl<'a> Generation<'a> {
         }
         let sampler = Sampler::new(options.sampling.clone())?;
         let longest = prompt.len().saturating_add(options.max_tokens);
+        session.settle(model);
         session.cache.expect(longest.min(context));
         let known = session.tokens.len();
         session.cut_back(known);

@@ -11,7 +11,7 @@ use burn::tensor::activation::softmax;
 
 use crate::cache::Seat;
 use crate::config::LatentConfig;
-use crate::layers::{Linear, RmsNorm, Shapes, Weights};
+use crate::layers::{Linear, Maps, RmsNorm, Shapes, Weights};
 use crate::pass::Pass;
 use crate::weights::Path;
 use crate::{Error, ModelConfig};
@@ -182,6 +182,21 @@ impl LatentAttention {
         let up_v = weight.narrow(2, c.nope_dim, c.value_dim);
         let scores = q_nope.matmul(up_k).matmul(latent.clone().transpose()) + turned;
         softmax(scores, 3).matmul(latent).matmul(up_v.transpose())
+    }
+
+    /// Its linear maps.
+    pub(crate) fn maps<'a>(&'a mut self, prefix: &str, out: &mut Maps<'a>) {
+        let mut add = |name: &str, map| out.push((format!("{prefix}.{name}"), vec![map]));
+        match &mut self.q {
+            Queries::Direct(q_proj) => add("q_proj", q_proj),
+            Queries::Latent(q) => {
+                add("q_a_proj", &mut q.q_a_proj);
+                add("q_b_proj", &mut q.q_b_proj);
+            }
+        }
+        add("kv_a_proj_with_mqa", &mut self.kv_a_proj_with_mqa);
+        add("kv_b_proj", &mut self.kv_b_proj);
+        add("o_proj", &mut self.o_proj);
     }
 
     pub(crate) fn save(&self, prefix: &str, out: &mut Weights) {

@@ -1,18 +1,25 @@
 //! The two small layers everything is made of: a linear map and RMSNorm.
 
+mod low_rank;
+
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 #[cfg(feature = "gpu")]
 use crate::config::Activation;
 use crate::matrix::Matrix;
+#[cfg(feature = "gpu")]
+use crate::matrix::gated;
 use crate::weights::Path;
 use crate::{Error, ModelConfig};
+pub(crate) use low_rank::LowRank;
 
 /// Tensors on the host with their Hugging Face names.
 pub(crate) type Weights = Vec<(String, TensorData)>;
 /// Names and shapes of tensors.
 pub(crate) type Shapes = Vec<(String, Vec<usize>)>;
+/// Linear maps by the Hugging Face names of their modules. The rows of one module's maps are one behind the other there.
+pub(crate) type Maps<'a> = Vec<(String, Vec<&'a mut Linear>)>;
 
 /// What a layer is given: a tensor, to be normed first where there is a norm.
 #[derive(Clone)]
@@ -42,11 +49,13 @@ impl<const D: usize> From<Tensor<D>> for Input<'_, D> {
     }
 }
 
-/// `x W^T + b`.
+/// `x W^T + b`, and what an adapter adds.
 #[derive(Module, Debug)]
 pub(crate) struct Linear {
     weight: Matrix,
     bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    low_rank: Option<LowRank>,
 }
 
 impl Linear {
@@ -58,7 +67,16 @@ impl Linear {
     ) -> Result<Self, Error> {
         let weight = path.matrix("weight", [out, input])?;
         let bias = bias.then(|| path.vector("bias", [out])).transpose()?;
-        Ok(Self { weight, bias })
+        Ok(Self::new(weight, bias))
+    }
+
+    fn new(weight: Matrix, bias: Option<Param<Tensor<1>>>) -> Self {
+        let low_rank = None;
+        Self {
+            weight,
+            bias,
+            low_rank,
+        }
     }
 
     /// Several linear maps of one input that the checkpoint holds in one matrix.
@@ -76,19 +94,15 @@ impl Linear {
             let [out, _] = weight.shape();
             start += out;
             let part = |bias: &Param<Tensor<1>>| bias.val().narrow(0, start - out, out);
-            Self {
-                weight,
-                bias: bias.as_ref().map(|bias| Param::from_tensor(part(bias))),
-            }
+            let bias = bias.as_ref().map(|bias| Param::from_tensor(part(bias)));
+            Self::new(weight, bias)
         }))
     }
 
     /// A map whose weights are also used in other ways: as floats.
     pub(crate) fn load_floats(out: usize, input: usize, mut path: Path<'_>) -> Result<Self, Error> {
-        Ok(Self {
-            weight: Matrix::floats(path.floats("weight", [out, input])?),
-            bias: None,
-        })
+        let weight = Matrix::floats(path.floats("weight", [out, input])?);
+        Ok(Self::new(weight, None))
     }
 
     /// The names and shapes that [`Linear::load`] wants.
@@ -101,11 +115,8 @@ impl Linear {
 
     /// `[.., in]` to `[.., out]`.
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let y = self.weight.project(x);
-        match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze(),
-            None => y,
-        }
+        let [y] = Self::forward_all([self], x);
+        y
     }
 
     /// The map, added to `residual` if there is one.
@@ -115,7 +126,16 @@ impl Linear {
         residual: Option<Tensor<D>>,
     ) -> Tensor<D> {
         let bias = self.bias.as_ref().map(Param::val);
-        self.weight.project_onto(input, bias, residual)
+        let Some(low_rank) = &self.low_rank else {
+            return self.weight.project_onto(input, bias, residual);
+        };
+        let x = input.value();
+        let added = low_rank.forward(x.clone());
+        let added = match residual {
+            Some(residual) => residual + added,
+            None => added,
+        };
+        self.weight.project_onto(x.into(), bias, Some(added))
     }
 
     /// The rows are those of a gate and as many of what it gates: `act(gate(x)) * up(x)`.
@@ -125,6 +145,9 @@ impl Linear {
         input: Input<'_, D>,
         activation: Activation,
     ) -> Tensor<D> {
+        if self.low_rank.is_some() {
+            return gated(self.forward_onto(input, None), activation);
+        }
         let bias = self.bias.as_ref().map(Param::val);
         self.weight.project_gated(input, bias, activation)
     }
@@ -146,7 +169,24 @@ impl Linear {
             start += rows;
         }
         let bias = biases.map(|biases| Param::from_tensor(Tensor::cat(biases, 0)));
-        Some(Self { weight, bias })
+        Some(Self::new(weight, bias))
+    }
+
+    /// Gives a stack what was [added](Linear::adapt) to its parts.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn adapt_stack<const N: usize>(&mut self, parts: [&Self; N]) {
+        let parts = parts.map(|part| (part.weight.shape()[0], part.low_rank.as_ref()));
+        self.low_rank = LowRank::stack(&parts);
+    }
+
+    /// Rows and columns of `W`.
+    pub(crate) fn shape(&self) -> [usize; 2] {
+        self.weight.shape()
+    }
+
+    /// Adds this to the map, in the place of what was added before.
+    pub(crate) fn adapt(&mut self, low_rank: Option<LowRank>) {
+        self.low_rank = low_rank;
     }
 
     /// Several maps of one input, `[.., in]` to `[.., out]` each.
@@ -154,17 +194,28 @@ impl Linear {
         maps: [&Self; N],
         x: Tensor<D>,
     ) -> [Tensor<D>; N] {
+        let low_rank = |map: &Self| Some(map.low_rank.as_ref()?.forward(x.clone()));
+        let added = maps.map(low_rank);
         let products = Matrix::project_all(maps.map(|map| &map.weight), x);
-        let mut biases = maps.iter().map(|map| map.bias.as_ref());
-        products.map(|y| match biases.next().flatten() {
-            Some(bias) => y + bias.val().unsqueeze(),
-            None => y,
+        let mut sums = maps.iter().zip(added);
+        products.map(|mut y| {
+            let (map, added) = sums.next().expect("there is one for each map");
+            if let Some(bias) = &map.bias {
+                y = y + bias.val().unsqueeze();
+            }
+            match added {
+                Some(added) => y + added,
+                None => y,
+            }
         })
     }
 
-    /// `W`, `[out, in]`.
+    /// `W`, `[out, in]`, with what is added to it.
     pub(crate) fn weight(&self) -> Tensor<2> {
-        self.weight.to_floats()
+        match &self.low_rank {
+            Some(low_rank) => low_rank.added_to(|| self.weight.to_floats()),
+            None => self.weight.to_floats(),
+        }
     }
 
     /// Writes what [`Linear::load_parts`] reads.

@@ -12,6 +12,7 @@
 //! | `decoder` | embedding, the layers that the config lists, head |
 //! | `attention`, `latent`, `short_conv` | what looks at other positions, one mechanism a file |
 //! | `mlp`, `experts` | what looks at one position |
+//! | `adapter` | LoRA adapters: what is computed beside the weights |
 //! | `layers`, `rope`, `pass`, `cache` | linear maps and norms; positions, masks and memory of a pass |
 //! | `weights`, `storage` | safetensors to tensors: f32, f16, bf16, blocks of 8-bit and 4-bit integers |
 //! | `checkpoint` | Hugging Face folders and GGUF files, read tensor by tensor |
@@ -28,6 +29,7 @@
 //! thread that made them; futures are not `Send`.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod adapter;
 mod attention;
 mod cache;
 #[cfg(not(target_arch = "wasm32"))]
@@ -74,6 +76,7 @@ mod weights;
 #[cfg(not(target_arch = "wasm32"))]
 mod write;
 
+pub use adapter::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter};
 pub use burn::tensor::Device;
 #[cfg(feature = "wgpu")]
 pub use burn::tensor::DeviceKind;

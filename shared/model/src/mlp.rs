@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{sigmoid, silu};
 
 use crate::config::{Activation, MlpConfig};
-use crate::layers::{Input, Linear, Shapes, Weights};
+use crate::layers::{Input, Linear, Maps, Shapes, Weights};
 use crate::weights::Path;
 use crate::{Error, ModelConfig};
 
@@ -109,6 +109,29 @@ impl Mlp {
             return crate::fused::swiglu(gate, up);
         }
         self.config.activation.apply(gate) * up
+    }
+
+    /// Its linear maps.
+    pub(crate) fn maps<'a>(&'a mut self, model: &ModelConfig, prefix: &str, out: &mut Maps<'a>) {
+        let names = model.names();
+        let (gate, up) = (&mut self.gate_proj, &mut self.up_proj);
+        match self.config.fused {
+            true => out.push((format!("{prefix}.gate_up_proj"), vec![gate, up])),
+            false => {
+                out.push((format!("{prefix}.{}", names.gate), vec![gate]));
+                out.push((format!("{prefix}.{}", names.up), vec![up]));
+            }
+        }
+        let down = &mut self.down_proj;
+        out.push((format!("{prefix}.{}", names.down), vec![down]));
+    }
+
+    /// Gives the stacked maps what was added to the single ones.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn adapt_stacks(&mut self) {
+        if let Some(both) = &mut self.gate_up {
+            both.adapt_stack([&self.gate_proj, &self.up_proj]);
+        }
     }
 
     pub(crate) fn save(&self, model: &ModelConfig, prefix: &str, out: &mut Weights) {

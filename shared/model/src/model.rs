@@ -12,7 +12,7 @@ use crate::pack::{Check, DRAFT, MANIFEST, Manifest, PackFile, PackSource};
 use crate::session::Session;
 use crate::template::{ChatTemplate, Message};
 use crate::tokenizer::Tokenizer;
-use crate::{Decoder, Error, ModelConfig, Storage, TensorMap};
+use crate::{Adapter, Decoder, Error, Fingerprint, ModelConfig, Storage, TensorMap};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::{Extras, TemplateValue};
 
@@ -29,6 +29,8 @@ pub struct Model {
     pub(crate) device: Device,
     pub(crate) end_ids: Vec<u32>,
     special_tokens: Vec<String>,
+    /// Names the adapter that is on.
+    pub(crate) adapter: Option<Fingerprint>,
 }
 
 /// How far loading is, in bytes of the pack.
@@ -199,6 +201,7 @@ impl Model {
             device,
             end_ids,
             special_tokens,
+            adapter: None,
         })
     }
 
@@ -215,6 +218,24 @@ impl Model {
     /// The decoder itself, for evaluation of whole texts.
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
+    }
+
+    /// Adds an adapter to the weights, in the place of the one before, or takes it off: see [`Decoder::adapt`]. Conversations
+    /// begin anew: what they remember is the other adapter's.
+    ///
+    /// What was measured of the model alone, a gate that was fitted for it, is not true of it with an adapter.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`] for one that was made for another model; nothing has changed then.
+    pub fn set_adapter(&mut self, adapter: Option<&Adapter>) -> Result<(), Error> {
+        self.decoder.adapt(adapter)?;
+        self.adapter = adapter.map(Adapter::fingerprint);
+        Ok(())
+    }
+
+    /// Names the adapter that is on: [`Adapter::fingerprint`].
+    pub fn adapter(&self) -> Option<Fingerprint> {
+        self.adapter
     }
 
     /// The tokenizer.

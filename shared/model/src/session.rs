@@ -2,6 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use sha2::{Digest, Sha256};
+
 #[cfg(not(target_arch = "wasm32"))]
 use crate::cache::KvPool;
 use crate::cache::{Fingerprint, KvCache};
@@ -16,6 +18,8 @@ pub struct Session {
     pub(crate) tokens: Vec<u32>,
     /// The same of the draft model.
     pub(crate) draft: Option<DraftSession>,
+    /// The adapter that keys and values were computed with.
+    adapter: Option<Fingerprint>,
 }
 
 impl Session {
@@ -81,6 +85,7 @@ impl Session {
     /// Another conversation that begins as this one; both go on by themselves. Its memory is a copy, or in a pool the same
     /// pages as far as they are full.
     pub fn fork(&mut self, model: &Model) -> Self {
+        self.settle(model);
         self.cut_back(self.tokens.len());
         let cache = self.cache.fork(&self.tokens, model.config(), &model.device);
         let held = cache.len();
@@ -95,6 +100,7 @@ impl Session {
     /// [`Error::Prompt`] if nothing is held, [`Error::CacheForeign`] of a model that is no pack and so has no fingerprint,
     /// [`Error::Device`].
     pub async fn export(&mut self, model: &Model) -> Result<Vec<u8>, Error> {
+        self.settle(model);
         self.cut_back(self.tokens.len());
         let fingerprint = fingerprint(model)?;
         self.cache.export(&fingerprint, &self.tokens).await
@@ -107,6 +113,7 @@ impl Session {
     /// [`Error::CacheForeign`] and [`Error::CacheDamaged`] for what cannot be used, [`Error::CacheFull`] in a pool without
     /// room. Whatever went wrong, the session can be used.
     pub fn import(&mut self, model: &Model, bytes: &[u8]) -> Result<usize, Error> {
+        self.settle(model);
         let fingerprint = fingerprint(model)?;
         let tokens = self.cache.import(&fingerprint, bytes, &model.device);
         self.tokens.truncate(self.cache.len());
@@ -119,6 +126,7 @@ impl Session {
     /// A conversation's memory in a pool; see [`KvCache::in_pool`].
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn in_pool(model: &Model, pool: &KvPool, scope: u64) -> Self {
+        let scope = scope ^ scope_of(model.adapter);
         let cache = KvCache::in_pool(pool, scope, model.config(), &model.device);
         Self::with(model, cache)
     }
@@ -129,6 +137,22 @@ impl Session {
             cache,
             tokens: vec![],
             draft: draft.map(|draft| draft.session(&model.device)),
+            adapter: model.adapter,
+        }
+    }
+
+    /// Whether what is held was computed with the model's adapter.
+    pub(crate) fn is_of(&self, model: &Model) -> bool {
+        self.adapter == model.adapter
+    }
+
+    /// Forgets what was computed with another adapter than the model's.
+    pub(crate) fn settle(&mut self, model: &Model) {
+        if !self.is_of(model) {
+            self.cut_back(0);
+            let between = scope_of(self.adapter) ^ scope_of(model.adapter);
+            self.cache.move_scope(between);
+            self.adapter = model.adapter;
         }
     }
 
@@ -157,6 +181,13 @@ impl Session {
     }
 }
 
+/// What an adapter changes the scope of a text in a pool by.
+fn scope_of(adapter: Option<Fingerprint>) -> u64 {
+    let first = adapter.and_then(|adapter| adapter.first_chunk().copied());
+    first.map_or(0, u64::from_le_bytes)
+}
+
+/// Names what decides the keys and values: the model, and the adapter that is on.
 fn fingerprint(model: &Model) -> Result<Fingerprint, Error> {
     let manifest = model.manifest();
     let mut bytes = Fingerprint::default();
@@ -165,7 +196,14 @@ fn fingerprint(model: &Model) -> Result<Fingerprint, Error> {
         || hex::decode_to_slice(manifest.fingerprint(), &mut bytes).is_err()
     {
         true => Err(Error::CacheForeign("of a model that is not a pack")),
-        false => Ok(bytes),
+        false => Ok(match model.adapter {
+            Some(adapter) => Sha256::new()
+                .chain_update(bytes)
+                .chain_update(adapter)
+                .finalize()
+                .into(),
+            None => bytes,
+        }),
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Sessions {
 impl Sessions {
     /// The conversation that `prompt` is to be answered in.
     pub fn pick(&mut self, model: &Model, prompt: &[u32]) -> &mut Session {
-        let (best, common) = self.nearest(prompt);
+        let (best, common) = self.nearest(model, prompt);
         let session = match best {
             Some(at) if self.kept[at].len() - common <= SPARE => self.kept.remove(at),
             Some(at) if common > PAGE => {
@@ -50,7 +50,7 @@ impl Sessions {
         prompt: &[u32],
         most: usize,
     ) -> Result<Option<(usize, Vec<u8>)>, Error> {
-        let (Some(at), common) = self.nearest(prompt) else {
+        let (Some(at), common) = self.nearest(model, prompt) else {
             return Ok(None);
         };
         let origin = &mut self.kept[at];
@@ -83,7 +83,9 @@ impl Sessions {
     }
 
     /// The conversation that has most in common with `prompt`, of several the last used one, and how many tokens that are.
-    fn nearest(&self, prompt: &[u32]) -> (Option<usize>, usize) {
+    /// Those of another adapter are forgotten.
+    fn nearest(&mut self, model: &Model, prompt: &[u32]) -> (Option<usize>, usize) {
+        self.kept.retain(|session| session.is_of(model));
         let common = self.kept.iter().map(|session| session.shared_with(prompt));
         let best = common.enumerate().max_by_key(|(_, common)| *common);
         best.map_or((None, 0), |(at, common)| (Some(at), common))

@@ -5,7 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use crate::config::ShortConvConfig;
-use crate::layers::{Linear, Shapes, Weights};
+use crate::layers::{Linear, Maps, Shapes, Weights};
 use crate::weights::Path;
 use crate::{Error, ModelConfig};
 
@@ -82,6 +82,13 @@ impl ShortConv {
             filtered = filtered + bias.val().unsqueeze();
         }
         self.out_proj.forward(self.in_c.forward(x) * filtered)
+    }
+
+    /// Its linear maps.
+    pub(crate) fn maps<'a>(&'a mut self, prefix: &str, out: &mut Maps<'a>) {
+        let parts = vec![&mut self.in_b, &mut self.in_c, &mut self.in_x];
+        out.push((format!("{prefix}.in_proj"), parts));
+        out.push((format!("{prefix}.out_proj"), vec![&mut self.out_proj]));
     }
 
     pub(crate) fn save(&self, prefix: &str, out: &mut Weights) {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use sprat_model::gguf::Gguf;
 use sprat_model::{
-    ChatTemplate, Checkpoint, Device, Extras, GgufModel, KvCache, Manifest, ModelConfig,
+    Adapter, ChatTemplate, Checkpoint, Device, Extras, GgufModel, KvCache, Manifest, ModelConfig,
     ModelFolder, TemplateValue, TensorMap, Tokenizer,
 };
 
@@ -55,7 +55,7 @@ fn find(folder: &Path, end: &str, found: &mut Vec<PathBuf>) -> std::io::Result<(
 }
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target {
         name: "gguf",
         seeds: ("tests/goldens/gguf", ".gguf"),
@@ -100,6 +100,11 @@ pub const TARGETS: [Target; 10] = [
         name: "saved",
         seeds: ("tests/fuzz/seeds/saved", ".kv"),
         run: saved,
+    },
+    Target {
+        name: "adapter",
+        seeds: ("tests/goldens/merge/lora", ""),
+        run: adapter,
     },
     Target {
         name: "detect",
@@ -255,6 +260,14 @@ fn saved(bytes: &[u8]) {
         let tokens = cache.import(&[7; 32], bytes, &Device::flex());
         assert_eq!(cache.len(), tokens.map_or(0, |tokens| tokens.len()));
     }
+}
+
+/// An adapter's settings, or its tensors.
+fn adapter(bytes: &[u8]) {
+    let config = include_bytes!("../../goldens/merge/lora/patterns/adapter_config.json");
+    let weights = include_bytes!("../../goldens/merge/lora/patterns/adapter_model.safetensors");
+    let _ = Adapter::from_peft(bytes, weights);
+    let _ = Adapter::from_peft(config, bytes);
 }
 
 fn read_some(model: &mut dyn Checkpoint) {

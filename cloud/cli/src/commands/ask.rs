@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
-use sprat_model::{Message, Options, Sampling};
+use sprat_model::{Adapter, Message, Options, Sampling};
 use sprat_route::gate::Gate;
 use sprat_route::signals::{Signals, TokenSignal};
 
@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Quantize what is no pack, to save memory
     #[arg(long, value_enum, default_value_t = Quant::F32)]
     quant: Quant,
+    /// A LoRA adapter of PEFT to answer with: a folder with adapter_config.json and adapter_model.safetensors
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
     /// What the model runs on
     #[arg(long, value_enum, default_value_t)]
     device: DeviceName,
@@ -41,7 +44,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let model = load_model(&args.model, args.quant, args.device)?;
+    let mut model = load_model(&args.model, args.quant, args.device)?;
+    if let Some(folder) = &args.adapter {
+        let adapter = Adapter::open(folder)?;
+        model.set_adapter(Some(&adapter))?;
+    }
     let message = Message {
         role: "user".to_owned(),
         content: args.question.clone(),
@@ -93,7 +100,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         seconds * 1e3,
         tokens as f64 / seconds
     );
-    if let Some(gate) = &model.manifest().calibration {
+    // The gate was fitted for the model without an adapter.
+    if let Some(gate) = &model.manifest().calibration
+        && args.adapter.is_none()
+    {
         let gate = Gate::from_json(gate.to_string().as_bytes())?;
         gate.check_model(&model.manifest().fingerprint())?;
         let confidence = gate.confidence(&signals);

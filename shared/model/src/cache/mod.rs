@@ -102,6 +102,12 @@ impl KvCache {
         }
     }
 
+    /// Shares pages from now on with texts of another scope: the bits in which it differs from the one before. The cache is
+    /// empty.
+    pub(crate) fn move_scope(&mut self, difference: u64) {
+        self.scope ^= difference;
+    }
+
     /// A text of its own that begins as this one, whose positions are those of `tokens`: with a copy of the keys and values,
     /// or in a shared pool with the published pages of them.
     pub(crate) fn fork(&self, tokens: &[u32], config: &ModelConfig, device: &Device) -> Self {

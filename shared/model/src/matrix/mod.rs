@@ -171,10 +171,7 @@ impl Matrix {
             };
             return quantized.project_around(input.x, around);
         }
-        let both = self.project_onto(input, bias, None);
-        let width = both.dims()[D - 1] / 2;
-        let gate = both.clone().narrow(D - 1, 0, width);
-        activation.apply(gate) * both.narrow(D - 1, width, width)
+        gated(self.project_onto(input, bias, None), activation)
     }
 
     /// One matrix of the rows of several, for a GPU without gradients; None where it can't be or gains
@@ -245,8 +242,16 @@ impl Matrix {
     }
 }
 
+/// `act(gate) * up`, of which the one is the first half of `both` and the other the second.
+#[cfg(feature = "gpu")]
+pub(crate) fn gated<const D: usize>(both: Tensor<D>, activation: Activation) -> Tensor<D> {
+    let width = both.dims()[D - 1] / 2;
+    let gate = both.clone().narrow(D - 1, 0, width);
+    activation.apply(gate) * both.narrow(D - 1, width, width)
+}
+
 /// `x wᵀ` for `x` `[.., in]` and `w` `[out, in]`, as one flat matrix product.
-fn project<const D: usize>(x: Tensor<D>, w: Tensor<2>) -> Tensor<D> {
+pub(crate) fn project<const D: usize>(x: Tensor<D>, w: Tensor<2>) -> Tensor<D> {
     let mut shape = x.dims();
     let [out, input] = w.dims();
     let rows: usize = shape[..D - 1].iter().product();

@@ -1,6 +1,7 @@
 //! The model crate's suite: against transformers' golden values, on every backend compiled in.
 #![allow(clippy::unwrap_used)]
 
+mod adapter;
 mod agreement;
 mod common;
 mod constraint;
