@@ -5,6 +5,7 @@
  */
 
 import { findAdapter } from "./adapter.js";
+import { putOver } from "./adapters.js";
 import { alone } from "./alone.js";
 import { checkSize, sizeOf } from "./budget.js";
 import { mix, nameOf } from "./mix.js";
@@ -15,8 +16,8 @@ import { failure, isGpuFailure } from "./thrown.js";
 /** @typedef {import("./line.js").Line} Line */
 /** @typedef {"cpu" | "webgpu"} Kind */
 /**
- * A device, and in bytes the most that it takes in one buffer.
- * @typedef {{ kind: Kind, runtime: any, module: any, words: string, most: number | undefined }} Engine
+ * A device, in bytes the most that it takes in one buffer, and the adapter that is over its model.
+ * @typedef {{ kind: Kind, runtime: any, module: any, words: string, most: number | undefined, over: string | null }} Engine
  */
 /**
  * How a model is to be loaded: on which device, with which settings of the runtime (JSON), how large it may be, whether a
@@ -31,12 +32,13 @@ import { failure, isGpuFailure } from "./thrown.js";
 /**
  * A model to load: a pack, or what a recipe makes of several, the one at `url` being their base. `lines` lead to the
  * packs, by their addresses. `weights` are what the recipe made, for further devices.
- * `about` is its size, once it was looked up.
+ * `about` is its size, once it was looked up. `adapter` is the address of what is to be over it.
  * @typedef {object} Wanted
  * @property {string} url empty where no model is wanted
  * @property {import("./types.js").Recipe | null} recipe
  * @property {Map<string, Line>} lines
  * @property {Uint8Array[] | null} weights
+ * @property {string | null} adapter
  * @property {Promise<import("./budget.js").About | null>} [about]
  */
 /**
@@ -61,7 +63,7 @@ export class Engines {
   /** The engine that answers; replaced when WebGPU is ready, and when it fails. @type {Promise<Engine> | null} */
   #engine = null;
   /** What the engine has, or loads. @type {Wanted} */
-  #wanted = { url: "", recipe: null, lines: new Map(), weights: null };
+  #wanted = { url: "", recipe: null, lines: new Map(), weights: null, adapter: null };
   /** @type {How} */
   #how = { device: "auto", settings: "", limits: { maxBytes: null, why: "" }, canary: false, figures: {} };
   /** The last of the loads that wait for each other. @type {Promise<unknown>} */
@@ -171,6 +173,36 @@ export class Engines {
   }
 
   /**
+   * Puts an adapter over the model, in the place of the one before, or takes that off.
+   * @param {string | null} adapter
+   * @param {Map<string, Line>} lines to its pack
+   * @param {AbortSignal} signal
+   * @param {(event: string) => void} emit
+   */
+  adapt(adapter, lines, signal, emit) {
+    return this.#inTurn(async () => {
+      const next = { ...this.#wanted, adapter };
+      // They are closed with the model: another device may be about to fetch an adapter that is not wanted any more.
+      for (const [url, line] of lines) {
+        if (next.lines.has(url)) line.close();
+        else next.lines.set(url, line);
+      }
+      for (;;) {
+        const ready = await this.#current();
+        try {
+          await putOver(ready, next, signal, emit);
+        } catch (error) {
+          // Meanwhile another device has taken over, with the adapter before this one.
+          if (failure(error).code !== "retired" || (await this.#engine) === ready) throw error;
+          continue;
+        }
+        this.#wanted = next;
+        if ((await this.#engine) === ready) return;
+      }
+    });
+  }
+
+  /**
    * Whether another engine comes in the place of one whose GPU was lost; waits for that.
    * @param {Engine} old
    */
@@ -221,7 +253,7 @@ export class Engines {
     await (kind === "webgpu" ? this.#risk("gpu", 0, open) : open());
     this.#runtimes.set(kind, runtime);
     runtime.pause(this.#paused);
-    return { kind, runtime, module, words: runtime.words, most: adapter?.most };
+    return { kind, runtime, module, words: runtime.words, most: adapter?.most, over: null };
   }
 
   /**
@@ -233,7 +265,7 @@ export class Engines {
    */
   async #load(ready, model, signal, emit) {
     const bytes = await this.#fetch(ready, model, signal, emit);
-    return this.#put(ready, bytes, signal, emit);
+    return this.#put(ready, model, bytes, signal, emit);
   }
 
   /**
@@ -280,16 +312,19 @@ export class Engines {
   /**
    * Loads the fetched model onto the engine's device.
    * @param {Engine} ready
+   * @param {Wanted} wanted
    * @param {number} bytes of the model
    * @param {AbortSignal} signal
    * @param {(event: string) => void} emit
    */
-  async #put(ready, bytes, signal, emit) {
+  async #put(ready, wanted, bytes, signal, emit) {
     const { kind, runtime } = ready;
     const device = await this.#describe(ready);
     emit(JSON.stringify({ type: "device", ...device }));
     const step = kind === "webgpu" ? "gpu" : "memory";
     const model = JSON.parse(await this.#risk(step, bytes, () => runtime.load(signal, emit)));
+    ready.over = null;
+    await putOver(ready, wanted, signal, emit);
     if (kind === "webgpu") runtime.lost().then((/** @type {string} */ reason) => this.#lost(ready, reason));
     return { device, model };
   }
@@ -316,7 +351,7 @@ export class Engines {
     second.catch(() => {});
     const bytes = await this.#fetch(first, this.#wanted, signal, emit);
     if (bytes <= HELD_TWICE) {
-      const loaded = await this.#put(first, bytes, signal, emit);
+      const loaded = await this.#put(first, this.#wanted, bytes, signal, emit);
       void this.#moveOver(first, second, adapter);
       return loaded;
     }
@@ -329,7 +364,7 @@ export class Engines {
       if (!isGpuFailure(error)) throw error;
       // The adapter looked good and computes wrongly, or not at all.
       emit(JSON.stringify(withoutGpu(error)));
-      return this.#put(first, bytes, signal, emit);
+      return this.#put(first, this.#wanted, bytes, signal, emit);
     }
   }
 

@@ -3,7 +3,7 @@
  * The one kind of error that Sprat throws.
  */
 
-/** @typedef {import("./types.js").ErrorCode | import("./types.js").SavedErrorCode} ErrorCode */
+/** @typedef {import("./types.js").ErrorCode | import("./types.js").SavedErrorCode | import("./types.js").AdapterErrorCode} ErrorCode */
 /** @typedef {import("./types.js").Failure} Failure */
 /** @typedef {import("./types.js").Receipt} Receipt */
 

@@ -67,6 +67,10 @@ export class Sprat {
   /** Whether a worker has used a GPU, or tried to: after a crash there is no other try. */
   #gpu = false;
   /** @type {Life} */ #life;
+  /** Address of the adapter that is over the model. @type {string | null} */
+  #adapter = null;
+  /** The answers that are being made and read. @type {Set<unknown>} */
+  #answers = new Set();
 
   /**
    * Loads a model and resolves when it can answer.
@@ -210,6 +214,11 @@ export class Sprat {
     return this.#life.capability;
   }
 
+  /** Address of the adapter that is over the model; `null` where there is none. */
+  get adapter() {
+    return this.#adapter;
+  }
+
   /** Address of the cloud that may be asked; `null` where there is none. */
   get cloud() {
     return this.#options.cloud ? resolve(this.#options.cloud) : null;
@@ -253,8 +262,34 @@ export class Sprat {
     const loaded = await this.#call(this.#port, { type: "use", ...source(model) }, tell, signal);
     // A worker that comes after a crash loads what was used last.
     this.#options = { ...this.#options, model };
+    this.#adapter = null;
     this.#set("ready", loaded.device, loaded.model);
     return loaded.model;
+  }
+
+  /**
+   * Puts a LoRA adapter over the model, in the place of the one before; `null` takes it off. The model's weights stay where
+   * they are: nothing of them is fetched, or put on the device, again.
+   *
+   *     await sprat.adapt("models/pirate-lora/");
+   *
+   * An adapter is a pack that `sprat pack` has made for this model, stored and removed like any other. The gate was fitted
+   * for the model without it: answers with an adapter stand. Another model comes without.
+   *
+   * @param {string | URL | null} adapter
+   * @param {UseOptions} [options]
+   * @returns {Promise<void>} rejects with a {@link SpratError}, and then all is as it was: "busy" while an answer is being
+   *   made, "wrong_base" where it is another model's
+   */
+  async adapt(adapter, { signal, onProgress = this.#options.onProgress } = {}) {
+    if (!this.#port) throw this.#gone();
+    if (this.#answers.size > 0) {
+      throw new SpratError({ code: "busy", message: "an answer is being made", hint: "Wait for its end, or stop it." });
+    }
+    const url = adapter === null ? null : resolve(adapter);
+    const tell = (/** @type {unknown} */ notice) => this.#told(notice, onProgress);
+    await this.#call(this.#port, { type: "adapt", adapter: url, packs: url ? [url] : [] }, tell, signal);
+    this.#adapter = url;
   }
 
   /**
@@ -291,7 +326,9 @@ export class Sprat {
       events.push(/** @type {ChatEvent} */ (event));
     };
     const call = port.call({ type: "chat", ask, cloudFirst, port: lines[0] ?? null }, tell, signal, lines);
-    call.then(() => events.close(), (error) => events.fail(error)).finally(() => over.abort());
+    this.#answers.add(call);
+    const ended = () => (this.#answers.delete(call), over.abort());
+    call.then(() => events.close(), (error) => events.fail(error)).finally(ended);
     try {
       for await (const event of events) {
         if (event.type === "start") text = "";
@@ -303,6 +340,7 @@ export class Sprat {
       throw error;
     } finally {
       this.#taint.remember([...said, { role: "assistant", content: text }], level);
+      this.#answers.delete(call);
       call.stop();
     }
   }
@@ -416,10 +454,13 @@ export class Sprat {
     }
   }
 
-  /** The model; none, where only the cloud is to answer. */
+  /** The model, with what is over it; none, where only the cloud is to answer. */
   #wanted() {
     const { model, mode } = this.#options;
-    return model && engineMode(mode) !== "cloud" ? source(model) : { url: "", recipe: null, packs: [] };
+    if (!model || engineMode(mode) === "cloud") return { url: "", recipe: null, packs: [] };
+    const { packs, ...wanted } = source(model);
+    const adapter = this.#adapter;
+    return { ...wanted, adapter, packs: adapter ? [...packs, adapter] : packs };
   }
 
   /**

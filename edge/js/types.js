@@ -14,6 +14,7 @@
  *   | "consent_refused" | "context_too_long" | "too_large" | "webgpu_unavailable" | "webgpu_lost" | "unsupported" | "aborted"
  *   | "internal"} ErrorCode
  * @typedef {"saved_missing" | "saved_corrupt" | "storage_refused"} SavedErrorCode what saving and restoring fail with, and no answer
+ * @typedef {"wrong_base" | "busy"} AdapterErrorCode what putting an adapter over a model fails with, and no answer
  *
  * @typedef {"prefer-device" | "only-device" | "prefer-cloud" | "only-cloud" | "auto" | "device" | "cloud"} Mode who is to answer.
  *   "prefer-device", or "auto": this device, and the cloud where it is not sure or has no model yet. "only-device", or "device".
@@ -31,7 +32,7 @@
  * @property {string} message what is being loaded, or what it is loaded onto
  *
  * @typedef {object} Warning something went wrong and Sprat goes on
- * @property {"evicted" | "gate_unreadable" | "recipe" | "tab_killed" | ErrorCode | SavedErrorCode} code "recipe": something in it
+ * @property {"evicted" | "gate_unreadable" | "recipe" | "tab_killed" | ErrorCode | SavedErrorCode | AdapterErrorCode} code "recipe": something in it
  *   had no effect; "evicted": another stored model was removed to make room; "tab_killed": at an earlier visit the browser
  *   closed the tab while a model was loaded
  * @property {string} message
@@ -184,7 +185,7 @@
  * @typedef {LevelEvent | StartEvent | DeltaEvent | HandoverEvent | EndEvent} ChatEvent
  *
  * @typedef {object} Failure
- * @property {ErrorCode | SavedErrorCode} code
+ * @property {ErrorCode | SavedErrorCode | AdapterErrorCode} code
  * @property {string} message
  * @property {string} hint
  * @property {string} partial

@@ -88,6 +88,12 @@ const handlers = {
     return engines.use(want(data), signal, emit);
   },
 
+  /** @type {(data: any, signal: AbortSignal, emit: (event: string) => void) => Promise<void>} */
+  async adapt(data, signal, emit) {
+    const { adapter, lines } = want(data);
+    return engines.adapt(adapter, lines, signal, emit);
+  },
+
   /** @type {(data: any, signal: AbortSignal, emit: (event: string) => void) => Promise<unknown>} */
   async chat({ id, ask, port, cloudFirst: isCloudFirst }, signal, emit) {
     /** @type {Line[]} */
@@ -219,11 +225,11 @@ async function answer(ask, line, person, signal, emit) {
 
 /**
  * What to load, as the page asks for it.
- * @param {{ url: string, recipe: import("./types.js").Recipe | null, lines: [string, MessagePort][] }} data
+ * @param {{ url: string, recipe: import("./types.js").Recipe | null, adapter?: string | null, lines: [string, MessagePort][] }} data
  * @returns {Wanted}
  */
-function want({ url, recipe, lines }) {
-  return { url, recipe, lines: new Map(lines.map(([url, port]) => [url, new Line(port)])), weights: null };
+function want({ url, recipe, adapter, lines }) {
+  return { url, recipe, adapter: adapter ?? null, lines: new Map(lines.map(([url, port]) => [url, new Line(port)])), weights: null };
 }
 
 /**

@@ -70,6 +70,9 @@ pub enum Error {
     /// Keys and values of a saved conversation are not whole, or were altered; nothing of them was used.
     #[error("what was saved of the conversation is damaged: {0}")]
     SavedCorrupt(&'static str),
+    /// An adapter that was made for another model; the model stays as it is.
+    #[error("{0}")]
+    WrongBase(String),
     /// This browser lacks something that Sprat needs.
     #[error("not supported here: {0}")]
     Unsupported(String),
@@ -110,6 +113,7 @@ impl Error {
             Self::WebgpuUnavailable(_) => "webgpu_unavailable",
             Self::WebgpuLost(_) => "webgpu_lost",
             Self::SavedCorrupt(_) => "saved_corrupt",
+            Self::WrongBase(_) => "wrong_base",
             Self::Unsupported(_) => "unsupported",
             Self::Aborted => "aborted",
             Self::Retired => "retired",
@@ -120,12 +124,13 @@ impl Error {
 
     /// The failure that was told to the page as `code` and `message` while loading.
     pub(crate) fn earlier(code: &str, message: String) -> Self {
-        const CODES: [&str; 8] = [
+        const CODES: [&str; 9] = [
             "bad_request",
             "model_missing",
             "model_corrupt",
             "network",
             "too_large",
+            "wrong_base",
             "webgpu_unavailable",
             "unsupported",
             "aborted",
@@ -166,6 +171,7 @@ impl Error {
             Self::WebgpuUnavailable(_) => "Use device \"auto\" or \"cpu\".",
             Self::WebgpuLost(_) => "Ask again: the model is being loaded on the CPU.",
             Self::SavedCorrupt(_) => "Save it again; the model reads the text anew.",
+            Self::WrongBase(_) => "Load the model that it is for, or pack it for this one.",
             Self::Unsupported(_) => "Use a current browser and a secure (https) page.",
             Self::Aborted => "",
             Self::Earlier { .. } => "The model could not be loaded; reload the page to try again.",

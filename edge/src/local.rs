@@ -7,7 +7,8 @@ use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, select};
 use futures::lock::Mutex;
 use futures::{SinkExt, StreamExt};
-use sprat_model::{Finish, Model, Sessions};
+use gloo_timers::future::TimeoutFuture;
+use sprat_model::{Adapter, Finish, Manifest, Model, Sessions};
 use sprat_route::gate::Gate;
 use sprat_route::policy::ModelState;
 use sprat_route::signals::TokenSignal;
@@ -29,6 +30,8 @@ const PATIENCE_MS: u32 = 4_000;
 const ROOM_FOR_ANSWER: usize = 16;
 /// How long the worker may compute before it looks at its messages, in milliseconds.
 const BREATH_MS: f64 = 16.0;
+/// How long it takes to look again whether an answer has ended, in milliseconds.
+const SHORTLY_MS: u32 = 5;
 
 /// Bytes of the largest conversation whose keys and values are saved with its text.
 const MOST_SAVED: usize = 128 << 20;
@@ -42,6 +45,26 @@ pub(crate) struct Loaded {
     sessions: Mutex<Sessions>,
     /// Keeps its pack stored, for the next visit and for another device.
     _hold: Option<Rc<Hold>>,
+    over: Option<Over>,
+}
+
+/// The adapter that is over a model.
+pub(crate) struct Over {
+    name: String,
+    /// Keeps its pack stored.
+    _hold: Option<Rc<Hold>>,
+}
+
+impl Over {
+    pub(crate) fn new(name: String, hold: Option<Rc<Hold>>) -> Self {
+        let _hold = hold;
+        Self { name, _hold }
+    }
+}
+
+/// An adapter was made for another model.
+pub(crate) fn wrong_base(error: sprat_model::Error) -> Error {
+    Error::WrongBase(error.to_string())
 }
 
 impl Loaded {
@@ -57,6 +80,7 @@ impl Loaded {
             engine,
             sessions: Mutex::default(),
             _hold: hold,
+            over: None,
         }
     }
 }
@@ -166,6 +190,48 @@ impl LocalModel {
         }
     }
 
+    /// The loaded model's manifest.
+    ///
+    /// # Errors
+    /// As [`LocalModel::count`].
+    pub(crate) async fn manifest(&self) -> Result<Manifest, Error> {
+        match self.loaded().await {
+            Slot::Ready(loaded) => Ok(loaded.model.manifest().clone()),
+            Slot::Failed(error) => Err(error),
+            Slot::Loading | Slot::Retired => Err(Error::Retired),
+        }
+    }
+
+    /// Puts an adapter over the model, in the place of the one before, or takes it off. Answers that are being made end
+    /// first, and questions wait for it.
+    ///
+    /// # Errors
+    /// [`Error::WrongBase`], with which nothing has changed, and as [`LocalModel::count`].
+    pub(crate) async fn adapt(&self, over: Option<(Adapter, Over)>) -> Result<(), Error> {
+        let mut loaded = match self.loaded().await {
+            Slot::Ready(loaded) => loaded,
+            Slot::Failed(error) => return Err(error),
+            Slot::Loading | Slot::Retired => return Err(Error::Retired),
+        };
+        self.set(Slot::Loading);
+        let own = loop {
+            match Rc::get_mut(&mut loaded) {
+                Some(own) => break own,
+                None => TimeoutFuture::new(SHORTLY_MS).await,
+            }
+        };
+        let (adapter, over) = over.unzip();
+        let adapted = own.model.set_adapter(adapter.as_ref());
+        if adapted.is_ok() {
+            own.over = over;
+        }
+        if !matches!(self.get(), Slot::Loading) {
+            return Err(Error::Retired);
+        }
+        self.set(Slot::Ready(loaded));
+        adapted.map_err(wrong_base)
+    }
+
     fn get(&self) -> Slot {
         self.slot.borrow().clone()
     }
@@ -225,10 +291,12 @@ impl Local for LocalModel {
 
     fn names(&self) -> (String, String) {
         self.ready().map_or_else(Default::default, |loaded| {
-            (
-                loaded.model.manifest().name.clone(),
-                loaded.engine.words.clone(),
-            )
+            let mut name = loaded.model.manifest().name.clone();
+            if let Some(over) = &loaded.over {
+                name.push_str(" + ");
+                name.push_str(&over.name);
+            }
+            (name, loaded.engine.words.clone())
         })
     }
 
@@ -237,7 +305,9 @@ impl Local for LocalModel {
     }
 
     fn gate(&self) -> Option<Gate> {
-        self.ready()?.gate.clone()
+        let loaded = self.ready()?;
+        // It was fitted for the model without an adapter.
+        loaded.gate.clone().filter(|_| loaded.over.is_none())
     }
 
     fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, Error> {
@@ -253,7 +323,7 @@ impl Local for LocalModel {
     fn run(&self, prompt: Vec<u32>, choice: &Choice) -> Answer {
         // No room in the channel: the model is one token ahead of its reader at most, and stops
         // at the next token when the reader is gone.
-        let (sender, steps) = mpsc::channel(0);
+        let (mut sender, steps) = mpsc::channel(0);
         let finish = Rc::new(Cell::new(None));
         if let Some(loaded) = self.ready() {
             // A seed only has to differ from question to question.
@@ -262,6 +332,9 @@ impl Local for LocalModel {
             let pause = self.pause.clone();
             let work = generate(loaded, prompt, options, pause, sender, finish.clone());
             spawn_local(work);
+        } else {
+            // Since the prompt was made another engine has taken over, or an adapter is being put over the model.
+            let _ = sender.try_send(Err(Error::Retired));
         }
         Answer { steps, finish }
     }

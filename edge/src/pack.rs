@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use futures::lock::Mutex;
 use serde::Serialize;
-use sprat_model::{Manifest, PackFile, PackSource};
+use sprat_model::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter, Manifest, PackFile, PackSource};
 
 use crate::disk::{self, Disk, Hold};
 use crate::error::Error;
@@ -129,13 +129,44 @@ impl Pack {
     pub(crate) async fn shards(&self) -> Result<Vec<Vec<u8>>, Error> {
         let mut shards = Vec::new();
         for file in self.manifest.shards() {
-            let read = self.read(&file.path).await;
-            let bytes = read.map_err(|error| Error::from_model(error, false))?;
-            let checked = self.manifest.verify(&file.path, &bytes);
-            checked.map_err(|error| Error::from_model(error, false))?;
-            shards.push(bytes);
+            let checked = self.checked(&file.path).await;
+            shards.push(checked.map_err(|error| Error::from_model(error, false))?);
         }
         Ok(shards)
+    }
+
+    /// A file, checked.
+    async fn checked(&self, file: &str) -> Result<Vec<u8>, sprat_model::Error> {
+        let bytes = self.read(file).await?;
+        self.manifest.verify(file, &bytes)?;
+        Ok(bytes)
+    }
+
+    /// The adapter that it is the pack of.
+    pub(crate) async fn adapter(&self, tell: Tell<'_>) -> Result<Adapter, Error> {
+        let read = async || {
+            let config = self.checked(ADAPTER_CONFIG).await?;
+            Adapter::from_peft(&config, &self.checked(ADAPTER_WEIGHTS).await?)
+        };
+        let adapter = self.mended(tell, read).await?;
+        adapter.map_err(|error| Error::from_model(error, false))
+    }
+
+    /// Does something with the files. If stored bytes turn out to be damaged, they are fetched again, and it is done anew,
+    /// once.
+    pub(crate) async fn mended<T>(
+        &self,
+        tell: Tell<'_>,
+        mut work: impl AsyncFnMut() -> Result<T, sprat_model::Error>,
+    ) -> Result<Result<T, sprat_model::Error>, Error> {
+        use sprat_model::Error::{Hash, Missing, Size};
+        match work().await {
+            Err(Hash { .. } | Size { .. } | Missing { .. }) => {
+                self.fetch(tell).await?;
+                Ok(work().await)
+            }
+            other => Ok(other),
+        }
     }
 
     /// This pack with other weights, in memory. What was measured of the old ones, its gate and its known value, is not

@@ -9,7 +9,7 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 use js_sys::{Array, Function, JSON, Uint8Array};
 use serde::{Deserialize, Serialize};
-use sprat_model::{LoadStage, Manifest, Model};
+use sprat_model::{Adapter, LoadStage, Manifest, Model};
 use sprat_route::detect::detect;
 use sprat_route::gate::Gate;
 use sprat_route::policy::Policy;
@@ -25,7 +25,7 @@ use crate::client::{About, LineCloud};
 use crate::device::Engine;
 use crate::disk;
 use crate::error::{Error, Failure};
-use crate::local::{Loaded, LocalModel, Slot};
+use crate::local::{Loaded, LocalModel, Over, Slot, wrong_base};
 use crate::net::Line;
 use crate::pack::{self, Notice, Pack, check_fits, check_kin};
 use crate::pause::Pace;
@@ -58,6 +58,8 @@ pub struct Runtime {
     local: LocalModel,
     engine: RefCell<Option<Rc<Engine>>>,
     pack: RefCell<Option<Rc<Pack>>>,
+    /// An adapter that was fetched.
+    over: RefCell<Option<(Adapter, Over)>>,
     /// Which texts were private, so that they stay so in calls that forget to say it.
     taint: RefCell<Taint>,
 }
@@ -74,6 +76,7 @@ impl Runtime {
             local: LocalModel::default(),
             engine: RefCell::default(),
             pack: RefCell::default(),
+            over: RefCell::default(),
             taint: RefCell::default(),
         })
     }
@@ -194,6 +197,34 @@ impl Runtime {
         let info = describe(&loaded.model, &pack).await;
         self.local.set(Slot::Ready(Rc::new(loaded)));
         Ok(info)
+    }
+
+    /// Fetches the adapter at `url` over its line, unless it is stored: one for the loaded model.
+    pub async fn adapter(
+        &self,
+        url: String,
+        line: Line,
+        signal: AbortSignal,
+        tell: Function,
+    ) -> Result<(), JsValue> {
+        let tell = |notice: Notice| post(&tell, &notice);
+        let fetching = async {
+            let model = self.local.manifest().await?;
+            let fits = |own: &Manifest| own.check_base(&model).map_err(wrong_base);
+            let pack = Pack::get(&url, &line, fits, &tell).await?;
+            let over = Over::new(pack.manifest.name.clone(), pack.hold());
+            Ok((pack.adapter(&tell).await?, over))
+        };
+        let over = unless_aborted(&signal, fetching).await;
+        self.over.replace(Some(over.map_err(|e| thrown(&e, None))?));
+        Ok(())
+    }
+
+    /// Puts the adapter that was fetched over the loaded model, in the place of the one before; where none was, the model is
+    /// again as it was loaded. Answers that are being made end first.
+    pub async fn adapt(&self) -> Result<(), JsValue> {
+        let adapted = self.local.adapt(self.over.take()).await;
+        adapted.map_err(|e| thrown(&e, None))
     }
 
     /// The model cannot be had: what waits for it goes on without, told by this failure's
@@ -365,18 +396,8 @@ async fn load(pack: &Pack, engine: &Rc<Engine>, tell: &dyn Fn(Notice)) -> Result
             message: engine.words.clone(),
         });
     };
-    let first = Model::load(pack, &engine.device, &mut progress).await;
-    let model = match first {
-        Err(
-            sprat_model::Error::Hash { .. }
-            | sprat_model::Error::Size { .. }
-            | sprat_model::Error::Missing { .. },
-        ) => {
-            pack.fetch(tell).await?;
-            Model::load(pack, &engine.device, &mut progress).await
-        }
-        other => other,
-    };
+    let read = async || Model::load(pack, &engine.device, &mut progress).await;
+    let model = pack.mended(tell, read).await?;
     let model = model.map_err(|error| match error {
         sprat_model::Error::Device(reason) if engine.gpu => Error::WebgpuUnavailable(reason),
         error => Error::from_model(error, engine.gpu),

@@ -50,6 +50,14 @@ function setUp({ speeds = {}, fail = {}, files = [{ size: ABOUT.bytes }] } = {})
       this.note("load");
       return JSON.stringify({ name: "tiny" });
     }
+    async adapter(url) {
+      if (url === fail.adapter) throw { code: "wrong_base", message: "" };
+      this.fetched = url;
+    }
+    async adapt() {
+      this.note(`under ${this.fetched ?? "nothing"}`);
+      this.fetched = null;
+    }
     lost() {
       return new Promise((resolve) => (world.lose[this.kind] = resolve));
     }
@@ -75,7 +83,8 @@ function setUp({ speeds = {}, fail = {}, files = [{ size: ABOUT.bytes }] } = {})
   const how = { device: "auto", settings: "{}", limits: { maxBytes: null, why: "" }, canary: true, figures: {} };
   const { signal } = new AbortController();
   world.load = (changes = {}, url = "https://example.org/tiny/") =>
-    engines.load({ ...how, ...changes }, { url, recipe: null, lines: new Map(url ? [[url, line]] : []), weights: null }, signal, () => {});
+    engines.load({ ...how, ...changes }, { url, recipe: null, lines: new Map(url ? [[url, line]] : []), weights: null, adapter: null }, signal, () => {});
+  world.adapt = (adapter) => engines.adapt(adapter, new Map(adapter ? [[adapter, line]] : []), signal, () => {});
   world.kind = () => engines.ask(async ({ kind }) => kind);
   return Object.assign(world, { engines });
 }
@@ -182,4 +191,37 @@ test("a GPU that is lost is replaced by a CPU with the same model", async () => 
   assert.equal(await world.kind(), "cpu");
   assert.deepEqual(world.log, ["webgpu fetch", "webgpu load", "webgpu retired", "cpu fetch", "cpu load"]);
   assert.deepEqual(world.told.filter(({ type }) => type === "status").map(({ state }) => state), ["loading", "ready"]);
+});
+
+test("an adapter goes along to the device that takes over, and to the CPU after a lost GPU", async () => {
+  adapter(CARD);
+  const world = setUp({ speeds: { cpu: SLOW, webgpu: QUICK } });
+  await world.load();
+  await world.adapt("one");
+  await turns();
+  assert.equal(await world.kind(), "webgpu");
+  assert.equal(world.log.filter((entry) => /under|retired/.test(entry)).at(-1), "cpu retired");
+  const last = (kind) => world.log.findLast((entry) => entry.startsWith(`${kind} under`));
+  assert.deepEqual([last("cpu"), last("webgpu")], ["cpu under one", "webgpu under one"]);
+  await world.adapt("two");
+  world.lose.webgpu("driver");
+  await turns();
+  assert.equal(await world.kind(), "cpu");
+  assert.deepEqual([last("webgpu"), last("cpu")], ["webgpu under two", "cpu under two"]);
+  await world.adapt(null);
+  assert.equal(last("cpu"), "cpu under nothing");
+});
+
+test("an adapter that cannot be had leaves the one before, and another model has none", async () => {
+  const world = setUp({ fail: { adapter: "bad" } });
+  await world.load({ device: "cpu" });
+  await world.adapt("one");
+  await assert.rejects(world.adapt("bad"), { code: "wrong_base" });
+  await world.adapt("one");
+  assert.deepEqual(world.log.filter((entry) => /under/.test(entry)), ["cpu under one"]);
+  const line = { open: () => ({ head: async () => {}, next: async () => {}, end() {} }), close() {} };
+  const next = { url: "other", recipe: null, lines: new Map([["other", line]]), weights: null, adapter: null };
+  await world.engines.use(next, new AbortController().signal, () => {});
+  await world.adapt("one");
+  assert.deepEqual(world.log.slice(-3), ["cpu fetch", "cpu load", "cpu under one"]);
 });

@@ -124,6 +124,12 @@ impl Adapter {
         self.fingerprint
     }
 
+    /// How many numbers A and B have, of all modules.
+    pub fn parameters(&self) -> u64 {
+        let numbers = self.factors.values().map(|own| own.a.len() + own.b.len());
+        numbers.sum::<usize>() as u64
+    }
+
     /// What is added to the weights of the module of this name.
     pub(crate) fn factors(&self, module: &str) -> Option<&Factors> {
         self.factors.get(module)

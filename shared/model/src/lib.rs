@@ -116,7 +116,7 @@ pub use model::{LoadProgress, LoadStage, Model};
 #[cfg(not(target_arch = "wasm32"))]
 pub use pack::DirSource;
 pub use pack::{
-    CHUNK_BYTES, Check, FORMAT, MANIFEST, Manifest, MemorySource, PackFile, PackSource,
+    Base, CHUNK_BYTES, Check, FORMAT, MANIFEST, Manifest, MemorySource, PackFile, PackSource,
 };
 pub use rope::{Beyond, BeyondRule, RopeConfig};
 pub use sampler::{Confidence, Sampling};
@@ -128,4 +128,4 @@ pub use together::{PASS_TOKENS, step_together};
 pub use tokenizer::{Detokenizer, Tokenizer};
 pub use weights::TensorMap;
 #[cfg(not(target_arch = "wasm32"))]
-pub use write::{DraftContents, PackContents, ReadTensor, copy_pack, write_pack};
+pub use write::{DraftContents, PackContents, ReadTensor, copy_pack, write_files, write_pack};

@@ -162,6 +162,7 @@ impl Model {
             calibration: None,
             largest_buffer: None,
             check: None,
+            bases: vec![],
         };
         Self::assemble(manifest, config, decoder, tokenizer, template, device)
     }

@@ -51,6 +51,18 @@ pub struct Manifest {
     /// A known value, computed before the first question to prove the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
+    /// Of an adapter's pack, which has no model of its own: the packs that it can be put over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bases: Vec<Base>,
+}
+
+/// A pack that an adapter was made for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// Its name, for a person.
+    pub name: String,
+    /// [`Manifest::fingerprint`].
+    pub fingerprint: String,
 }
 
 /// One file of a pack.
@@ -169,6 +181,27 @@ impl Manifest {
                 .for_each(|chunk| hash.update(chunk.as_bytes()));
         }
         hex::encode(hash.finalize())
+    }
+
+    /// Whether this adapter can be put over that pack.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`] if it is none, or was made for other packs.
+    pub fn check_base(&self, model: &Self) -> Result<(), Error> {
+        let fingerprint = model.fingerprint();
+        let own = |base: &Base| base.fingerprint == fingerprint;
+        if self.bases.iter().any(own) {
+            return Ok(());
+        }
+        let names: Vec<_> = self.bases.iter().map(|base| &*base.name).collect();
+        Err(Error::Adapter {
+            what: self.name.clone(),
+            problem: format!(
+                "it is made for [{}] and not for this {}",
+                names.join(", "),
+                model.name
+            ),
+        })
     }
 
     /// Bytes that the weights take in memory, of a model of this shape; of a draft model, about as many, by its files.

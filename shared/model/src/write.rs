@@ -118,6 +118,26 @@ pub fn write_pack(
     Ok(manifest)
 }
 
+/// Writes a pack of these files, whose sizes and hashes are filled in, into `dir`, as [`write_pack`] does.
+///
+/// # Errors
+/// [`Error::Write`] naming the path.
+pub fn write_files(
+    dir: &Path,
+    mut manifest: Manifest,
+    files: &[(&str, &[u8])],
+) -> Result<Manifest, Error> {
+    let staging = Staging::begin(dir)?;
+    let listed = files.iter().map(|(path, bytes)| PackFile::of(path, bytes));
+    manifest.files = listed.collect();
+    for (path, bytes) in files {
+        staging.write(path, bytes)?;
+    }
+    staging.write(MANIFEST, &manifest.to_json())?;
+    staging.publish()?;
+    Ok(manifest)
+}
+
 impl Manifest {
     /// Replaces `sprat.json` in a written pack (to add a check or a calibration).
     ///

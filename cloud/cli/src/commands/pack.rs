@@ -1,5 +1,7 @@
 //! `sprat pack`
 
+mod adapter;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -18,8 +20,8 @@ use crate::quant::Quant;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A folder with config.json, tokenizer.json and safetensors; a .gguf file; a training run; or
-    /// the id of a model on Hugging Face's hub: OWNER/NAME, OWNER/NAME@REVISION or OWNER/NAME/FILE.gguf
+    /// A folder with config.json, tokenizer.json and safetensors; a .gguf file; a training run; a folder
+    /// with a LoRA adapter of PEFT; or the id of a model on Hugging Face's hub: OWNER/NAME, OWNER/NAME@REVISION or OWNER/NAME/FILE.gguf
     source: PathBuf,
     /// The pack to write; its folder's name is the model's id
     #[arg(long, value_name = "DIR")]
@@ -40,6 +42,9 @@ pub(crate) struct Args {
     /// guesses tokens for this one to check, several at once
     #[arg(long, value_name = "SOURCE")]
     draft: Option<PathBuf>,
+    /// Of an adapter: a pack that it can be put over; may be repeated
+    #[arg(long = "base", value_name = "PACK")]
+    bases: Vec<PathBuf>,
     /// Tokens of prompt and answer together [default: the config's]
     #[arg(long)]
     context: Option<usize>,
@@ -78,6 +83,7 @@ pub(crate) fn pack(source: PathBuf, out: PathBuf, quant: Quant) -> Result<()> {
         license: "MIT OR Apache-2.0".to_owned(),
         examples: vec![],
         draft: None,
+        bases: vec![],
         context: None,
         template: None,
         bos_token: None,
@@ -89,6 +95,9 @@ pub(crate) fn pack(source: PathBuf, out: PathBuf, quant: Quant) -> Result<()> {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if adapter::is_one(&args.source) {
+        return adapter::pack(args);
+    }
     let start = Instant::now();
     let mut source = folder::open(&args.source)
         .with_context(|| format!("cannot pack {}", args.source.display()))?;
@@ -115,6 +124,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         calibration: None,
         largest_buffer: None,
         check: None,
+        bases: vec![],
     };
     let card = args.card.as_deref().map(std::fs::read).transpose();
     let card = card.context("cannot read the card")?;

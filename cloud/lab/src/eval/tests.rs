@@ -65,6 +65,7 @@ fn packed(checkpoint: &Path, dir: PathBuf) -> PathBuf {
         calibration: None,
         largest_buffer: None,
         check: None,
+        bases: vec![],
     };
     let contents = PackContents {
         manifest,

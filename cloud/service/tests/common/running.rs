@@ -55,6 +55,7 @@ pub(crate) fn pack(golden: &str, id: &str, change: impl FnOnce(&Path)) -> TempDi
         calibration: None,
         largest_buffer: None,
         check: None,
+        bases: vec![],
     };
     std::fs::write(folder.path().join("sprat.json"), manifest.to_json()).unwrap();
     folder

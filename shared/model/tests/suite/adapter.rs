@@ -215,7 +215,7 @@ fn adapters_of_peft_compute_what_peft_does() {
 
 #[test]
 fn quantized_weights_stay_as_they_are_beside_an_adapter() {
-    let tokens: Vec<u32> = (0..21).map(|i| (i * 7919) % 32000).collect();
+    let tokens: Vec<u32> = (0..7).map(|i| (i * 7919) % 32000).collect();
     for (backend, device) in devices() {
         let tolerance = match backend {
             // Activations in 8 bits.

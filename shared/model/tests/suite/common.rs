@@ -111,6 +111,7 @@ pub(crate) fn seal(mut source: MemorySource) -> MemorySource {
         calibration: None,
         largest_buffer: None,
         check: None,
+        bases: vec![],
     };
     source.0.insert(MANIFEST.into(), manifest.to_json());
     source

@@ -298,6 +298,7 @@ fn seal_contents(config: &ModelConfig, storage: Storage) -> Manifest {
         calibration: Some(serde_json::json!({"kept": true})),
         largest_buffer: None,
         check: None,
+        bases: vec![],
     }
     .tap(|m| m.parameters = config.parameters())
 }

@@ -1,0 +1,32 @@
+// @ts-check
+/**
+ * LoRA adapters, in the worker: what is over the model of an engine.
+ */
+
+import { alone } from "./alone.js";
+
+/** The last of the swaps of each runtime: they wait for each other. @type {WeakMap<object, Promise<void>>} */
+const swaps = new WeakMap();
+
+/**
+ * Puts an adapter over the model of an engine, in the place of the one before, or takes that off. It is fetched unless it
+ * is stored; answers that are being made end before it is there.
+ *
+ * @param {import("./engines.js").Engine} engine
+ * @param {import("./engines.js").Wanted} wanted the model, and what is to be over it
+ * @param {AbortSignal} signal
+ * @param {(event: string) => void} emit
+ * @returns {Promise<void>} rejects with a failure, and then the model is as it was
+ */
+export function putOver(engine, { adapter, lines }, signal, emit) {
+  const { runtime } = engine;
+  const before = swaps.get(runtime) ?? Promise.resolve();
+  const swap = before.then(async () => {
+    if (engine.over === adapter) return;
+    if (adapter) await alone(`sprat ${adapter}`, signal, () => runtime.adapter(adapter, lines.get(adapter), signal, emit));
+    await runtime.adapt();
+    engine.over = adapter;
+  });
+  swaps.set(runtime, swap.catch(() => {}));
+  return swap;
+}

@@ -1,0 +1,189 @@
+// LoRA adapters: swapped over a model whose weights stay where they are; what is wrong with one changes nothing.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import { Bench } from "./lib/bench.js";
+import { ROOT } from "./lib/server.js";
+
+const SPRAT = process.env.SPRAT_BIN ?? path.join(ROOT, "target/debug/sprat");
+const MODEL = path.join(ROOT, "web/models/sprat-tiny");
+const BASE = /\/models\/sprat-tiny\//;
+
+/** @type {Bench} */
+let bench;
+/** @type {import("playwright-core").Page} */
+let page;
+let folder;
+
+before(async () => {
+  bench = await Bench.start();
+  folder = mkdtempSync(path.join(os.tmpdir(), "sprat-adapters-"));
+  for (const [name, seed] of [["one", 1], ["two", 2]]) offer(name, adapter(name, seed));
+  bench.recorder.offer("/blank.html", "text/html", "<!doctype html><title>Adapters</title>");
+  page = await (await bench.browser.newContext()).newPage();
+  await visit("cpu");
+});
+after(async () => {
+  await bench?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+afterEach(() => bench?.recorder.honest());
+
+/** Opens the page, anew if it was open, with a model in it. */
+async function visit(device) {
+  await page.goto(`${bench.server.origin}/blank.html`);
+  await page.evaluate(async (device) => {
+    const { Sprat } = await import("/sprat/sprat.js");
+    globalThis.Sprat = Sprat;
+    globalThis.sprat = await Sprat.load({ model: "/models/sprat-tiny/", device });
+    globalThis.ask = async () => {
+      const messages = [{ role: "user", content: "What is your name?" }];
+      for await (const event of sprat.chat(messages, { mode: "device", maxTokens: 12, temperature: 0 })) {
+        if (event.type === "end") return { text: event.text, receipt: event.receipt };
+      }
+    };
+    globalThis.code = (promise) => promise.then(() => "none", (error) => error.code);
+  }, device);
+}
+
+/** A pack of a random adapter, made as a person makes it: by `sprat pack` of PEFT's files. */
+function adapter(name, seed) {
+  const config = JSON.parse(readFileSync(path.join(MODEL, "config.json"), "utf8"));
+  const [rank, input, out] = [4, config.intermediate_size, config.hidden_size];
+  let state = seed;
+  const draw = (count, size) =>
+    Float32Array.from({ length: count }, () => ((state = (state * 1103515245 + 12345) % 2 ** 31) / 2 ** 30 - 1) * size);
+  const tensors = [];
+  for (let layer = 0; layer < config.num_hidden_layers; layer++) {
+    const module = `base_model.model.model.layers.${layer}.mlp.down_proj`;
+    tensors.push([`${module}.lora_A.weight`, [rank, input], draw(rank * input, 0.3)]);
+    tensors.push([`${module}.lora_B.weight`, [out, rank], draw(out * rank, 0.3)]);
+  }
+  const header = {};
+  let end = 0;
+  for (const [tensor, shape, { byteLength }] of tensors) {
+    header[tensor] = { dtype: "F32", shape, data_offsets: [end, (end += byteLength)] };
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(json.length));
+  const source = path.join(folder, `${name}-peft`);
+  mkdirSync(source);
+  const weights = [size, json, ...tensors.map(([, , values]) => Buffer.from(values.buffer))];
+  writeFileSync(path.join(source, "adapter_model.safetensors"), Buffer.concat(weights));
+  const settings = { peft_type: "LORA", r: rank, lora_alpha: rank, target_modules: ["down_proj"] };
+  writeFileSync(path.join(source, "adapter_config.json"), JSON.stringify(settings));
+  const pack = path.join(folder, name);
+  execFileSync(SPRAT, ["pack", source, "--out", pack, "--base", MODEL], { stdio: "pipe" });
+  return Object.fromEntries(readdirSync(pack).map((file) => [file, readFileSync(path.join(pack, file))]));
+}
+
+/** Serves a pack at /lora/NAME/. */
+function offer(name, files) {
+  for (const [file, body] of Object.entries(files)) bench.recorder.offer(`/lora/${name}/${file}`, "application/octet-stream", body);
+}
+
+const requests = (from, path) => bench.recorder.since(from, path).map((seen) => seen.path);
+
+test("adapters are swapped over one model: nothing of it is fetched, and its answer comes back", async () => {
+  const from = bench.recorder.requests.length;
+  const seen = await page.evaluate(async () => {
+    const answers = [await ask()];
+    for (const adapter of ["/lora/one/", "/lora/two/", "/lora/one/", null]) {
+      await sprat.adapt(adapter);
+      answers.push({ ...(await ask()), adapter: sprat.adapter });
+    }
+    return { answers, stored: (await Sprat.stored()).map(({ name }) => name).toSorted() };
+  });
+  assert.deepEqual(requests(from, BASE), []);
+  // The second time it is stored.
+  const weights = requests(from, /^\/lora\/one\/.*safetensors$/);
+  assert.equal(weights.length, 1, weights.join());
+  const [alone, one, two, again, off] = seen.answers;
+  assert.equal(new Set([alone.text, one.text, two.text]).size, 3, JSON.stringify(seen.answers.map(({ text }) => text)));
+  assert.deepEqual([again.text, off.text], [one.text, alone.text]);
+  assert.deepEqual([one.adapter, off.adapter], [`${bench.server.origin}/lora/one/`, null]);
+  // The gate was fitted for the model alone.
+  assert.equal(one.receipt.confidence, null);
+  assert.equal(off.receipt.confidence, alone.receipt.confidence);
+  assert.notEqual(alone.receipt.confidence, null);
+  assert.deepEqual([one.receipt.model, off.receipt.model], ["sprat-tiny + one", "sprat-tiny"]);
+  // Another adapter remembers nothing of what this one has read.
+  assert.equal(again.receipt.cached_tokens, 0);
+  assert.deepEqual(seen.stored, ["one", "sprat-tiny", "two"]);
+});
+
+test("a GPU answers with an adapter as a CPU does", async () => {
+  const onCpu = await page.evaluate(async () => (await sprat.adapt("/lora/one/"), (await ask()).text));
+  await visit("webgpu");
+  const onGpu = await page.evaluate(async () => {
+    const alone = (await ask()).text;
+    await sprat.adapt("/lora/one/");
+    const adapted = (await ask()).text;
+    await sprat.adapt(null);
+    return { alone, adapted, off: (await ask()).text, kind: sprat.device.kind };
+  });
+  await visit("cpu");
+  assert.equal(onGpu.kind, "webgpu");
+  assert.equal(onGpu.adapted, onCpu);
+  assert.equal(onGpu.off, onGpu.alone);
+});
+
+test("what is wrong with an adapter is said, and the one before stays", async () => {
+  await page.evaluate(() => sprat.adapt("/lora/two/"));
+  const before = await page.evaluate(() => ask());
+  const codes = [];
+  const adapt = async (url) => codes.push(await page.evaluate((url) => code(sprat.adapt(url)), url));
+
+  const files = adapter("three", 3);
+  const manifest = JSON.parse(files["sprat.json"]);
+  const foreign = { ...manifest, bases: [{ name: "another", fingerprint: "00" }] };
+  offer("foreign", { ...files, "sprat.json": JSON.stringify(foreign) });
+  await adapt("/lora/foreign/");
+  // A model is no adapter.
+  await adapt("/models/sprat-tiny/");
+  await adapt("/lora/nowhere/");
+  const damaged = Buffer.from(files["adapter_model.safetensors"]);
+  damaged[damaged.length >> 1] ^= 1;
+  offer("damaged", { ...files, "adapter_model.safetensors": damaged });
+  await adapt("/lora/damaged/");
+  // Half of it is here.
+  offer("three", files);
+  bench.recorder.lose(/three\/adapter_model/);
+  await adapt("/lora/three/");
+  bench.recorder.honest();
+  assert.deepEqual(codes, ["wrong_base", "wrong_base", "model_missing", "model_corrupt", "model_missing"]);
+  const after = await page.evaluate(async () => ({ ...(await ask()), adapter: sprat.adapter }));
+  assert.equal(after.text, before.text);
+  assert.equal(after.adapter, `${bench.server.origin}/lora/two/`);
+
+  await adapt("/lora/three/");
+  assert.equal(codes.at(-1), "none");
+  assert.notEqual(await page.evaluate(async () => (await ask()).text), before.text);
+});
+
+test("an adapter is not swapped in the middle of an answer, and may be as soon as that was left", async () => {
+  const seen = await page.evaluate(async () => {
+    await sprat.adapt(null);
+    const alone = (await ask()).text;
+    const codes = [];
+    let text = "";
+    for await (const event of sprat.chat([{ role: "user", content: "Tell me a long story." }], { mode: "device", maxTokens: 60 })) {
+      if (event.type === "delta" && !text) codes.push(await code(sprat.adapt("/lora/one/")));
+      if (event.type === "delta") text += event.text;
+      if (text.length > 20) break;
+    }
+    codes.push(await code(sprat.adapt("/lora/one/")));
+    const adapted = (await ask()).text;
+    // Questions that come while it is swapped wait for it.
+    const [, answer] = await Promise.all([sprat.adapt(null), ask()]);
+    return { alone, adapted, codes, answer: answer.text };
+  });
+  assert.deepEqual(seen.codes, ["busy", "none"]);
+  assert.notEqual(seen.adapted, seen.alone);
+  assert.ok([seen.alone, seen.adapted].includes(seen.answer), seen.answer);
+});
