@@ -165,6 +165,15 @@ multiversion! {
 }
 
 multiversion! {
+    /// The products of `x` and of each of the rows of `w`, which are as long, into `out`.
+    pub fn matvec(w: &[f32], x: &[f32], out: &mut [f32]) {
+        for (out, row) in out.iter_mut().zip(w.chunks_exact(x.len().max(1))) {
+            *out = dot(row, x);
+        }
+    }
+}
+
+multiversion! {
     /// `silu(gate) * up` (SwiGLU, arXiv 2002.05202), into `gate`.
     pub fn swiglu(gate: &mut [f32], up: &[f32]) {
         for (gate, up) in gate.iter_mut().zip(up) {
@@ -274,6 +283,12 @@ mod tests {
                     let exact = f64::from(*x) / (square + 1e-5).sqrt() * f64::from(*weight);
                     prop_assert!((f64::from(*out) - exact).abs() < 1e-4);
                 }
+            }
+            let mut products = [f32::NAN; 4];
+            matvec(x, &weight[..width], &mut products);
+            for (row, product) in x.chunks(width).zip(products) {
+                let exact: f32 = row.iter().zip(&weight).map(|(a, b)| a * b).sum();
+                prop_assert!((product - exact).abs() < 1e-3);
             }
             let mut gate = x.to_vec();
             swiglu(&mut gate, x);

@@ -60,6 +60,24 @@ pub(crate) fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D
     Tensor::from_primitive::<Flex>(gate)
 }
 
+/// Positions up to which [`low_rank`] is faster than two products of matrices.
+pub(crate) const FEW: usize = 32;
+
+/// `B (A x)` for a few positions, without what a product of matrices has to prepare: `a` is `[rank, in]`, `b` `[out, rank]`.
+pub(crate) fn low_rank<const D: usize>(x: Tensor<D>, a: Tensor<2>, b: Tensor<2>) -> Tensor<D> {
+    let (mut shape, [rank, input], [out, _]) = (x.dims(), a.dims(), b.dims());
+    let (x, a, b) = (lower(x), lower(a), lower(b));
+    let x: &[f32] = x.storage();
+    let mut inner = vec![0.0; rank];
+    let mut sums = vec![0.0; x.len() / input * out];
+    for (x, sums) in x.chunks_exact(input).zip(sums.chunks_exact_mut(out)) {
+        vector::matvec(a.storage(), x, &mut inner);
+        vector::matvec(b.storage(), &inner, sums);
+    }
+    shape[D - 1] = out;
+    raise(sums, shape)
+}
+
 /// A norm of each head: weight, with the one of "one plus weight" already in it, and eps.
 pub(crate) type HeadNorm = Option<(Tensor<1>, f32)>;
 

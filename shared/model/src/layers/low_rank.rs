@@ -42,7 +42,13 @@ impl LowRank {
 
     /// `[.., in]` to `[.., out]`.
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        project(project(x, self.a.clone()), self.b.clone())
+        let (a, b) = (self.a.clone(), self.b.clone());
+        #[cfg(feature = "flex")]
+        if crate::cpu::usable(&x) && x.dims()[..D - 1].iter().product::<usize>() <= crate::cpu::FEW
+        {
+            return crate::cpu::low_rank(x, a, b);
+        }
+        project(project(x, a), b)
     }
 
     /// `W + B A`, made once.
