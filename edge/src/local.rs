@@ -8,7 +8,7 @@ use futures::future::{Either, select};
 use futures::lock::Mutex;
 use futures::{SinkExt, StreamExt};
 use gloo_timers::future::TimeoutFuture;
-use sprat_model::{Adapter, Finish, Manifest, Model, Sessions};
+use sprat_model::{Adapter, Finish, Model, Sessions};
 use sprat_route::gate::Gate;
 use sprat_route::policy::ModelState;
 use sprat_route::signals::TokenSignal;
@@ -144,8 +144,16 @@ impl LocalModel {
     /// # Errors
     /// [`Error::Retired`] when another engine takes over, the model's failure when there is none.
     pub(crate) async fn count(&self, messages: &[Message]) -> Result<usize, Error> {
+        Ok(self.present().await?.prompt(messages)?.len())
+    }
+
+    /// The model, once it is loaded.
+    ///
+    /// # Errors
+    /// As [`LocalModel::count`].
+    pub(crate) async fn present(&self) -> Result<Rc<Loaded>, Error> {
         match self.loaded().await {
-            Slot::Ready(loaded) => Ok(loaded.prompt(messages)?.len()),
+            Slot::Ready(loaded) => Ok(loaded),
             Slot::Failed(error) => Err(error),
             Slot::Loading | Slot::Retired => Err(Error::Retired),
         }
@@ -190,29 +198,13 @@ impl LocalModel {
         }
     }
 
-    /// The loaded model's manifest.
-    ///
-    /// # Errors
-    /// As [`LocalModel::count`].
-    pub(crate) async fn manifest(&self) -> Result<Manifest, Error> {
-        match self.loaded().await {
-            Slot::Ready(loaded) => Ok(loaded.model.manifest().clone()),
-            Slot::Failed(error) => Err(error),
-            Slot::Loading | Slot::Retired => Err(Error::Retired),
-        }
-    }
-
     /// Puts an adapter over the model, in the place of the one before, or takes it off. Answers that are being made end
     /// first, and questions wait for it.
     ///
     /// # Errors
     /// [`Error::WrongBase`], with which nothing has changed, and as [`LocalModel::count`].
     pub(crate) async fn adapt(&self, over: Option<(Adapter, Over)>) -> Result<(), Error> {
-        let mut loaded = match self.loaded().await {
-            Slot::Ready(loaded) => loaded,
-            Slot::Failed(error) => return Err(error),
-            Slot::Loading | Slot::Retired => return Err(Error::Retired),
-        };
+        let mut loaded = self.present().await?;
         self.set(Slot::Loading);
         let own = loop {
             match Rc::get_mut(&mut loaded) {

@@ -48,10 +48,11 @@ pub(crate) struct Pack {
 
 impl Pack {
     /// Finds out what the pack at `url` is and fetches what is not stored yet, unless `wanted` says no to its manifest.
+    // Not generic: it would be in the module once for each caller.
     pub(crate) async fn get(
         url: &str,
         line: &Line,
-        wanted: impl Fn(&Manifest) -> Result<(), Error>,
+        wanted: &dyn Fn(&Manifest) -> Result<(), Error>,
         tell: Tell<'_>,
     ) -> Result<Self, Error> {
         let library = disk::open().await;
@@ -142,31 +143,19 @@ impl Pack {
         Ok(bytes)
     }
 
-    /// The adapter that it is the pack of.
+    /// The adapter that it is the pack of; damaged files are fetched again, once.
     pub(crate) async fn adapter(&self, tell: Tell<'_>) -> Result<Adapter, Error> {
-        let read = async || {
-            let config = self.checked(ADAPTER_CONFIG).await?;
-            Adapter::from_peft(&config, &self.checked(ADAPTER_WEIGHTS).await?)
-        };
-        let adapter = self.mended(tell, read).await?;
-        adapter.map_err(|error| Error::from_model(error, false))
+        let mut read = self.read_adapter().await;
+        if read.as_ref().is_err_and(is_damage) {
+            self.fetch(tell).await?;
+            read = self.read_adapter().await;
+        }
+        read.map_err(|error| Error::from_model(error, false))
     }
 
-    /// Does something with the files. If stored bytes turn out to be damaged, they are fetched again, and it is done anew,
-    /// once.
-    pub(crate) async fn mended<T>(
-        &self,
-        tell: Tell<'_>,
-        mut work: impl AsyncFnMut() -> Result<T, sprat_model::Error>,
-    ) -> Result<Result<T, sprat_model::Error>, Error> {
-        use sprat_model::Error::{Hash, Missing, Size};
-        match work().await {
-            Err(Hash { .. } | Size { .. } | Missing { .. }) => {
-                self.fetch(tell).await?;
-                Ok(work().await)
-            }
-            other => Ok(other),
-        }
+    async fn read_adapter(&self) -> Result<Adapter, sprat_model::Error> {
+        let config = self.checked(ADAPTER_CONFIG).await?;
+        Adapter::from_peft(&config, &self.checked(ADAPTER_WEIGHTS).await?)
     }
 
     /// This pack with other weights, in memory. What was measured of the old ones, its gate and its known value, is not
@@ -237,6 +226,12 @@ impl PackSource for Pack {
             .await
             .map_err(|e| missing(e.to_string()))
     }
+}
+
+/// Whether stored bytes turned out to be damaged, and can be fetched again.
+pub(crate) fn is_damage(error: &sprat_model::Error) -> bool {
+    use sprat_model::Error::{Hash, Missing, Size};
+    matches!(error, Hash { .. } | Size { .. } | Missing { .. })
 }
 
 /// Whether a GPU that takes buffers of `most` bytes can hold the pack's weights.

@@ -27,7 +27,7 @@ use crate::disk;
 use crate::error::{Error, Failure};
 use crate::local::{Loaded, LocalModel, Over, Slot, wrong_base};
 use crate::net::Line;
-use crate::pack::{self, Notice, Pack, check_fits, check_kin};
+use crate::pack::{self, Notice, Pack, check_fits, check_kin, is_damage};
 use crate::pause::Pace;
 use crate::request::{self, Ask};
 use crate::tally::Tally;
@@ -127,7 +127,7 @@ impl Runtime {
             post(&tell, &notice);
         };
         let fits = |manifest: &Manifest| check_fits(manifest, most);
-        let got = unless_aborted(&signal, Pack::get(&url, &line, fits, &tell)).await;
+        let got = unless_aborted(&signal, Pack::get(&url, &line, &fits, &tell)).await;
         self.local.expect(None);
         match got {
             Ok(pack) => {
@@ -153,7 +153,7 @@ impl Runtime {
         let base = self.fetched().map_err(|e| thrown(&e, None))?;
         let shards = async {
             let kin = |manifest: &Manifest| check_kin(&base.manifest, manifest);
-            Pack::get(&url, &line, kin, &tell).await?.shards().await
+            Pack::get(&url, &line, &kin, &tell).await?.shards().await
         };
         let shards = unless_aborted(&signal, shards).await;
         let shards = shards.map_err(|e| thrown(&e, None))?;
@@ -209,9 +209,10 @@ impl Runtime {
     ) -> Result<(), JsValue> {
         let tell = |notice: Notice| post(&tell, &notice);
         let fetching = async {
-            let model = self.local.manifest().await?;
-            let fits = |own: &Manifest| own.check_base(&model).map_err(wrong_base);
-            let pack = Pack::get(&url, &line, fits, &tell).await?;
+            let loaded = self.local.present().await?;
+            let model = loaded.model.manifest();
+            let fits = |own: &Manifest| own.check_base(model).map_err(wrong_base);
+            let pack = Pack::get(&url, &line, &fits, &tell).await?;
             let over = Over::new(pack.manifest.name.clone(), pack.hold());
             Ok((pack.adapter(&tell).await?, over))
         };
@@ -396,8 +397,11 @@ async fn load(pack: &Pack, engine: &Rc<Engine>, tell: &dyn Fn(Notice)) -> Result
             message: engine.words.clone(),
         });
     };
-    let read = async || Model::load(pack, &engine.device, &mut progress).await;
-    let model = pack.mended(tell, read).await?;
+    let mut model = Model::load(pack, &engine.device, &mut progress).await;
+    if model.as_ref().is_err_and(is_damage) {
+        pack.fetch(tell).await?;
+        model = Model::load(pack, &engine.device, &mut progress).await;
+    }
     let model = model.map_err(|error| match error {
         sprat_model::Error::Device(reason) if engine.gpu => Error::WebgpuUnavailable(reason),
         error => Error::from_model(error, engine.gpu),

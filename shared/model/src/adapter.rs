@@ -62,6 +62,8 @@ impl Adapter {
     /// # Errors
     /// [`Error::Adapter`] for another kind of adapter than plain LoRA and for tensors that do not fit each other;
     /// [`Error::Json`], [`Error::Safetensors`], [`Error::Dtype`], [`Error::WeightNotFinite`].
+    // As for `Model::set_adapter`.
+    #[inline(never)]
     pub fn from_peft(config: &[u8], weights: &[u8]) -> Result<Self, Error> {
         let settings = serde_json::from_slice(config).map_err(|e| Error::Json {
             file: ADAPTER_CONFIG,

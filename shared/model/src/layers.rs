@@ -54,8 +54,9 @@ impl<const D: usize> From<Tensor<D>> for Input<'_, D> {
 pub(crate) struct Linear {
     weight: Matrix,
     bias: Option<Param<Tensor<1>>>,
+    // Boxed: most models have none, and a layer is moved a few times while it is loaded.
     #[module(skip)]
-    low_rank: Option<LowRank>,
+    low_rank: Option<Box<LowRank>>,
 }
 
 impl Linear {
@@ -175,8 +176,8 @@ impl Linear {
     /// Gives a stack what was [added](Linear::adapt) to its parts.
     #[cfg(feature = "gpu")]
     pub(crate) fn adapt_stack<const N: usize>(&mut self, parts: [&Self; N]) {
-        let parts = parts.map(|part| (part.weight.shape()[0], part.low_rank.as_ref()));
-        self.low_rank = LowRank::stack(&parts);
+        let parts = parts.map(|part| (part.weight.shape()[0], part.low_rank.as_deref()));
+        self.low_rank = LowRank::stack(&parts).map(Box::new);
     }
 
     /// Rows and columns of `W`.
@@ -186,7 +187,7 @@ impl Linear {
 
     /// Adds this to the map, in the place of what was added before.
     pub(crate) fn adapt(&mut self, low_rank: Option<LowRank>) {
-        self.low_rank = low_rank;
+        self.low_rank = low_rank.map(Box::new);
     }
 
     /// Several maps of one input, `[.., in]` to `[.., out]` each.

@@ -228,6 +228,8 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Adapter`] for one that was made for another model; nothing has changed then.
+    // Inlined into the browser's crate it would be compiled for speed, as that is, to three times its size.
+    #[inline(never)]
     pub fn set_adapter(&mut self, adapter: Option<&Adapter>) -> Result<(), Error> {
         self.decoder.adapt(adapter)?;
         self.adapter = adapter.map(Adapter::fingerprint);
