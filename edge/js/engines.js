@@ -5,9 +5,9 @@
  */
 
 import { findAdapter } from "./adapter.js";
-import { putOver } from "./adapters.js";
 import { alone } from "./alone.js";
 import { checkSize, sizeOf } from "./budget.js";
+import { putOver } from "./lora.js";
 import { mix, nameOf } from "./mix.js";
 import { Proof } from "./proof.js";
 import { failure, isGpuFailure } from "./thrown.js";

@@ -212,12 +212,12 @@ impl Runtime {
             let loaded = self.local.present().await?;
             let model = loaded.model.manifest();
             let fits = |own: &Manifest| own.check_base(model).map_err(wrong_base);
-            let pack = Pack::get(&url, &line, &fits, &tell).await?;
+            let pack = unless_aborted(&signal, Pack::get(&url, &line, &fits, &tell)).await?;
             let over = Over::new(pack.manifest.name.clone(), pack.hold());
             Ok((pack.adapter(&tell).await?, over))
         };
-        let over = unless_aborted(&signal, fetching).await;
-        self.over.replace(Some(over.map_err(|e| thrown(&e, None))?));
+        let over = fetching.await.map_err(|e| thrown(&e, None))?;
+        self.over.replace(Some(over));
         Ok(())
     }
 
