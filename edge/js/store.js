@@ -14,15 +14,15 @@ export { persist } from "./plan.js";
 /** @typedef {import("./types.js").SavedConversation} SavedConversation */
 /** @typedef {import("./types.js").StoragePlan} StoragePlan */
 /** @typedef {import("./types.js").StoredPack} StoredPack */
-/** Where the engine's modules are, as in `LoadOptions`. @typedef {{ wasm?: string | URL }} StoreOptions */
+/** Where the engine's modules are, as in `LoadOptions`; and what stops the call. @typedef {{ wasm?: string | URL, signal?: AbortSignal }} StoreOptions */
 
 /**
  * The model packs that this site has stored on the device.
  * @param {StoreOptions} [options]
  * @returns {Promise<StoredPack[]>} rejects with a {@link SpratError}, as the others here
  */
-export function stored({ wasm } = {}) {
-  return once({ type: "stored" }, wasm);
+export function stored(options = {}) {
+  return once({ type: "stored" }, options);
 }
 
 /**
@@ -34,9 +34,9 @@ export function stored({ wasm } = {}) {
  * @param {StoreOptions} [options]
  * @returns {Promise<StoragePlan>}
  */
-export async function plan(model, { wasm } = {}) {
+export async function plan(model, options = {}) {
   const { packs } = source(model);
-  return planOf(packs, (url) => once({ type: "plan", url }, wasm, url));
+  return planOf(packs, (url) => once({ type: "plan", url }, options, url));
 }
 
 /**
@@ -45,8 +45,8 @@ export async function plan(model, { wasm } = {}) {
  * @param {StoreOptions} [options]
  * @returns {Promise<boolean>} whether there was one
  */
-export async function forget(model, { wasm } = {}) {
-  return once({ type: "forget", url: resolve(model) }, wasm);
+export async function forget(model, options = {}) {
+  return once({ type: "forget", url: resolve(model) }, options);
 }
 
 /**
@@ -54,8 +54,8 @@ export async function forget(model, { wasm } = {}) {
  * @param {StoreOptions} [options]
  * @returns {Promise<SavedConversation[]>}
  */
-export function saved({ wasm } = {}) {
-  return once({ type: "saved" }, wasm);
+export function saved(options = {}) {
+  return once({ type: "saved" }, options);
 }
 
 /**
@@ -64,22 +64,22 @@ export function saved({ wasm } = {}) {
  * @param {StoreOptions} [options]
  * @returns {Promise<boolean>} whether there was one
  */
-export async function forgetSaved(name, { wasm } = {}) {
-  return once({ type: "forgetSaved", name: title(name) }, wasm);
+export async function forgetSaved(name, options = {}) {
+  return once({ type: "forgetSaved", name: title(name) }, options);
 }
 
 /**
  * One call to an engine that lives only for it.
  * @param {Record<string, unknown>} request
- * @param {string | URL | undefined} wasm
+ * @param {StoreOptions} options
  * @param {string} [url] of a pack that a line is laid to
  */
-async function once(request, wasm, url) {
+async function once(request, { wasm, signal }, url) {
   const port = new Port(folder(wasm), () => {}, () => {});
   try {
-    if (url === undefined) return await port.call(request);
+    if (url === undefined) return await port.call(request, undefined, signal);
     const line = port.pack(url);
-    return await port.call({ ...request, port: line }, undefined, undefined, [line]);
+    return await port.call({ ...request, port: line }, undefined, signal, [line]);
   } finally {
     port.close(new SpratError({ code: "internal", message: "closed" }));
   }
