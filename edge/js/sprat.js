@@ -448,6 +448,6 @@ export class Sprat {
   #gone() {
     return this.#state === "disposed"
       ? new SpratError({ code: "aborted", message: "this Sprat was disposed of" })
-      : new SpratError({ code: "internal", message: "the worker crashed too often", hint: "Reload the page." });
+      : new SpratError({ code: "worker_lost", message: "the engine's worker stopped too often", hint: "Reload the page." });
   }
 }
