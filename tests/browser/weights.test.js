@@ -118,6 +118,29 @@ test("a tab that waits for another one's download sees how far it is, and fetche
     assert.equal(asked(from).length, weights.sha256.length);
   }));
 
+/**
+ * Offers models whose weights stop in their middle until `go` is called, from a server that knows no ranges.
+ * @param {string[]} names
+ */
+async function offerHalves(names) {
+  const read = async (file) => Buffer.from(await (await fetch(`${bench.server.origin}${TINY}${file}`)).arrayBuffer());
+  const bytes = await read(weights.path);
+  const half = bytes.length >> 1;
+  let go;
+  const opened = new Promise((resolve) => (go = resolve));
+  for (const name of names) {
+    for (const { path } of manifest.files) bench.recorder.offer(`/models/${name}/${path}`, "application/octet-stream", await read(path));
+    bench.recorder.offer(`/models/${name}/sprat.json`, "application/json", JSON.stringify({ ...manifest, name }));
+    bench.recorder.offer(`/models/${name}/${weights.path}`, "", async (reply) => {
+      reply.writeHead(200, { "content-length": bytes.length, "cache-control": "no-store" });
+      reply.write(bytes.subarray(0, half));
+      await opened;
+      reply.end(bytes.subarray(half));
+    });
+  }
+  return { half, go };
+}
+
 describe("no room", () => {
   const SMALL = `navigator.storage.estimate = async () => ({ quota: 1e6, usage: 0 });`;
   const FULL_ONCE = `{
@@ -143,6 +166,30 @@ describe("no room", () => {
         assert.deepEqual(await two.evaluate(() => names()), ["other"]);
       }));
   }
+
+  test("two tabs fill the store with two models: both answer, what counts as stored is whole, nothing in use is removed", () =>
+    withContext(async (context) => {
+      const sides = ["left", "right"];
+      const { half, go } = await offerHalves(sides);
+      const tabs = [await tab(context), await tab(context)];
+      const bytes = manifest.files.reduce((sum, { size }) => sum + size, 0);
+      // Chromium tells pages a fixed figure, and gives this: nobody knows before the middle.
+      const session = await context.newCDPSession(tabs[0]);
+      await session.send("Storage.overrideQuotaForOrigin", { origin: bench.server.origin, quotaSize: Math.round(1.4 * bytes) });
+      const loads = tabs.map((one, side) => one.evaluate((model) => load(model, { keep: true }), `/models/${sides[side]}/`));
+      for (const one of tabs) await one.waitForFunction((half) => told.progress.at(-1)?.[0] >= half, half);
+      go();
+      // Both compute their known value, or they would not be loaded.
+      const loaded = await Promise.all(loads);
+      for (const { stored, warnings } of loaded) assert.deepEqual(warnings, stored ? [] : ["storage_refused"]);
+      assert.ok(!loaded.every(({ stored }) => stored), "there is no room for both");
+      assert.deepEqual(await tabs[0].evaluate(() => names()), sides.filter((_, side) => loaded[side].stored));
+      for (const one of tabs) await one.evaluate(() => release());
+      // What could not be finished gives its room back, and then there is enough.
+      for (const side of sides) assert.equal(await tabs[0].evaluate((model) => Sprat.forget(model), `/models/${side}/`), true);
+      const next = await tabs[1].evaluate((model) => load(model), "/models/right/");
+      assert.deepEqual([next.stored, next.warnings], [true, []]);
+    }));
 });
 
 test("a content-length that is not kept, and a server that lets no other origin read: typed errors, nothing stored", () =>
