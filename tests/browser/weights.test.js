@@ -81,8 +81,10 @@ test("a plan before the download; every chunk asked for once; nothing the second
     assert.deepEqual(first, { bytes, stored: 0, missing: bytes, evictable: 0, store: "opfs", persisted: false });
     assert.deepEqual(asked(from), []);
 
+    from = bench.recorder.requests.length;
     const loaded = await page.evaluate((model) => load(model), TINY);
     assert.deepEqual([loaded.stored, loaded.warnings], [true, []]);
+    assert.equal(bench.recorder.since(from, /sprat\.json$/).length, 1, "the manifest is asked for once");
     assert.deepEqual(loaded.progress.at(-1), [bytes, bytes]);
     const starts = asked(from).map(({ headers }) => Number(/^bytes=(\d+)-\d+$/.exec(headers.range)?.[1]));
     const chunks = weights.sha256.map((_, index) => index * weights.chunk_bytes);
