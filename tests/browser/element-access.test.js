@@ -164,6 +164,18 @@ test("where text runs to the left the chat is mirrored, and each message follows
     assert.ok(send.x < toggle.x, "Send is at the end of its line, which is on the left");
     const directions = await answer.locator(".text > *").evaluateAll((parts) => parts.map((part) => getComputedStyle(part).direction));
     assert.deepEqual(directions, ["rtl", "rtl", "ltr"]);
+    // The words are English ones for want of others: they stand on the right, and their full stop at their own end.
+    const problem = (await tab.ask("broken")).locator(".problem > p").nth(1);
+    const [first, last, box] = await problem.evaluate((p) => {
+      const at = (offset) => {
+        const range = document.createRange();
+        range.setStart(p.firstChild, offset);
+        range.setEnd(p.firstChild, offset + 1);
+        return range.getBoundingClientRect();
+      };
+      return [at(0), at(p.textContent.length - 1), p.getBoundingClientRect()].map(({ left, right }) => ({ left, right }));
+    });
+    assert.ok(first.left < last.left && Math.abs(last.right - box.right) < 2, JSON.stringify([first, last, box]));
     await tab.picture("rtl-hebrew");
     assert.deepEqual(await tab.violations(), []);
   }));

@@ -115,6 +115,7 @@ export const en = {
   "sure.notEnough": "{confidence}; {threshold} would be enough",
   "sent.nothing": "Nothing left this device",
   "sent.bytes": "{bytes} to the cloud",
+  "list.separator": ", ",
   "time.total": "{total} in all",
   "time.first": "{total} in all, first text after {first}",
   "time.device": "{time} on this device",

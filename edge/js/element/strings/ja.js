@@ -115,6 +115,7 @@ export const ja = {
   "sure.notEnough": "{confidence}（{threshold}必要）",
   "sent.nothing": "この端末からは何も送られていません",
   "sent.bytes": "クラウドへ{bytes}",
+  "list.separator": "、",
   "time.total": "全体で{total}",
   "time.first": "全体で{total}、最初の文字まで{first}",
   "time.device": "この端末で{time}",
