@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { Bench } from "./lib/bench.js";
 
 const WORKER = /\/worker\.js$/;
@@ -99,6 +100,20 @@ test("a plan before the download; every chunk asked for once; nothing the second
     assert.deepEqual(asked(from), []);
     assert.equal(await page.evaluate((model) => Sprat.forget(model), TINY), true);
     assert.deepEqual(await page.evaluate(() => names()), []);
+  }));
+
+test("four chunks are on their way at once, and none is asked for twice", () =>
+  withContext(async (context) => {
+    const page = await tab(context);
+    const from = bench.recorder.requests.length;
+    // The first answer shows that the server knows ranges; the others wait. A browser's cache would let only one at a
+    // time be asked for and written.
+    const release = bench.recorder.delay(new RegExp(weights.path), { behind: 1 });
+    const loading = page.evaluate((model) => load(model), TINY);
+    while (asked(from).length < 5) await setTimeout(10);
+    release();
+    assert.equal((await loading).stored, true);
+    assert.equal(asked(from).length, weights.sha256.length);
   }));
 
 test("a tab that waits for another one's download sees how far it is, and fetches nothing", () =>
