@@ -17,7 +17,7 @@ import { HostFetches } from "./bridge/host-fetch.js";
 import { DEFAULT_LIMITS } from "./bridge/limits.js";
 import { Peer } from "./bridge/rpc.js";
 import { HOST_METHODS, PROTOCOL } from "./bridge/schema.js";
-import { StoreMethods } from "./bridge/store.js";
+import { storeHandlers } from "./bridge/store.js";
 import { detect } from "./bridge/transports.js";
 import { Sprat } from "./sprat.js";
 import * as deviceStore from "./store.js";
@@ -77,7 +77,7 @@ export function connect({
   limits: given = {},
   onRefused,
   engine: loadEngine = (options) => Sprat.load(options),
-  store: kept = deviceStore,
+  store = deviceStore,
   now = () => performance.now(),
 } = {}) {
   const limits = { ...DEFAULT_LIMITS, ...given };
@@ -89,7 +89,6 @@ export function connect({
     cancelFetches: () => fetches.cancelAll(),
     notify: (method, params) => peer.notify(method, params),
   });
-  const store = new StoreMethods(kept, load);
   const peer = new Peer(transport, {
     methods: HOST_METHODS,
     handlers: {
@@ -101,12 +100,7 @@ export function connect({
       "sprat.memoryWarning": (params) => engine.memoryWarning(params),
       "sprat.save": (params, call) => engine.save(params, call),
       "sprat.restore": (params, call) => engine.restore(params, call),
-      "sprat.saved": (_, call) => store.saved(call),
-      "sprat.forgetSaved": (params, call) => store.forgetSaved(params, call),
-      "sprat.plan": (params, call) => store.plan(params, call),
-      "sprat.stored": (_, call) => store.stored(call),
-      "sprat.forget": (params, call) => store.forget(params, call),
-      "sprat.persist": () => store.persist(),
+      ...storeHandlers(store, load),
       "host.fetch.chunk": (params) => fetches.chunk(params),
       "host.fetch.end": (params) => fetches.end(params),
       "host.fetch.error": (params) => fetches.broken(params),
