@@ -8,6 +8,7 @@
 import "./sprat/element.js";
 import { sharedSheets } from "./sprat/element/styles-shared.js";
 import { byId, chatElement } from "./js/dom.js";
+import { keepModel } from "./js/keep.js";
 import { MixDialog } from "./js/mix.js";
 import { PageModel } from "./js/model.js";
 import { ModelPanel } from "./js/model-panel.js";
@@ -45,6 +46,7 @@ if (matchMedia("(pointer: fine)").matches) chat.focus({ preventScroll: true });
 
 // Until the model is there the network has better things to do.
 chat.addEventListener("sprat-ready", () => void keepForOffline(), { once: true });
+keepModel(chat);
 model.load();
 
 /** @param {Status} status */

@@ -17,8 +17,10 @@ import { HostFetches } from "./bridge/host-fetch.js";
 import { DEFAULT_LIMITS } from "./bridge/limits.js";
 import { Peer } from "./bridge/rpc.js";
 import { HOST_METHODS, PROTOCOL } from "./bridge/schema.js";
+import { storeHandlers } from "./bridge/store.js";
 import { detect } from "./bridge/transports.js";
 import { Sprat } from "./sprat.js";
+import * as deviceStore from "./store.js";
 
 export {
   APP_ORIGIN,
@@ -37,6 +39,7 @@ export {
 /** @typedef {import("./bridge/host-fetch.js").CloudRequest} CloudRequest */
 /** @typedef {import("./bridge/limits.js").Limits} Limits */
 /** @typedef {import("./bridge/rpc.js").Refusal} Refusal */
+/** @typedef {import("./bridge/store.js").Store} Store */
 /** @typedef {import("./bridge/transports.js").Transport} Transport */
 /** @typedef {import("./types.js").LoadOptions} LoadOptions */
 
@@ -48,6 +51,7 @@ export {
  * @property {Partial<Limits>} [limits]
  * @property {(reason: Refusal) => void} [onRefused] a message was refused; what it said is not told
  * @property {(options: EngineOptions) => Promise<Engine>} [engine] `Sprat.load` by default
+ * @property {Store} [store] what is kept on the device; the one of `Sprat` by default
  * @property {() => number} [now] a clock in milliseconds, for the limit per second
  */
 
@@ -73,6 +77,7 @@ export function connect({
   limits: given = {},
   onRefused,
   engine: loadEngine = (options) => Sprat.load(options),
+  store = deviceStore,
   now = () => performance.now(),
 } = {}) {
   const limits = { ...DEFAULT_LIMITS, ...given };
@@ -93,6 +98,9 @@ export function connect({
       "sprat.status": () => ({ ...engine.status, protocol: PROTOCOL, inFlight: peer.inFlight, refused: peer.refused }),
       "sprat.dispose": () => engine.dispose(),
       "sprat.memoryWarning": (params) => engine.memoryWarning(params),
+      "sprat.save": (params, call) => engine.save(params, call),
+      "sprat.restore": (params, call) => engine.restore(params, call),
+      ...storeHandlers(store, load),
       "host.fetch.chunk": (params) => fetches.chunk(params),
       "host.fetch.end": (params) => fetches.end(params),
       "host.fetch.error": (params) => fetches.broken(params),

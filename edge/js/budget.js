@@ -21,22 +21,31 @@ const LONGEST = 4 << 20;
 /** How long a manifest may take, in milliseconds; who fetches the model has more patience. */
 const PATIENCE = 10_000;
 
+/** What says how large a pack is. */
+const MANIFEST = "sprat.json";
+
 /**
- * Name and size of the packs at the ends of these lines, by their manifests.
+ * Name and size of the packs at the ends of these lines, by their manifests. The lines keep those for whoever fetches the
+ * model.
  * @param {Iterable<Line>} lines
  * @param {number} [patience] milliseconds
  * @returns {Promise<About | null>} `null` where they cannot be read: whoever fetches the model says why
  */
 export async function sizeOf(lines, patience = PATIENCE) {
-  const flows = [...lines].map((line) => line.open("sprat.json", 0, false));
+  const all = [...lines];
+  const flows = all.map((line) => line.open(MANIFEST, 0, false));
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   try {
     /** @type {Promise<never>} */
     const late = new Promise((_, reject) => (timer = setTimeout(reject, patience)));
-    const manifests = await Promise.race([Promise.all(flows.map(manifest)), late]);
+    const texts = await Promise.race([Promise.all(flows.map(whole)), late]);
+    /** @type {{ name: unknown, files: { size: number }[] }[]} */
+    const manifests = texts.map((text) => JSON.parse(new TextDecoder().decode(text)));
     const bytes = manifests.flatMap(({ files }) => files).reduce((sum, { size }) => sum + size, 0);
-    return Number.isSafeInteger(bytes) ? { name: String(manifests[0]?.name), bytes } : null;
+    if (!Number.isSafeInteger(bytes)) return null;
+    all.forEach((line, index) => line.keep(MANIFEST, texts[index]));
+    return { name: String(manifests[0]?.name), bytes };
   } catch {
     return null;
   } finally {
@@ -87,16 +96,26 @@ function canAllocate(bytes) {
 }
 
 /**
+ * A manifest's bytes.
  * @param {ReturnType<Line["open"]>} flow
- * @returns {Promise<{ name: unknown, files: { size: number }[] }>}
  */
-async function manifest(flow) {
+async function whole(flow) {
   await flow.head();
-  const decoder = new TextDecoder();
-  let text = "";
+  if (flow.status !== 200) throw new Error("no manifest");
+  /** @type {Uint8Array<ArrayBuffer>[]} */
+  const pieces = [];
+  let length = 0;
   for (let piece = await flow.next(); piece !== undefined; piece = await flow.next()) {
-    text += decoder.decode(piece, { stream: true });
-    if (text.length > LONGEST) throw new Error("too long");
+    length += piece.length;
+    if (length > LONGEST) throw new Error("too long");
+    // Its memory is used again for the next one.
+    pieces.push(piece.slice());
   }
-  return JSON.parse(text + decoder.decode());
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
 }

@@ -15,6 +15,8 @@ export class Line {
   /** Who waits for the next word on a flow. @type {Map<number, { resolve: (word: any) => void, reject: (error: any) => void }>} */
   #waiting = new Map();
   #closed = false;
+  /** A file that was read before it was asked for. @type {{ file: string, bytes: Uint8Array<ArrayBuffer> } | null} */
+  #kept = null;
 
   /** @param {MessagePort} port */
   constructor(port) {
@@ -34,7 +36,20 @@ export class Line {
    * @param {boolean} fresh past every cache
    */
   open(file, from, fresh) {
-    return this.#begin({ file, from, fresh });
+    const kept = this.#kept;
+    if (kept?.file !== file || from !== 0 || fresh) return this.#begin({ file, from, fresh });
+    this.#kept = null;
+    const pieces = [kept.bytes];
+    return new Flow(Promise.resolve({ status: 200, kind: "", from: 0 }), async () => pieces.shift(), () => {});
+  }
+
+  /**
+   * Gives a file, of which this is the whole, to whoever asks for it next, once, and does not ask for it again.
+   * @param {string} file
+   * @param {Uint8Array<ArrayBuffer>} bytes
+   */
+  keep(file, bytes) {
+    if (!this.#closed) this.#kept = { file, bytes };
   }
 
   /**
@@ -48,6 +63,7 @@ export class Line {
   /** Nothing more will be asked; what still flows ends. */
   close() {
     this.#closed = true;
+    this.#kept = null;
     this.#port.postMessage({ close: true });
     this.#port.close();
     for (const { reject } of this.#waiting.values()) reject(CLOSED);

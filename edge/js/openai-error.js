@@ -50,6 +50,7 @@ const AS_HTTP = {
   cloud_refused: [502, "upstream_failed", null],
   webgpu_unavailable: [503, "not_ready", null],
   webgpu_lost: [500, "generation_failed", null],
+  worker_lost: [500, "generation_failed", null],
   too_large: [503, "not_ready", null],
   unsupported: [503, "not_ready", null],
   aborted: [undefined, null, null],

@@ -35,7 +35,11 @@ export async function planOf(packs, ask) {
   };
 }
 
-/** @returns {Promise<boolean>} */
+/**
+ * Asks the browser to keep what this site stores, also when the device gets full. Firefox asks the person, so call it
+ * where they would expect that.
+ * @returns {Promise<boolean>} whether it will; never rejects
+ */
 export async function persist() {
   try {
     // Workers may not ask, and pages that are not secure have nothing to ask.

@@ -41,17 +41,15 @@ export class Port {
         hint: "A service worker may start none; elsewhere, the content security policy must allow worker-src 'self'.",
       });
     }
-    /** @param {string} message */
-    const crash = (message) => {
-      const error = new SpratError({
-        code: "internal",
-        message: `the worker crashed: ${message}`,
-        hint: "Ask again: it is being started anew. If it happens again, please report it.",
-      });
+    /** @param {string} message @param {string} [hint] */
+    const crash = (message, hint = "Ask again: it is being started anew. If it happens again, take a smaller model, or report it.") => {
+      const error = new SpratError({ code: "worker_lost", message: `the engine's worker stopped: ${message}`, hint });
       if (this.close(error)) crashed(error);
     };
     for (const worker of this.#workers()) {
-      worker.onerror = (event) => crash(event.message || "its script cannot be loaded");
+      // An error without words is one of fetching it.
+      worker.onerror = ({ message }) =>
+        message ? crash(message) : crash("its script cannot be loaded", "worker.js and link.js must be served beside sprat.js, and worker-src 'self' be allowed.");
       worker.onmessageerror = () => crash("a message was unreadable");
     }
     this.#engine.onmessage = ({ data }) => {

@@ -19,9 +19,9 @@ import { SpratError } from "./error.js";
 import { folder, headersOf, isHere, resolve, source, title, write } from "./given.js";
 import { Life } from "./life.js";
 import { engineMode } from "./mode.js";
-import { persist, planOf } from "./plan.js";
 import { Port, Queue } from "./port.js";
 import { shareProgress } from "./shared-progress.js";
+import * as store from "./store.js";
 import { Taint, highest } from "./taint.js";
 
 export { SpratError };
@@ -107,66 +107,19 @@ export class Sprat {
     return new Sprat(options);
   }
 
-  /**
-   * The model packs that this site has stored on the device.
-   * @param {{ wasm?: string | URL }} [options] as in {@link LoadOptions}
-   * @returns {Promise<StoredPack[]>}
-   */
-  static stored({ wasm } = {}) {
-    return once({ type: "stored" }, wasm);
-  }
-
-  /**
-   * What it would take to have a model on the device. Its manifest is fetched, and nothing else.
-   *
-   *     const { missing, room } = await Sprat.plan("models/sprat-tiny/");
-   *
-   * @param {string | URL | Recipe} model
-   * @param {{ wasm?: string | URL }} [options] as in {@link LoadOptions}
-   * @returns {Promise<StoragePlan>} rejects with a {@link SpratError}
-   */
-  static async plan(model, { wasm } = {}) {
-    const { packs } = source(model);
-    return planOf(packs, (url) => once({ type: "plan", url }, wasm, url));
-  }
-
-  /**
-   * Asks the browser to keep what this site stores, also when the device gets full. Firefox asks the person, so call it
-   * where they would expect that.
-   * @returns {Promise<boolean>} whether it will; never rejects
-   */
-  static persist() {
-    return persist();
-  }
-
-  /**
-   * Removes a stored model pack, and the conversations that were saved with it.
-   * @param {string | URL} model the address it was loaded from
-   * @param {{ wasm?: string | URL }} [options] as in {@link LoadOptions}
-   * @returns {Promise<boolean>} whether there was one
-   */
-  static forget(model, { wasm } = {}) {
-    return once({ type: "forget", url: resolve(model) }, wasm);
-  }
-
-  /**
-   * The conversations that this site has saved on the device, the last used first.
-   * @param {{ wasm?: string | URL }} [options] as in {@link LoadOptions}
-   * @returns {Promise<SavedConversation[]>}
-   */
-  static saved({ wasm } = {}) {
-    return once({ type: "saved" }, wasm);
-  }
-
-  /**
-   * Removes a saved conversation.
-   * @param {string} name
-   * @param {{ wasm?: string | URL }} [options] as in {@link LoadOptions}
-   * @returns {Promise<boolean>} whether there was one
-   */
-  static forgetSaved(name, { wasm } = {}) {
-    return once({ type: "forgetSaved", name: title(name) }, wasm);
-  }
+  // What this site keeps on the device, whether or not a model is loaded: store.js says more.
+  /** The model packs that are stored. */
+  static stored = store.stored;
+  /** What it would take to have a model on the device. */
+  static plan = store.plan;
+  /** Asks the browser to keep what is stored, also when the device gets full. */
+  static persist = store.persist;
+  /** Removes a stored model pack. */
+  static forget = store.forget;
+  /** The conversations that are saved. */
+  static saved = store.saved;
+  /** Removes a saved conversation. */
+  static forgetSaved = store.forgetSaved;
 
   /** @param {LoadOptions} options use {@link Sprat.open} */
   constructor(options) {
@@ -536,23 +489,6 @@ export class Sprat {
   #gone() {
     return this.#state === "disposed"
       ? new SpratError({ code: "aborted", message: "this Sprat was disposed of" })
-      : new SpratError({ code: "internal", message: "the worker crashed too often", hint: "Reload the page." });
-  }
-}
-
-/**
- * One call to an engine that lives only for it.
- * @param {Record<string, unknown>} request
- * @param {string | URL | undefined} wasm
- * @param {string} [url] of a pack that a line is laid to
- */
-async function once(request, wasm, url) {
-  const port = new Port(folder(wasm), () => {}, () => {});
-  try {
-    if (url === undefined) return await port.call(request);
-    const line = port.pack(url);
-    return await port.call({ ...request, port: line }, undefined, undefined, [line]);
-  } finally {
-    port.close(new SpratError({ code: "internal", message: "closed" }));
+      : new SpratError({ code: "worker_lost", message: "the engine's worker stopped too often", hint: "Reload the page." });
   }
 }

@@ -11,8 +11,8 @@
  *
  * @typedef {"bad_request" | "model_missing" | "model_corrupt" | "network" | "cloud_unreachable"
  *   | "cloud_interrupted" | "cloud_refused" | "cloud_disabled" | "private_unanswerable"
- *   | "consent_refused" | "context_too_long" | "too_large" | "webgpu_unavailable" | "webgpu_lost" | "unsupported" | "aborted"
- *   | "internal"} ErrorCode
+ *   | "consent_refused" | "context_too_long" | "too_large" | "webgpu_unavailable" | "webgpu_lost" | "worker_lost" | "unsupported"
+ *   | "aborted" | "internal"} ErrorCode
  * @typedef {"saved_missing" | "saved_corrupt" | "storage_refused"} SavedErrorCode what saving and restoring fail with, and no answer
  * @typedef {"wrong_base" | "busy"} AdapterErrorCode what putting an adapter over a model fails with, and no answer
  *

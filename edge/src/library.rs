@@ -311,13 +311,18 @@ impl<S: Store> Kept<S> {
         )))
     }
 
-    /// Replaces a file of our own. A kill in between leaves one that cannot be read, which counts as none.
+    /// Replaces a file of our own, for which other packs may have to go, as small as it is: a store that is full to the
+    /// last byte would stay so. A kill in between leaves one that cannot be read, which counts as none.
     async fn put(&mut self, file: &str, bytes: &[u8]) -> Result<(), Refused> {
-        let folder = &mut self.folder;
-        folder.truncate(file, 0).await?;
-        folder.append(file, 0, bytes).await?;
-        folder.close();
-        Ok(())
+        loop {
+            self.folder.truncate(file, 0).await?;
+            let put = self.folder.append(file, 0, bytes).await;
+            self.folder.close();
+            match put {
+                Err(Refused::Full(_)) if self.make_room(bytes.len() as u64).await => {}
+                result => return result,
+            }
+        }
     }
 }
 

@@ -13,6 +13,8 @@ struct Site {
     /// `usize::MAX`: claimed.
     holds: RefCell<BTreeMap<String, usize>>,
     quota: Cell<u64>,
+    /// Whether our own notes count, too.
+    strict: Cell<bool>,
     /// Whether the browser says how much room there is.
     silent: Cell<bool>,
     clock: Cell<f64>,
@@ -51,8 +53,10 @@ impl Shelf for Folder {
         self.0.borrow_mut().read(file, from, len).await
     }
     async fn append(&mut self, file: &str, at: u64, bytes: &[u8]) -> Result<(), Refused> {
-        // Our own notes are small, and not what is counted here.
-        if file == FILE && self.1.used() + bytes.len() as u64 > self.1.quota.get() {
+        // Our own notes are small, and not what most tests count.
+        if (file == FILE || self.1.strict.get())
+            && self.1.used() + bytes.len() as u64 > self.1.quota.get()
+        {
             return Err(Refused::Full("no more".into()));
         }
         self.0.borrow_mut().append(file, at, bytes).await
@@ -230,6 +234,22 @@ fn tabs_that_fill_the_store_together_lose_nothing_of_each_other() {
         assert_eq!(two.read_all(FILE).await.unwrap(), half);
         assert_eq!(one.read_all(FILE).await.unwrap(), half);
         assert_eq!(names(&tab(&site)).await, [""; 0]);
+    });
+}
+
+#[test]
+fn a_store_that_is_full_to_the_last_byte_does_not_stay_so() {
+    block_on(async {
+        let site = site(1);
+        site.silent.set(true);
+        site.strict.set(true);
+        let library = tab(&site);
+        drop(load(&library, "a").await);
+        site.quota.set(site.used());
+        let mut new = load(&library, "b").await;
+        assert_eq!(new.take_evicted().len(), 1);
+        assert_eq!(names(&library).await, ["b"]);
+        drop(new);
     });
 }
 

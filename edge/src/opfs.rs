@@ -177,9 +177,10 @@ impl Shelf for Opfs {
         let written = handle
             .write_with_u8_array_and_options(bytes, &options)
             .map_err(refused)?;
+        // Without room Chromium 148 gives a number that is larger than all there was: an error's, taken for unsigned.
         if written != offset(bytes.len() as u64) {
             return Err(Refused::Full(format!(
-                "{file}: {written} of {} bytes taken",
+                "{file}: not all of {} bytes were taken",
                 bytes.len()
             )));
         }

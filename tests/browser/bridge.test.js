@@ -80,6 +80,32 @@ test("a load and an answer can be stopped by their ids, and the next ones come",
   assert.equal(next.result?.receipt.source, "device", JSON.stringify(next.error));
 });
 
+test("what is kept: planned, loaded within a limit, saved, restored by the next engine, listed and removed", async () => {
+  host = await webview.open("webkit");
+  const model = "models/sprat-tiny/";
+  const plan = (await host.call("sprat.plan", {})).result;
+  assert.ok(plan.missing === plan.bytes && plan.bytes > 1e6 && plan.store === "opfs", JSON.stringify(plan));
+  assert.equal((await host.call("sprat.load", { maxBytes: plan.bytes - 1 })).error?.data.code, "too_large");
+  assert.deepEqual((await host.call("sprat.stored")).result, { models: [] });
+  const load = () => host.call("sprat.load", { mode: "only-device", maxBytes: plan.bytes, cloud: `${webview.files.origin}/v1` });
+  assert.equal((await load()).result?.state, "ready");
+  const { result } = await host.call("sprat.chat", { messages: GREETING, options: { temperature: 0 } });
+  assert.equal(result?.receipt.source, "device");
+  const messages = [...GREETING, { role: "assistant", content: result.text }];
+  const saved = (await host.call("sprat.save", { name: "greeting", messages, level: "ask" })).result;
+  assert.deepEqual([saved?.name, saved?.model, saved?.level], ["greeting", "sprat-tiny", "ask"]);
+  await host.call("sprat.dispose");
+  assert.equal((await load()).result?.state, "ready");
+  const restored = (await host.call("sprat.restore", { name: "greeting" })).result;
+  assert.deepEqual([restored?.messages, restored?.level, restored?.tokens > 0], [messages, "ask", true]);
+  assert.deepEqual((await host.call("sprat.saved")).result, { conversations: [saved] });
+  assert.deepEqual((await host.call("sprat.forgetSaved", { name: "greeting" })).result, { removed: true });
+  assert.equal((await host.call("sprat.restore", { name: "greeting" })).error?.data.code, "saved_missing");
+  assert.equal((await host.call("sprat.stored")).result.models[0].bytes, plan.bytes);
+  assert.deepEqual((await host.call("sprat.forget", { model })).result, { removed: true });
+  assert.deepEqual((await host.call("sprat.stored")).result, { models: [] });
+});
+
 test("a private question stays on the device, and its words are in no request and no error", async () => {
   host = await webview.open("webkit");
   await host.call("sprat.load", { cloud: `${webview.files.origin}/v1` });

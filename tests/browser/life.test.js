@@ -1,4 +1,5 @@
-// Who answers while the model comes, when the cloud is preferred and is not there, and when nobody looks at the page.
+// Who answers while the model comes, when the cloud is preferred and is not there, when nobody looks at the page, and when
+// a worker ends in the middle of an answer.
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
@@ -30,16 +31,21 @@ async function visit(options = {}) {
     const sprat = Sprat.open({ model: "/models/sprat-tiny/", cloud: "/v1", device: "cpu", onWarning: ({ code }) => warnings.push(code), ...options });
     const ask = async (content, options) => {
       let deltas = 0;
+      globalThis.deltas = 0;
       try {
         for await (const event of sprat.chat([{ role: "user", content }], { temperature: 0, ...options })) {
           if (event.type === "delta") globalThis.deltas = deltas += 1;
           if (event.type === "end") return { text: event.text, source: event.receipt.source, rule: event.receipt.rule, sent: event.receipt.bytes_sent };
         }
-      } catch ({ code }) {
-        return { code };
+      } catch ({ name, code, hint, partial }) {
+        return { name, code, hint, partial };
       }
     };
-    Object.assign(globalThis, { Sprat, sprat, ask, warnings, deltas: 0 });
+    const hide = (/** @type {boolean} */ hidden) => {
+      Object.defineProperty(document, "visibilityState", { value: hidden ? "hidden" : "visible", configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    };
+    Object.assign(globalThis, { Sprat, sprat, ask, hide, warnings, deltas: 0 });
   }, options);
 }
 
@@ -90,10 +96,6 @@ test("nothing is computed while nobody sees the page, and the answer is the same
   const whole = await ask(STORY, options);
   assert.equal(whole.source, "device");
   const seen = await page.evaluate(async ([question, options]) => {
-    const hide = (/** @type {boolean} */ hidden) => {
-      Object.defineProperty(document, "visibilityState", { value: hidden ? "hidden" : "visible", configurable: true });
-      document.dispatchEvent(new Event("visibilitychange"));
-    };
     const wait = (/** @type {number} */ ms) => new Promise((resolve) => setTimeout(resolve, ms));
     globalThis.deltas = 0;
     let over = false;
@@ -110,6 +112,34 @@ test("nothing is computed while nobody sees the page, and the answer is the same
   assert.deepEqual(seen.still, { deltas: seen.begun, over: false });
   assert.deepEqual(seen.answer, whole);
 });
+
+for (const script of ["worker.js", "link.js"]) {
+  test(`${script} ends in the middle of an answer: a typed error with the text so far, and the next question is answered`, async () => {
+    await visit({ cloud: null });
+    assert.equal(await ready(), null);
+    // The first token comes; the second one waits.
+    await page.evaluate(() => globalThis.hide(true));
+    const lost = ask(STORY, { mode: "only-device" });
+    await page.waitForFunction(() => globalThis.deltas > 0);
+    const worker = page.workers().findLast((worker) => worker.url().endsWith(`/${script}`));
+    const bug = () => {
+      setTimeout(() => {
+        throw new Error("a bug");
+      });
+    };
+    // It may be gone before it says that it has heard.
+    await worker.evaluate(bug).catch(() => {});
+    const { name, code, hint, partial } = await lost;
+    assert.deepEqual([name, code], ["SpratError", "worker_lost"]);
+    assert.match(hint, /^Ask again/);
+    assert.ok(partial.length > 0);
+    await page.evaluate(() => globalThis.hide(false));
+    // Nobody has to wait for `ready`.
+    const next = await ask("Hello!", { mode: "only-device" });
+    assert.equal(next.source, "device");
+    assert.deepEqual(await page.evaluate(() => [globalThis.warnings, globalThis.sprat.state]), [["worker_lost"], "ready"]);
+  });
+}
 
 test("a model above the page's limit is not fetched, and the cloud answers", async () => {
   const from = bench.recorder.requests.length;

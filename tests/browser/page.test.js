@@ -242,3 +242,26 @@ test("in private, the browser's own spelling, completion and translation are off
   assert.deepEqual(await helpers(), [true, "true", true]);
   await chat.context.close();
 });
+
+test("the browser is asked once to keep the model, after an answer of the model's, and a refusal is no trouble", async () => {
+  const chat = await bench.page();
+  await chat.ready();
+  await chat.mode.selectOption("device");
+  await chat.page.evaluate(() => {
+    globalThis.asked = 0;
+    StorageManager.prototype.persist = async () => {
+      globalThis.asked += 1;
+      throw new DOMException("a private window", "NotAllowedError");
+    };
+  });
+  const asked = () => chat.page.evaluate(() => globalThis.asked);
+  assert.equal((await chat.answer("what is 17 * 23?")).source, "exact");
+  assert.equal(await asked(), 0);
+  assert.equal((await chat.answer("Hello!")).source, "device");
+  await chat.page.waitForFunction(() => globalThis.asked > 0);
+  assert.equal((await chat.answer("How are you?")).source, "device");
+  await chat.page.evaluate(() => dispatchEvent(new Event("appinstalled")));
+  assert.equal(await asked(), 1);
+  assert.deepEqual(chat.mistakes, []);
+  await chat.context.close();
+});

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { Bench } from "./lib/bench.js";
 
 const WORKER = /\/worker\.js$/;
@@ -81,8 +82,10 @@ test("a plan before the download; every chunk asked for once; nothing the second
     assert.deepEqual(first, { bytes, stored: 0, missing: bytes, evictable: 0, store: "opfs", persisted: false });
     assert.deepEqual(asked(from), []);
 
+    from = bench.recorder.requests.length;
     const loaded = await page.evaluate((model) => load(model), TINY);
     assert.deepEqual([loaded.stored, loaded.warnings], [true, []]);
+    assert.equal(bench.recorder.since(from, /sprat\.json$/).length, 1, "the manifest is asked for once");
     assert.deepEqual(loaded.progress.at(-1), [bytes, bytes]);
     const starts = asked(from).map(({ headers }) => Number(/^bytes=(\d+)-\d+$/.exec(headers.range)?.[1]));
     const chunks = weights.sha256.map((_, index) => index * weights.chunk_bytes);
@@ -97,6 +100,20 @@ test("a plan before the download; every chunk asked for once; nothing the second
     assert.deepEqual(asked(from), []);
     assert.equal(await page.evaluate((model) => Sprat.forget(model), TINY), true);
     assert.deepEqual(await page.evaluate(() => names()), []);
+  }));
+
+test("four chunks are on their way at once, and none is asked for twice", () =>
+  withContext(async (context) => {
+    const page = await tab(context);
+    const from = bench.recorder.requests.length;
+    // The first answer shows that the server knows ranges; the others wait. A browser's cache would let only one at a
+    // time be asked for and written.
+    const release = bench.recorder.delay(new RegExp(weights.path), { behind: 1 });
+    const loading = page.evaluate((model) => load(model), TINY);
+    while (asked(from).length < 5) await setTimeout(10);
+    release();
+    assert.equal((await loading).stored, true);
+    assert.equal(asked(from).length, weights.sha256.length);
   }));
 
 test("a tab that waits for another one's download sees how far it is, and fetches nothing", () =>
@@ -117,6 +134,29 @@ test("a tab that waits for another one's download sees how far it is, and fetche
     assert.deepEqual(other.progress.at(-1), [total, total]);
     assert.equal(asked(from).length, weights.sha256.length);
   }));
+
+/**
+ * Offers models whose weights stop in their middle until `go` is called, from a server that knows no ranges.
+ * @param {string[]} names
+ */
+async function offerHalves(names) {
+  const read = async (file) => Buffer.from(await (await fetch(`${bench.server.origin}${TINY}${file}`)).arrayBuffer());
+  const bytes = await read(weights.path);
+  const half = bytes.length >> 1;
+  let go;
+  const opened = new Promise((resolve) => (go = resolve));
+  for (const name of names) {
+    for (const { path } of manifest.files) bench.recorder.offer(`/models/${name}/${path}`, "application/octet-stream", await read(path));
+    bench.recorder.offer(`/models/${name}/sprat.json`, "application/json", JSON.stringify({ ...manifest, name }));
+    bench.recorder.offer(`/models/${name}/${weights.path}`, "", async (reply) => {
+      reply.writeHead(200, { "content-length": bytes.length, "cache-control": "no-store" });
+      reply.write(bytes.subarray(0, half));
+      await opened;
+      reply.end(bytes.subarray(half));
+    });
+  }
+  return { half, go };
+}
 
 describe("no room", () => {
   const SMALL = `navigator.storage.estimate = async () => ({ quota: 1e6, usage: 0 });`;
@@ -143,6 +183,30 @@ describe("no room", () => {
         assert.deepEqual(await two.evaluate(() => names()), ["other"]);
       }));
   }
+
+  test("two tabs fill the store with two models: both answer, what counts as stored is whole, nothing in use is removed", () =>
+    withContext(async (context) => {
+      const sides = ["left", "right"];
+      const { half, go } = await offerHalves(sides);
+      const tabs = [await tab(context), await tab(context)];
+      const bytes = manifest.files.reduce((sum, { size }) => sum + size, 0);
+      // Chromium tells pages a fixed figure, and gives this: nobody knows before the middle.
+      const session = await context.newCDPSession(tabs[0]);
+      await session.send("Storage.overrideQuotaForOrigin", { origin: bench.server.origin, quotaSize: Math.round(1.4 * bytes) });
+      const loads = tabs.map((one, side) => one.evaluate((model) => load(model, { keep: true }), `/models/${sides[side]}/`));
+      for (const one of tabs) await one.waitForFunction((half) => told.progress.at(-1)?.[0] >= half, half);
+      go();
+      // Both compute their known value, or they would not be loaded.
+      const loaded = await Promise.all(loads);
+      for (const { stored, warnings } of loaded) assert.deepEqual(warnings, stored ? [] : ["storage_refused"]);
+      assert.ok(!loaded.every(({ stored }) => stored), "there is no room for both");
+      assert.deepEqual(await tabs[0].evaluate(() => names()), sides.filter((_, side) => loaded[side].stored));
+      for (const one of tabs) await one.evaluate(() => release());
+      // What could not be finished is in nobody's way any more, though the store is full to the last bytes.
+      const next = await tabs[1].evaluate((model) => load(model), "/models/right/");
+      assert.equal(next.stored, true, next.warnings.join());
+      assert.deepEqual(await tabs[1].evaluate(() => names()), ["right"]);
+    }));
 });
 
 test("a content-length that is not kept, and a server that lets no other origin read: typed errors, nothing stored", () =>

@@ -228,7 +228,9 @@ mod tests {
         let mut text = String::new();
         loop {
             match handle.next().await.map(|stamped| stamped.event) {
-                Ok(Event::Started { .. } | Event::Counted(_) | Event::Route(_)) => {}
+                Ok(
+                    Event::Started { .. } | Event::Judged(_) | Event::Counted(_) | Event::Route(_),
+                ) => {}
                 Ok(Event::Token(token)) => text += &token.text,
                 Ok(Event::Finished(finish)) => return (text, Ok(finish)),
                 Err(error) => return (text, Err(error)),

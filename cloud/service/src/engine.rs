@@ -88,6 +88,16 @@ pub trait Engine: Send + Sync + 'static {
         Box::pin(ready(Err(EngineError::Unsupported { what: "weights" })))
     }
 
+    /// Whether it says how likely an answer is right, where [`Job::judge`] asks for it. Must be cheap.
+    fn judges(&self) -> bool {
+        false
+    }
+
+    /// What its tokens cost. Must be cheap.
+    fn price(&self) -> Price {
+        Price::default()
+    }
+
     /// What asking another server came to, for metrics; none by an engine that asks none. Must be cheap.
     fn upstream(&self) -> Option<UpstreamLoad> {
         None
@@ -123,6 +133,24 @@ pub enum EngineState {
     Ready,
     /// Not any more, and why.
     Failed(String),
+}
+
+/// What tokens cost: nothing, on a machine of one's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Price {
+    /// US dollars for a million tokens of prompts.
+    pub prompt_usd_per_million: f64,
+    /// US dollars for a million tokens of answers.
+    pub completion_usd_per_million: f64,
+}
+
+impl Price {
+    /// Of so many tokens, in US dollars.
+    pub fn of(&self, prompt: usize, completion: usize) -> f64 {
+        (prompt as f64 * self.prompt_usd_per_million
+            + completion as f64 * self.completion_usd_per_million)
+            / 1e6
+    }
 }
 
 /// A text as numbers.
@@ -187,6 +215,8 @@ pub struct Job {
     pub stop: Vec<String>,
     /// Whether somebody reads the tokens' log-probabilities. Engines that have them report them anyway.
     pub logprobs: bool,
+    /// Whether somebody wants to know how likely the answer is right: [`Event::Judged`].
+    pub judge: bool,
     /// How many likeliest tokens to report at each position.
     pub top_logprobs: usize,
     /// What the answer must be, if not anything. An engine that cannot promise it answers
@@ -248,8 +278,8 @@ pub struct Sampling {
     pub seed: Option<u64>,
 }
 
-/// What happens to a job, in order: `Started`, then `Token`s, then `Counted` and `Route` at most once each, then
-/// `Finished`.
+/// What happens to a job, in order: `Started`, then `Token`s, between and behind which there may be `Judged`, then `Counted`
+/// and `Route` at most once each, then `Finished`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The prompt was accepted.
@@ -261,12 +291,23 @@ pub enum Event {
     },
     /// One more token.
     Token(Token),
+    /// What to think of the answer as far as it has come, by an engine that [`judges`](Engine::judges).
+    Judged(Judgement),
     /// How many tokens there were, by an engine that learns it only now: counts instead of what was reported so far.
     Counted(Counts),
     /// Who answered, by an engine that has others answer.
     Route(Route),
     /// The answer is complete.
     Finished(Finish),
+}
+
+/// What a model's gate says of an answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judgement {
+    /// Calibrated probability that the answer is right, 0 to 1; of a beginning, that the answer will be.
+    pub right: f32,
+    /// It is a beginning that is not worth going on with.
+    pub lost: bool,
 }
 
 /// Tokens of a job.

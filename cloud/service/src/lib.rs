@@ -35,13 +35,14 @@ pub use config::{Device, Limits, ModelSource, OnRequest, ServeConfig};
 pub use echo::{Echo, EchoOptions};
 pub use engine::{
     Alternative, Begun, Constraint, Counts, Embedded, Engine, EngineError, EngineInfo, EngineState,
-    Event, Finish, Job, JobHandle, JobSink, Prompt, Sampling, Stamped, Token, channel,
+    Event, Finish, Job, JobHandle, JobSink, Judgement, Price, Prompt, Sampling, Stamped, Token,
+    channel,
 };
-pub use engines::{Cascade, CascadeOptions, Vote, VoteOptions, normalize};
+pub use engines::{Cascade, CascadeOptions, Expected, Vote, VoteOptions, normalize};
 pub use error::{ApiError, ServiceError};
 pub use keys::ApiKey;
 pub use load::{EngineLoad, Unloads, UpstreamLoad, Weights};
-pub use route::{Route, Rule};
+pub use route::{Route, Rule, Weighed};
 pub use routes::app;
 pub use serve::{serve, serve_until};
 pub use state::{AppConfig, AppState};

@@ -2,6 +2,8 @@
 
 use sprat_wire::{RouteRecord, Votes};
 
+pub use sprat_wire::Weighed;
+
 /// Who answered, and why.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
@@ -9,8 +11,11 @@ pub struct Route {
     pub target: String,
     /// By which rule.
     pub rule: Rule,
-    /// How sure the engine was whose answer was judged: the geometric mean of its tokens' probabilities.
+    /// How sure the engine was whose answer was judged: by its gate, the probability that it is right; else the geometric mean
+    /// of its tokens' probabilities.
     pub confidence: Option<f32>,
+    /// What asking another engine was expected to bring, where that decided.
+    pub weighed: Option<Weighed>,
     /// How the vote ended, if there was one.
     pub votes: Option<Votes>,
     /// What other servers charge in US dollars, as far as that is known: of an answer that was broken off it is not.
@@ -59,6 +64,7 @@ impl From<Route> for RouteRecord {
             target: route.target,
             rule: route.rule.as_str().to_owned(),
             confidence: route.confidence.filter(|p| p.is_finite()),
+            weighed: route.weighed.map(Box::new),
             votes: route.votes,
             cost_usd: route.cost_usd.filter(|cost| cost.is_finite()),
             tries: route.tries,

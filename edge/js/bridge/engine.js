@@ -2,6 +2,7 @@
 /** The methods of the bridge that are about the engine: what `sprat.*` of schema.js does. */
 
 import { SpratError } from "../error.js";
+import { engineMode } from "../mode.js";
 import { Taint, highest } from "../taint.js";
 import { CODES, RpcError } from "./rpc.js";
 
@@ -10,10 +11,13 @@ import { CODES, RpcError } from "./rpc.js";
 /** @typedef {import("../types.js").LoadOptions} LoadOptions */
 /** @typedef {import("../types.js").Message} Message */
 /** @typedef {import("../types.js").Receipt} Receipt */
+/** @typedef {import("../types.js").RestoredConversation} RestoredConversation */
+/** @typedef {import("../types.js").SaveOptions} SaveOptions */
+/** @typedef {import("../types.js").SavedConversation} SavedConversation */
 /** @typedef {import("./host-ask.js").Ask} Ask */
 /** @typedef {import("./host-fetch.js").CloudFetch} CloudFetch */
 /** @typedef {import("./rpc.js").Call} Call */
-/** What the bridge needs of a Sprat. @typedef {Pick<import("../sprat.js").Sprat, "chat" | "dispose" | "state" | "device" | "model">} Engine */
+/** What the bridge needs of a Sprat. @typedef {Pick<import("../sprat.js").Sprat, "chat" | "save" | "restore" | "dispose" | "state" | "device" | "model">} Engine */
 /** @typedef {LoadOptions & { cloudFetch?: CloudFetch }} EngineOptions */
 
 /** One engine, which the host loads, asks and disposes of. */
@@ -21,10 +25,11 @@ export class EngineMethods {
   /** @type {Engine | null} */ #engine = null;
   /** The load that goes on. @type {AbortController | null} */ #loading = null;
   /** Who asks the person, if the host does. @type {Ask | null} */ #ask = null;
-  /** Answers that go on, and those of them that may be sent: open, or allowed by the person. */
-  #answering = 0;
+  /** Answers, and what is saved and restored, that go on. */
+  #working = 0;
+  /** Answers that may be sent: open, or allowed by the person. */
   #open = 0;
-  /** Memory is critical: unload after the answer. */
+  /** Memory is critical: unload when nothing goes on. */
   #unloadWhenIdle = false;
   /** What was private stays so when the engine, which knows it too, is unloaded and loaded again. */
   #taint = new Taint();
@@ -73,13 +78,12 @@ export class EngineMethods {
       throw new SpratError({ code: "bad_request", message: "a model is loaded already, or is being loaded", hint: "Call sprat.dispose first." });
     }
     const options = { ...this.#defaults, ...params };
-    const { model } = options;
-    if (!model) throw new RpcError(CODES.params, "params.model is missing");
+    const { model, mode } = options;
+    if (!model && engineMode(mode) !== "cloud") throw new RpcError(CODES.params, "params.model is missing");
     this.#loading = stop;
     try {
       const engine = await this.#load({
-        ...options,
-        model,
+        .../** @type {LoadOptions} */ (options),
         ...(hostFetch && { cloudFetch: this.#cloudFetch }),
         signal: stop.signal,
         onProgress: ({ stage, loaded, total, message }) => this.#notify("sprat.progress", { id, stage, loaded, total, message }),
@@ -105,14 +109,66 @@ export class EngineMethods {
    * @param {{ messages: Message[], options?: Omit<ChatOptions, "signal" | "onAsk"> }} params
    * @param {Call} call
    */
-  async chat({ messages, options = {} }, call) {
+  chat({ messages, options = {} }, call) {
+    return this.#work((engine) => this.#chat(engine, messages, options, call));
+  }
+
+  /**
+   * @param {{ name: string, messages: Message[] } & SaveOptions} params
+   * @param {Call} call
+   * @returns {Promise<SavedConversation>}
+   */
+  save({ name, messages, ...options }, { stop }) {
+    return this.#work(async (engine) => {
+      const level = highest(options.level, options.private === true && "private", this.#taint.level(messages));
+      const saved = await engine.save(name, messages, { ...options, ...(level !== "open" && { level }), signal: stop.signal });
+      this.#taint.remember(messages, saved.level);
+      return saved;
+    });
+  }
+
+  /**
+   * @param {{ name: string }} params
+   * @param {Call} call
+   * @returns {Promise<RestoredConversation>}
+   */
+  restore({ name }, { stop }) {
+    return this.#work(async (engine) => {
+      const restored = await engine.restore(name, { signal: stop.signal });
+      this.#taint.remember(restored.messages, restored.level);
+      return restored;
+    });
+  }
+
+  /**
+   * Has the engine do something, before whose end it is not unloaded.
+   * @template T
+   * @param {(engine: Engine) => Promise<T>} work
+   * @returns {Promise<T>}
+   */
+  async #work(work) {
     const engine = this.#engine;
     if (!engine) throw new SpratError({ code: "model_missing", message: "no model is loaded", hint: "Call sprat.load first." });
+    this.#working += 1;
+    try {
+      return await work(engine);
+    } finally {
+      this.#working -= 1;
+      if (this.#unloadWhenIdle && this.#working === 0) this.#unload();
+    }
+  }
+
+  /**
+   * @param {Engine} engine
+   * @param {Message[]} messages
+   * @param {Omit<ChatOptions, "signal" | "onAsk">} options
+   * @param {Call} call
+   */
+  async #chat(engine, messages, options, call) {
     // It may be raised here, and is never lowered.
     const level = highest(options.level, options.private === true && "private", this.#taint.level(messages));
     this.#taint.remember(messages, level);
     let maySend = level === "open";
-    this.#answering += 1;
     if (maySend) this.#open += 1;
     const over = new AbortController();
     const ask = this.#ask;
@@ -127,11 +183,9 @@ export class EngineMethods {
       return await this.#answer(engine, messages, { ...options, ...(level !== "open" && { level }), ...(ask && { onAsk }) }, call);
     } finally {
       over.abort();
-      this.#answering -= 1;
       if (maySend) this.#open -= 1;
       // A request that outlives all answers has nobody who reads it.
       if (this.#open === 0) this.#cancelFetches();
-      if (this.#unloadWhenIdle && this.#answering === 0) this.#unload();
     }
   }
 
@@ -180,7 +234,7 @@ export class EngineMethods {
     if (level === "normal") this.#unloadWhenIdle = false;
     const loaded = this.#engine !== null || this.#loading !== null;
     if (level !== "critical" || !loaded) return { unloaded: false, pending: this.#unloadWhenIdle };
-    this.#unloadWhenIdle = this.#answering > 0;
+    this.#unloadWhenIdle = this.#working > 0;
     if (!this.#unloadWhenIdle) this.#unload();
     return { unloaded: !this.#unloadWhenIdle, pending: this.#unloadWhenIdle };
   }

@@ -82,21 +82,44 @@ const RECIPE = object(
 );
 
 /** @type {Schema} */
+const MODEL = { anyOf: [text(MAX_URL), RECIPE] };
+
+/** @type {Schema} */
 const LOAD = object({
-  model: { anyOf: [text(MAX_URL), RECIPE] },
+  model: MODEL,
   cloud: orNull(text(MAX_URL)),
   cloudModel: text(256),
   cloudHeaders: HEADERS,
   cloudPrice: object({ prompt: number(0, 1e6), completion: number(0, 1e6) }),
   hostFetch: flag("the cloud is asked by the host, through host.fetch"),
   hostAsk: flag("the person is asked by the host, through host.ask; without it the answer is no"),
+  mode: oneOf(...MODE_NAMES),
   device: oneOf("auto", "cpu", "webgpu"),
+  maxBytes: integer(0),
+  canary: flag("false: the devices are not timed, and WebGPU is taken wherever there is hardware for it"),
+  strikes: flag("false: no notice is taken of pages that the system has ended"),
+  pauseHidden: flag("false: the model goes on to write while nobody sees the page"),
 });
+
+/** @type {Schema} */
+const MESSAGES = {
+  type: "array",
+  minItems: 1,
+  maxItems: 1024,
+  items: object({ role: oneOf("system", "user", "assistant"), content: text(MAX_TEXT) }, ["role", "content"]),
+};
+/** The same as the page sends them. @type {Schema} */
+const WRITTEN = { type: "array", items: object({ role: oneOf("system", "user", "assistant"), content: TEXT }, ["role", "content"]) };
+
+/** @type {Schema} */
+const LEVEL = oneOf("open", "ask", "private");
+/** The name of a saved conversation. @type {Schema} */
+const NAME = { type: "string", minLength: 1, maxLength: 200 };
 
 /** @type {Schema} */
 const CHAT_OPTIONS = object({
   mode: oneOf(...MODE_NAMES),
-  level: oneOf("open", "ask", "private"),
+  level: LEVEL,
   private: flag("nothing derived from this conversation leaves the device"),
   maxTokens: integer(1),
   temperature: number(0, 2),
@@ -109,27 +132,13 @@ const CHAT_OPTIONS = object({
   lookup: flag(),
 });
 
-/** @type {Schema} */
-const CHAT = object(
-  {
-    messages: {
-      type: "array",
-      minItems: 1,
-      maxItems: 1024,
-      items: object({ role: oneOf("system", "user", "assistant"), content: text(MAX_TEXT) }, ["role", "content"]),
-    },
-    options: CHAT_OPTIONS,
-  },
-  ["messages"],
-);
-
 /** What would be sent, and where to. @type {Schema} */
 const OFFER = object(
   {
     to: TEXT,
     model: TEXT,
     reason: TEXT,
-    messages: { type: "array", items: object({ role: oneOf("system", "user", "assistant"), content: TEXT }, ["role", "content"]) },
+    messages: WRITTEN,
     stop: { type: "array", items: TEXT },
   },
   ["to", "model", "reason", "messages", "stop"],
@@ -142,6 +151,20 @@ const STATE = {
   model: orNull(ANY_OBJECT),
 };
 
+/** A saved conversation. @type {Schema} */
+const SAVED = object(
+  { name: NAME, model: TEXT, level: LEVEL, tokens: integer(0), bytes: integer(0), saved: number(0) },
+  ["name", "model", "level", "tokens", "bytes", "saved"],
+);
+
+/** A stored model. @type {Schema} */
+const STORED = object(
+  { name: TEXT, bytes: integer(0), urls: { type: "array", items: TEXT }, used: number(0) },
+  ["name", "bytes", "urls", "used"],
+);
+
+const REMOVED = object({ removed: flag("whether there was one") }, ["removed"]);
+
 /** @type {Method[]} */
 const FROM_HOST = [
   {
@@ -151,14 +174,14 @@ const FROM_HOST = [
     long: true,
     params: LOAD,
     result: object(STATE, ["state", "device", "model"]),
-    about: "Loads a model; `sprat.progress` tells how far it is.",
+    about: "Loads a model, or none where `mode` is `only-cloud`; `sprat.progress` tells how far it is.",
   },
   {
     name: "sprat.chat",
     from: "host",
     kind: "request",
     long: true,
-    params: CHAT,
+    params: object({ messages: MESSAGES, options: CHAT_OPTIONS }, ["messages"]),
     result: object({ text: TEXT, receipt: ANY_OBJECT }, ["text", "receipt"]),
     about: "Answers a conversation; `sprat.event` brings the text as it comes.",
   },
@@ -168,7 +191,7 @@ const FROM_HOST = [
     kind: "either",
     params: object({ id: ID }, ["id"]),
     result: object({ stopped: flag() }, ["stopped"]),
-    about: "Stops the load or chat of that id, which then fails with `aborted`.",
+    about: "Stops the load, chat or other long request of that id, which then fails with `aborted`.",
   },
   {
     name: "sprat.status",
@@ -196,6 +219,88 @@ const FROM_HOST = [
     params: object({ level: oneOf("normal", "moderate", "critical") }, ["level"]),
     result: object({ unloaded: flag(), pending: flag("it is unloaded when the answer has ended") }, ["unloaded", "pending"]),
     about: "At `critical` the engine is unloaded: at once when idle, else after the answer. `normal` takes that back.",
+  },
+  {
+    name: "sprat.save",
+    from: "host",
+    kind: "request",
+    long: true,
+    params: object({ name: NAME, messages: MESSAGES, level: LEVEL, private: flag() }, ["name", "messages"]),
+    result: SAVED,
+    about: "Saves a conversation on the device, in the place of one with the same name. It keeps its level.",
+  },
+  {
+    name: "sprat.restore",
+    from: "host",
+    kind: "request",
+    long: true,
+    params: object({ name: NAME }, ["name"]),
+    result: object({ messages: WRITTEN, level: LEVEL, tokens: integer(0) }, ["messages", "level", "tokens"]),
+    about: "A saved conversation, which the loaded model remembers again.",
+  },
+  {
+    name: "sprat.saved",
+    from: "host",
+    kind: "request",
+    long: true,
+    params: object({}),
+    result: object({ conversations: { type: "array", items: SAVED } }, ["conversations"]),
+    about: "The saved conversations, the last used first.",
+  },
+  {
+    name: "sprat.forgetSaved",
+    from: "host",
+    kind: "request",
+    long: true,
+    params: object({ name: NAME }, ["name"]),
+    result: REMOVED,
+    about: "Removes a saved conversation.",
+  },
+  {
+    name: "sprat.plan",
+    from: "host",
+    kind: "request",
+    long: true,
+    params: object({ model: MODEL }),
+    result: object(
+      {
+        bytes: integer(0),
+        stored: integer(0),
+        missing: integer(0),
+        room: orNull(number(0)),
+        evictable: integer(0),
+        store: oneOf("opfs", "indexeddb", "memory"),
+        persisted: flag(),
+      },
+      ["bytes", "stored", "missing", "room", "evictable", "store", "persisted"],
+    ),
+    about: "What a model would take, in bytes; nothing of it is downloaded but its manifest.",
+  },
+  {
+    name: "sprat.stored",
+    from: "host",
+    kind: "request",
+    long: true,
+    params: object({}),
+    result: object({ models: { type: "array", items: STORED } }, ["models"]),
+    about: "The models that are stored on the device.",
+  },
+  {
+    name: "sprat.forget",
+    from: "host",
+    kind: "request",
+    long: true,
+    params: object({ model: text(MAX_URL) }, ["model"]),
+    result: REMOVED,
+    about: "Removes a stored model, by an address it was loaded from, and the conversations saved with it.",
+  },
+  {
+    name: "sprat.persist",
+    from: "host",
+    kind: "request",
+    params: object({}),
+    result: object({ persisted: flag() }, ["persisted"]),
+    about: "Asks the browser to keep what is stored, also when the device gets full.",
   },
   {
     name: "host.fetch.chunk",

@@ -42,7 +42,7 @@ export class Engine {
 
   /** Whether questions can be asked although there is no model: those for the cloud. */
   get asks() {
-    const broken = this.status.state === "failed" && ["internal", "unsupported"].includes(this.status.failure.code);
+    const broken = this.status.state === "failed" && ["internal", "worker_lost", "unsupported"].includes(this.status.failure.code);
     return this.#started && !broken;
   }
 

@@ -35,6 +35,7 @@ const ACTIONS = {
   too_large: null,
   webgpu_unavailable: null,
   webgpu_lost: "retry",
+  worker_lost: "retry",
   unsupported: null,
   aborted: "reload",
   internal: "retry",

@@ -151,6 +151,8 @@ dialog::backdrop { background: rgb(0 0 0 / 45%); }
 .shown > li + li { margin-block-start: 0.5rem; padding-block-start: 0.5rem; border-block-start: 1px solid var(--_line); }
 .body { display: grid; gap: 0.75rem; padding: 1.25rem; }
 .actions { display: flex; flex-wrap: wrap; justify-content: end; gap: 0.5rem; margin-block-start: 0.5rem; }
+/* Where they do not fit into one row, none looks lost. */
+@media (max-width: 26rem) { .actions > button { flex-grow: 1; } }
 `;
 
 const preferences = `

@@ -27,6 +27,13 @@ const host = `
 `;
 
 const frame = `
+/* Words that run to the right, in a page that runs to the left, as where there are none in its language: sentences stand at the
+   page's side, and keep their marks at their own ends. Chromium knows the alignment by a name of its own. */
+.chat:dir(rtl):not(:lang(ar), :lang(ckb), :lang(dv), :lang(fa), :lang(he), :lang(ps), :lang(sd), :lang(ug), :lang(ur), :lang(yi)) {
+  :is(.empty p, .lane > span, .problem > p, .notice p, .facts dd, .question > .muted, dialog p) { unicode-bidi: plaintext; text-align: match-parent; text-align: -webkit-match-parent; }
+  .meter-row { justify-content: end; }
+}
+
 .chat {
   container-type: inline-size;
   display: grid;

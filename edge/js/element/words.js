@@ -101,7 +101,7 @@ export class Words {
 
   /** @param {string[]} parts */
   list(parts) {
-    return new Intl.ListFormat(this.language, { type: "unit", style: "short" }).format(parts);
+    return parts.join(this.say("list.separator"));
   }
 
   /** @param {number} usd */

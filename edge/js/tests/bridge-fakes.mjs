@@ -78,6 +78,20 @@ export class FakeSprat {
     return answer.events();
   }
 
+  /** What was saved, by name, with what else was said. */
+  saved = new Map();
+
+  async save(name, messages, { signal, ...options }) {
+    this.saved.set(name, { messages, options });
+    return { name, model: "fake", level: options.level ?? "open", tokens: 3, bytes: 9, saved: 1 };
+  }
+
+  async restore(name) {
+    const { messages, options } = this.saved.get(name) ?? {};
+    if (!messages) throw new SpratError({ code: "saved_missing", message: "no conversation is saved under this name" });
+    return { messages, level: options.level ?? "open", tokens: 3 };
+  }
+
   dispose() {
     this.disposed = true;
     for (const answer of this.answers) answer.fail(new SpratError({ code: "aborted", message: "disposed of" }));

@@ -133,7 +133,8 @@ test("a flood is dropped unread and told once; afterwards everything goes on", a
 test("schemas refuse each field that is wrong", async () => {
   const message = { role: "user", content: "a" };
   const wrong = {
-    "sprat.load": [{ model: 1 }, { model: "a".repeat(9000) }, { model: {} }, { model: "m", device: "tpu" }, { model: "m", cloudHeaders: { a: 1 } }],
+    "sprat.load": [{ model: 1 }, { model: "a".repeat(9000) }, { model: {} }, { model: "m", device: "tpu" }, { model: "m", cloudHeaders: { a: 1 } },
+      ...[{ mode: "sideways" }, { mode: null }, { maxBytes: -1 }, { maxBytes: 1.5 }, { canary: 0 }, { wasm: "m" }].map((rest) => ({ model: "m", ...rest }))],
     "sprat.chat": [
       { messages: [] },
       { messages: {} },
@@ -146,6 +147,12 @@ test("schemas refuse each field that is wrong", async () => {
         (options) => ({ messages: [message], options }),
       ),
     ],
+    "sprat.save": [{ name: "n" }, { messages: [message] }, { name: "", messages: [message] }, { name: "n", messages: [] }, { name: "n", messages: [message], level: "x" }],
+    "sprat.restore": [{}, { name: 1 }, { name: "" }, { name: "n".repeat(201) }, { name: "n", level: "open" }],
+    "sprat.forgetSaved": [{}, { name: null }],
+    "sprat.plan": [{ model: 1 }, { model: { models: [] } }],
+    "sprat.forget": [{}, { model: { merge_method: "linear", models: [{ model: "m" }] } }],
+    "sprat.saved": [{ name: "n" }],
     "sprat.stop": [{}, { id: null }, { id: 1.5 }, { id: {} }],
     "sprat.memoryWarning": [{}, { level: "urgent" }, { level: 1 }],
   };

@@ -46,6 +46,8 @@ test("what the page sends fits the schema too", async () => {
   fake.answers[0].delta("a");
   fake.answers[0].end();
   results["sprat.chat"] = await chat;
+  results["sprat.save"] = await host.call("sprat.save", { name: "n", messages: ASK, level: "ask" });
+  results["sprat.restore"] = await host.call("sprat.restore", { name: "n" });
   results["sprat.status"] = await host.call("sprat.status");
   results["sprat.stop"] = await host.call("sprat.stop", { id: 1 });
   results["sprat.memoryWarning"] = await host.call("sprat.memoryWarning", { level: "critical" });

@@ -42,6 +42,20 @@ test("only hostFetch makes the host the way to the cloud", async () => {
   }
 });
 
+test("who is to answer, and how careful the page is, the host can say; only a cloud alone needs no model", async () => {
+  const { host, engine } = bridged();
+  const options = { cloud: "https://api.example/v1", mode: "only-cloud", maxBytes: 5e7, canary: false, strikes: false, pauseHidden: false };
+  assert.equal((await host.call("sprat.load", options)).result?.state, "ready");
+  assert.equal(engine().options.model, undefined);
+  for (const [name, value] of Object.entries(options)) assert.equal(engine().options[name], value, name);
+  for (const mode of ["only-device", "prefer-device", "prefer-cloud"]) {
+    const other = bridged();
+    assert.equal((await other.host.call("sprat.load", { ...options, mode })).error.code, -32602);
+    assert.equal((await other.host.call("sprat.load", { ...options, mode, model: MODEL })).result.state, "ready");
+    assert.equal(other.engine().options.mode, mode);
+  }
+});
+
 test("a load without a model is refused; one that fails is told typed, and another may follow", async () => {
   let fail = true;
   const { host } = bridged({

@@ -5,14 +5,18 @@ import { checkSize, sizeOf } from "../budget.js";
 const NONE = { maxBytes: null, why: "" };
 const room = () => true;
 
-/** A line whose pack has this manifest; a large one comes in pieces. */
-function line(text) {
+/** A line whose pack has this manifest, or this answer; a large one comes in pieces. */
+function line(text, status = 200) {
   const bytes = new TextEncoder().encode(text);
   return {
+    kept: null,
+    keep(file, bytes) {
+      this.kept = [file, new TextDecoder().decode(bytes)];
+    },
     open(file, from, fresh) {
       assert.deepEqual([file, from, fresh], ["sprat.json", 0, false]);
       let at = 0;
-      return { head: async () => {}, next: async () => (at < bytes.length ? bytes.subarray(at, (at += 7)) : undefined), end: () => (this.ended = true) };
+      return { status, head: async () => {}, next: async () => (at < bytes.length ? bytes.subarray(at, (at += 7)) : undefined), end: () => (this.ended = true) };
     },
   };
 }
@@ -23,12 +27,14 @@ test("the size of a model is that of all files of all its packs", async () => {
   const two = [pack("a", 5), pack("b", 8)];
   assert.deepEqual(await sizeOf(two), { name: "a", bytes: 13 });
   assert.ok(two.every(({ ended }) => ended));
+  assert.deepEqual(two.map(({ kept }) => kept), [["a", 5], ["b", 8]].map(([name, size]) => ["sprat.json", JSON.stringify({ name, files: [{ size }] })]));
 });
 
 test("a manifest that says nothing useful is somebody else's to refuse", async () => {
   const silent = { open: () => ({ head: () => Promise.reject(new Error("offline")), next: async () => undefined, end() {} }) };
-  for (const one of [silent, line("<!doctype html>"), line("{}"), line('{"files":[{"size":"1e9"}]}'), line('{"files":[{}]}')]) {
+  for (const one of [silent, line("<!doctype html>"), line("{}"), line('{"files":[{"size":"1e9"}]}'), line('{"files":[{}]}'), line('{"files":[{"size":1}]}', 404)]) {
     assert.equal(await sizeOf([one]), null);
+    assert.equal(one.kept ?? null, null);
   }
 });
 

@@ -82,6 +82,7 @@ test("numbers as people read them", () => {
   assert.deepEqual(sizes, ["0 bytes", "1 byte", "999 bytes", "1.2 kB", "1 MB", "4.5 MB"]);
   assert.equal(english.cost(0.000013), "$0.000013");
   assert.match(new Words(["ko"]).bytes(12), /12바이트/);
+  assert.deepEqual(["en", "ko", "ja"].map((tag) => new Words([tag]).list(["a", "b", "c"])), ["a, b, c", "a, b, c", "a、b、c"]);
   const times = [0.2, 84.4, 1840, 12_340, 59_980, 125_000].map((ms) => english.duration(ms));
   assert.deepEqual(times, ["1 ms", "84 ms", "1.84s", "12.3s", "1 min 0 sec", "2 min 5 sec"]);
 });

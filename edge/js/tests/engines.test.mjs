@@ -29,7 +29,8 @@ const SLOW = [100.5, 1600];
 /** Engines, what happened in them, and what they told the page. `speeds` by kind. */
 function setUp({ speeds = {}, fail = {}, files = [{ size: ABOUT.bytes }] } = {}) {
   const world = { log: [], told: [], runtimes: [], lose: {} };
-  const line = { open: () => ({ head: async () => {}, next: once(new TextEncoder().encode(JSON.stringify({ name: "tiny", files }))), end() {} }), close() {} };
+  const manifest = new TextEncoder().encode(JSON.stringify({ name: "tiny", files }));
+  const line = { open: () => ({ status: 200, head: async () => {}, next: once(manifest), end() {} }), keep() {}, close() {} };
   class Runtime {
     constructor() {
       world.runtimes.push(this);

@@ -52,6 +52,28 @@ test("an answer is its head, its pieces and its end", async () => {
   assert.deepEqual(spares, [3, 5], "the memory of each piece goes back for the next");
 });
 
+test("what was read before is given once, and not asked for again", async () => {
+  let asked = 0;
+  const line = lay(async () => ((asked += 1), answer(["new"])));
+  const kept = new TextEncoder().encode("{}");
+  const text = async (...request) => {
+    const flow = line.open(...request);
+    await flow.head();
+    let text = "";
+    for (let piece = await flow.next(); piece; piece = await flow.next()) text += new TextDecoder().decode(piece);
+    flow.end();
+    return [text, flow.status];
+  };
+  line.keep("sprat.json", kept);
+  for (const other of [["a.bin", 0, false], ["sprat.json", 7, false], ["sprat.json", 0, true]]) assert.deepEqual(await text(...other), ["new", 206]);
+  assert.deepEqual(await text("sprat.json", 0, false), ["{}", 200]);
+  assert.equal(asked, 3);
+  assert.deepEqual(await text("sprat.json", 0, false), ["new", 206]);
+  line.keep("sprat.json", kept);
+  line.close();
+  await assert.rejects(line.open("sprat.json", 0, false).head(), { name: "Refused" });
+});
+
 test("two answers on one line do not mix", async () => {
   const line = lay(async ({ body }) => answer([body, body]));
   const flows = [line.ask("a"), line.ask("b")];

@@ -364,7 +364,7 @@ test("measuring changes nothing", async () => {
 
 test("failures of the engine have the API's names, and are kept as the cause", async () => {
   const cases = { private_unanswerable: "NotReadableError", cloud_refused: "NetworkError", cloud_disabled: "NotAllowedError",
-    bad_request: "NotSupportedError", webgpu_lost: "UnknownError", internal: "UnknownError" };
+    bad_request: "NotSupportedError", webgpu_lost: "UnknownError", worker_lost: "UnknownError", internal: "UnknownError" };
   for (const [code, name] of Object.entries(cases)) {
     const { LanguageModel } = setup([[...answer(["Per"]).slice(0, -1), new SpratError({ code, message: "no" })]]);
     const session = await LanguageModel.create();

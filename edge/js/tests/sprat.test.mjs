@@ -171,7 +171,7 @@ test("without a cloud there is no way out at all", async () => {
 
 test("the link is the engine's equal: when it crashes, both are replaced", async () => {
   const { sprat, worker } = await ready();
-  links[0].onerror({ message: "no such file" });
+  links[0].onerror({ message: "out of memory" });
   assert.ok(worker.ended && links[0].ended);
   assert.deepEqual([workers.length, links.length, sprat.state], [2, 2, "loading"]);
   sprat.dispose();
@@ -225,10 +225,12 @@ test("a crashed worker fails what waits, and another takes its place", async () 
   const { sprat, worker } = await ready({ onWarning: (warning) => warnings.push(warning.code) });
   const answer = read(sprat.chat(MESSAGES));
   worker.says({ type: "panic", message: "panic at lib.rs:1" });
-  assert.equal((await answer).error.code, "internal");
+  const { error } = await answer;
+  assert.deepEqual([error.code, error.message], ["worker_lost", "the engine's worker stopped: panic at lib.rs:1"]);
+  assert.match(error.hint, /^Ask again/);
   assert.ok(worker.ended);
   const [, second] = workers;
-  assert.deepEqual([sprat.state, warnings], ["loading", ["internal"]]);
+  assert.deepEqual([sprat.state, warnings], ["loading", ["worker_lost"]]);
   second.says({ id: second.asked("load").id, value: { device: DEVICE, model: MODEL } });
   await sprat.ready;
   assert.equal(sprat.state, "ready");
@@ -249,9 +251,10 @@ test("a worker that always crashes is given up", async () => {
   const { sprat } = open();
   for (let at = 0; at < workers.length && at < 20; at++) workers[at].onerror?.({ message: "no such file" });
   assert.ok(workers.length < 20);
-  await assert.rejects(sprat.ready, { code: "internal" });
+  await assert.rejects(sprat.ready, { code: "worker_lost" });
   assert.equal(sprat.state, "failed");
-  assert.equal((await read(sprat.chat(MESSAGES))).error.code, "internal");
+  const { error } = await read(sprat.chat(MESSAGES));
+  assert.deepEqual([error.code, error.hint], ["worker_lost", "Reload the page."]);
 });
 
 test("load rejects without a cloud, and leaves the cloud where there is one", async () => {

@@ -72,10 +72,12 @@ impl Pack {
         let Some(Chunk { bytes, whole }) = chunk else {
             return Err(refused("the pack lists no such file, or no such chunk"));
         };
-        let cache = if fresh {
-            RequestCache::Reload
-        } else {
-            RequestCache::Default
+        let cache = match (whole, fresh) {
+            // Chromium's cache lets one answer for an address be written at a time, so that chunks would come one
+            // behind the other, and begins some of them anew. The engine stores them itself.
+            (false, _) => RequestCache::NoStore,
+            (true, true) => RequestCache::Reload,
+            (true, false) => RequestCache::Default,
         };
         let mut request = Request::get(&format!("{}{file}", self.base)).cache(cache);
         if !whole {

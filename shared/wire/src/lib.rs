@@ -49,7 +49,7 @@ pub use error::{ErrorBody, ErrorDetail, code, kind};
 pub use models::{ModelCard, ModelList, ModelStatus};
 pub use receipt::{Bound, Receipt, Source};
 #[cfg(feature = "server")]
-pub use route::{RouteRecord, Votes};
+pub use route::{RouteRecord, Votes, Weighed};
 pub use sse::{DEFAULT_EVENT_LIMIT, Event, SseDecoder, SseError};
 #[cfg(feature = "server")]
 pub use text::{

@@ -1,5 +1,6 @@
 // A page with <sprat-chat> in it, served with a content security policy as strict as any, and a fake Sprat to give it.
 
+import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -63,6 +64,8 @@ export async function violations(page) {
   });
 }
 
+/** @typedef {(options: object, body: (tab: ElementPage, page: import("playwright-core").Page) => Promise<void>) => Promise<void>} InPage */
+
 /** One tab with the page, and what went wrong in it. */
 export class ElementPage {
   mistakes = [];
@@ -83,6 +86,23 @@ export class ElementPage {
     await self.page.goto(`${origin}/page.html${fake === null ? "?engine" : ""}`);
     await self.add(attributes, fake);
     return self;
+  }
+
+  /**
+   * Runs a test in a tab of its own, in which nothing may go wrong unnoticed.
+   * @param {import("playwright-core").Browser} browser
+   * @param {string} origin
+   * @param {object} options as of `open`
+   * @param {(tab: ElementPage, page: import("playwright-core").Page) => Promise<void>} body
+   */
+  static async within(browser, origin, options, body) {
+    const tab = await ElementPage.open(browser, origin, options);
+    try {
+      await body(tab, tab.page);
+      assert.deepEqual(tab.mistakes.map(String), []);
+    } finally {
+      await tab.context.close();
+    }
   }
 
   /** Puts a chat into the page. */

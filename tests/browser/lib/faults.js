@@ -101,7 +101,7 @@ export const FAULTS = {
     // The same engine, in a new worker: what was private is private there too.
     await talk.askTainted();
     await talk.askAll();
-    talk.expect(talk.warned.has("internal"), "no worker crashed");
+    talk.expect(talk.warned.has("worker_lost"), "no worker crashed");
     await talk.renew();
   },
 

@@ -130,12 +130,12 @@ export class Recorder {
   }
 
   /**
-   * Holds requests back whose paths match.
+   * Holds requests back whose paths match, those that come behind the first `behind` of them.
    * @returns {() => void} lets them go on
    */
-  delay(match) {
+  delay(match, { behind = 0 } = {}) {
     let open = () => {};
-    this.#gate = { match, opened: new Promise((resolve) => (open = resolve)) };
+    this.#gate = { match, behind, opened: new Promise((resolve) => (open = resolve)) };
     return open;
   }
 
@@ -213,7 +213,7 @@ export class Recorder {
       return;
     }
     if (this.#stalled?.test(seen.path)) return;
-    if (this.#gate?.match.test(seen.path)) await this.#gate.opened;
+    if (this.#gate?.match.test(seen.path) && this.#gate.behind-- <= 0) await this.#gate.opened;
     if (this.#lost?.test(seen.path)) {
       reply.writeHead(404).end();
       return;

@@ -1,8 +1,8 @@
 //! An engine's answer before it is known whether it stands.
 
 use crate::{
-    Counts, Engine, EngineError, EngineState, Event, Finish, Job, JobHandle, JobSink, Route, Rule,
-    Token,
+    Counts, Engine, EngineError, EngineState, Event, Finish, Job, JobHandle, JobSink, Judgement,
+    Route, Rule, Token,
 };
 
 /// What an engine has said so far.
@@ -13,6 +13,7 @@ pub(super) struct Draft {
     /// Tokens of the prompt, and the cached ones among them.
     started: Option<(usize, usize)>,
     tokens: Vec<Token>,
+    judged: Option<Judgement>,
     counts: Option<Counts>,
     route: Option<Route>,
     finish: Option<Finish>,
@@ -32,6 +33,7 @@ impl Draft {
             handle: Some(engine.start(job)?),
             started: None,
             tokens: Vec::new(),
+            judged: None,
             counts: None,
             route: None,
             finish: None,
@@ -47,6 +49,7 @@ impl Draft {
                 cached_tokens,
             } => self.started = Some((prompt_tokens, cached_tokens)),
             Event::Token(token) => self.tokens.push(token),
+            Event::Judged(judged) => self.judged = Some(judged),
             Event::Counted(counts) => self.counts = Some(counts),
             Event::Route(route) => self.route = Some(route),
             Event::Finished(finish) => {
@@ -91,6 +94,11 @@ impl Draft {
         self.tokens.iter().map(|token| &*token.text).collect()
     }
 
+    /// What its engine thinks of it so far, if it says so.
+    pub(super) fn judged(&self) -> Option<Judgement> {
+        self.judged
+    }
+
     /// The mean of the logarithms of the tokens' probabilities; none without tokens, or if the engine does not know them all.
     pub(super) fn mean_logprob(&self) -> Option<f32> {
         let sum: f64 = self.tokens.iter().map(|t| f64::from(t.logprob)).sum();
@@ -115,6 +123,7 @@ impl Draft {
             target: inner.map_or(&self.id, |route| &route.target).clone(),
             rule,
             confidence: None,
+            weighed: None,
             votes: None,
             cost_usd: self.cost_usd(),
             tries: self.tries(),

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::{Engine, EngineInfo, EngineState, ServiceError};
 
-pub use cascade::{Cascade, CascadeOptions};
+pub use cascade::{Cascade, CascadeOptions, Expected};
 pub(crate) use compose::compose;
 pub use normal::normalize;
 pub use vote::{Vote, VoteOptions};

@@ -12,8 +12,8 @@ use tracing::Instrument;
 use super::draft::{Draft, sum};
 use super::{Members, normalize, wrong};
 use crate::{
-    Engine, EngineError, EngineInfo, Finish, Job, JobHandle, JobSink, Route, Rule, ServiceError,
-    channel,
+    Engine, EngineError, EngineInfo, Finish, Job, JobHandle, JobSink, Price, Route, Rule,
+    ServiceError, channel,
 };
 
 /// Who votes, and on what.
@@ -94,6 +94,18 @@ impl Vote {
 impl Engine for Vote {
     fn info(&self) -> EngineInfo {
         self.members.info()
+    }
+
+    /// Of all answers.
+    fn price(&self) -> Price {
+        let samples = self.options.samples as f64;
+        let prices = self.members.engines.iter().map(|engine| engine.price());
+        prices.fold(Price::default(), |sum, price| Price {
+            prompt_usd_per_million: sum.prompt_usd_per_million
+                + samples * price.prompt_usd_per_million,
+            completion_usd_per_million: sum.completion_usd_per_million
+                + samples * price.completion_usd_per_million,
+        })
     }
 
     fn start(&self, job: Job) -> Result<JobHandle, EngineError> {

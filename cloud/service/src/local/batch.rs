@@ -8,6 +8,7 @@ use sprat_model::{Error, Generation, KvPool, Model, PAGE, PASS_TOKENS, step_toge
 
 use super::Work;
 use super::job::{checked, embedding, generation, text, tokens};
+use super::judge::Judge;
 use super::loaded::Loaded;
 use crate::{Alternative, EngineError, EngineState, Event, Finish, Job, JobSink, Token};
 
@@ -27,6 +28,8 @@ pub(super) struct Batch<'a> {
 /// An answer in the making.
 struct Answer<'a> {
     generation: Generation<'a>,
+    /// Where somebody wants to know what it is worth.
+    judge: Option<Judge<'a>>,
     client: u64,
     sink: JobSink,
 }
@@ -160,8 +163,12 @@ impl<'a> Batch<'a> {
                     prompt_tokens: generation.prompt_tokens(),
                     cached_tokens: generation.cached_tokens(),
                 });
+                // Gates are fitted on answers that were bound to nothing.
+                let gate = loaded.gate.as_ref();
+                let gate = gate.filter(|_| job.judge && job.constraint.is_none());
                 self.running.push(Answer {
                     generation,
+                    judge: gate.map(Judge::new),
                     client: job.client,
                     sink,
                 });
@@ -196,7 +203,7 @@ impl<'a> Batch<'a> {
     fn hand_out(&mut self, tokens: Vec<Option<Result<sprat_model::Token, Error>>>) {
         let running = std::mem::take(&mut self.running);
         let mut ended = Vec::new();
-        for (answer, token) in running.into_iter().zip(tokens) {
+        for (mut answer, token) in running.into_iter().zip(tokens) {
             match token.map(checked) {
                 Some(Err(error)) => {
                     if matches!(error, EngineError::Generation | EngineError::NotANumber) {
@@ -214,6 +221,9 @@ impl<'a> Batch<'a> {
             match answer.generation.finish() {
                 None => self.running.push(answer),
                 Some(finish) => {
+                    if let Some(judge) = &answer.judge {
+                        answer.sink.send(Event::Judged(judge.end()));
+                    }
                     let finish = match finish {
                         sprat_model::Finish::Stop => Finish::Stop,
                         sprat_model::Finish::Length => Finish::Length,
@@ -251,7 +261,8 @@ impl<'a> Batch<'a> {
 }
 
 impl Answer<'_> {
-    fn tell(&self, token: sprat_model::Token) {
+    fn tell(&mut self, token: sprat_model::Token) {
+        let judged = self.judge.as_mut().and_then(|judge| judge.hear(&token));
         let top = token
             .top
             .into_iter()
@@ -262,6 +273,9 @@ impl Answer<'_> {
             end: token.end,
             top: top.collect(),
         }));
+        if let Some(judged) = judged {
+            self.sink.send(Event::Judged(judged));
+        }
     }
 }
 

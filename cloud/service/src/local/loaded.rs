@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use self_cell::self_cell;
 use sprat_model::Model;
+use sprat_route::gate::Gate;
 
 use super::Work;
 use super::batch::Batch;
 use super::binder::{Binder, WayBack};
+use super::judge;
 use super::pack::{Shared, positions};
 use crate::EngineError;
 
@@ -29,6 +31,8 @@ pub(super) struct Live(Pair);
 pub(super) struct Loaded {
     pub(super) shared: Arc<Shared>,
     pub(super) model: Model,
+    /// Says how likely its answers are right, if it has one.
+    pub(super) gate: Option<Gate>,
     /// Makes the grammars of answers that are bound to one.
     pub(super) binder: Binder,
 }
@@ -47,6 +51,7 @@ impl Live {
         let binder = Binder::start(&model, shared.calls(), way_back)?;
         let loaded = Loaded {
             shared,
+            gate: judge::gate_of(&model),
             model,
             binder,
         };

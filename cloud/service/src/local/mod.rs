@@ -11,6 +11,7 @@ mod calls;
 mod device;
 mod figures;
 mod job;
+mod judge;
 mod loaded;
 mod loading;
 mod memory;
@@ -211,6 +212,10 @@ impl Engine for LocalEngine {
 
     fn calls(&self) -> Option<CallFormat> {
         self.shared.calls()
+    }
+
+    fn judges(&self) -> bool {
+        self.shared.judges()
     }
 
     fn load(&self) -> EngineLoad {

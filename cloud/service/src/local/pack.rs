@@ -13,6 +13,7 @@ use sprat_wire::ModelStatus;
 
 use super::binder::WayBack;
 use super::figures::Figures;
+use super::judge;
 use crate::{CallFormat, Device, EngineInfo, EngineState, ModelSource, ServiceError, Weights};
 
 /// How weights are kept that a pack does not say it of.
@@ -41,6 +42,7 @@ struct Seen {
     info: EngineInfo,
     status: ModelStatus,
     calls: Option<CallFormat>,
+    judges: bool,
 }
 
 /// What files say without their weights.
@@ -52,6 +54,7 @@ struct Outline {
     text_id: Option<String>,
     context: usize,
     calls: Option<CallFormat>,
+    judges: bool,
     weight_bytes: u64,
     position_bytes: usize,
 }
@@ -91,6 +94,7 @@ impl Pack {
                     info,
                     status: ModelStatus::Loading,
                     calls: outline.calls,
+                    judges: outline.judges,
                 }),
                 figures: Figures::default(),
             }),
@@ -110,6 +114,7 @@ impl Pack {
             seen.info.fingerprint = outline.fingerprint;
             seen.info.text_id = outline.text_id;
             seen.calls = outline.calls;
+            seen.judges = outline.judges;
         });
         Ok(())
     }
@@ -122,6 +127,10 @@ impl Shared {
 
     pub(super) fn calls(&self) -> Option<CallFormat> {
         self.look(|seen| seen.calls)
+    }
+
+    pub(super) fn judges(&self) -> bool {
+        self.look(|seen| seen.judges)
     }
 
     /// Whether it does not compute any more.
@@ -204,6 +213,7 @@ impl Outline {
             context: manifest.context.min(config.context()),
             position_bytes: position_bytes(&config, manifest.storage, device),
             text_id: Some(manifest.text_id()),
+            judges: judge::has_gate(&manifest),
             name: manifest.name,
             created,
             fingerprint: Some(fingerprint(&bytes)),
@@ -224,6 +234,7 @@ impl Outline {
             created,
             fingerprint: None,
             text_id: None,
+            judges: false,
             calls: template.and_then(|template| CallFormat::of_template(&template)),
         })
     }

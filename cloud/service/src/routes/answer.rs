@@ -85,7 +85,7 @@ pub(super) async fn collect<F: Format>(
     answers.resize_with(flights.len(), Collected::default);
     while let Some((index, event)) = flights.next().await {
         match event? {
-            Event::Started { .. } | Event::Counted(_) => {}
+            Event::Started { .. } | Event::Judged(_) | Event::Counted(_) => {}
             Event::Token(token) => answers[index].tokens.push(token),
             Event::Route(route) => answers[index].route = Some(route.into()),
             Event::Finished(finish) => answers[index].finish = Some(finish),
@@ -154,7 +154,7 @@ impl<F: Format> Writer<F> {
         }
         while let Some((index, happened)) = self.next().await? {
             let chunks = match happened {
-                Ok(Event::Started { .. } | Event::Counted(_)) => vec![],
+                Ok(Event::Started { .. } | Event::Judged(_) | Event::Counted(_)) => vec![],
                 Ok(Event::Route(route)) => {
                     self.routes.insert(index, route.into());
                     vec![]

@@ -197,6 +197,7 @@ impl Flight {
                 self.started(*prompt_tokens, *cached_tokens);
             }
             Event::Token(_) => self.token(stamped.at),
+            Event::Judged(_) => {}
             Event::Counted(counts) => self.counted(counts),
             Event::Route(route) => self.decisions.routed(route),
             Event::Finished(finish) => self.finished(*finish),

@@ -182,6 +182,7 @@ impl Common<'_> {
             max_tokens: limit.map(count).into_iter().chain(cap).min(),
             stop: self.stop.to_vec(),
             logprobs: self.logprobs,
+            judge: false,
             top_logprobs: self.top_logprobs.1.map_or(0, count),
             constraint: None,
             tools: Arc::default(),

@@ -30,7 +30,7 @@ use tracing::Instrument;
 
 use crate::{
     Counts, Engine, EngineError, EngineInfo, EngineState, Event, Finish, Job, JobHandle, JobSink,
-    Route, Rule, ServiceError, UpstreamLoad, channel,
+    Price, Route, Rule, ServiceError, UpstreamLoad, channel,
 };
 use breaker::{Breaker, Pass};
 use client::{Client, Failed};
@@ -108,6 +108,13 @@ impl Engine for Upstream {
             fingerprint: None,
             // A server that rests is no reason to take this one out of service: others may answer.
             state: EngineState::Ready,
+        }
+    }
+
+    fn price(&self) -> Price {
+        Price {
+            prompt_usd_per_million: self.shared.options.prompt_usd_per_million,
+            completion_usd_per_million: self.shared.options.completion_usd_per_million,
         }
     }
 
@@ -324,6 +331,7 @@ impl Answer<'_> {
                 target: options.id.clone(),
                 rule: Rule::Upstream,
                 confidence: None,
+                weighed: None,
                 votes: None,
                 cost_usd: options.is_priced().then_some(cost),
                 tries,

@@ -15,6 +15,8 @@ use tokio::sync::{Semaphore, watch};
 #[derive(Clone, Debug)]
 pub enum Act {
     Say(&'static str, f32),
+    /// A gate's word: how likely it is right, and whether it is lost.
+    Judge(f32, bool),
     Route(f64, u32),
     /// Nothing, until the test opens the gate.
     Wait,
@@ -31,6 +33,8 @@ pub const STOP: Act = Act::Finish(Finish::Stop);
 /// Each job does the next script, and the last one again when there are no more.
 pub struct Scripted {
     pub id: &'static str,
+    pub judges: bool,
+    pub price: Price,
     scripts: Vec<Vec<Act>>,
     pub jobs: Mutex<Vec<Job>>,
     pub gate: Arc<Semaphore>,
@@ -46,14 +50,27 @@ impl Scripted {
     }
 
     pub fn many(id: &'static str, scripts: Vec<Vec<Act>>) -> Arc<Self> {
-        Arc::new(Self {
+        Self::made(id, scripts, |_| {})
+    }
+
+    /// One that is not like others.
+    pub fn made(
+        id: &'static str,
+        scripts: Vec<Vec<Act>>,
+        change: impl FnOnce(&mut Self),
+    ) -> Arc<Self> {
+        let mut made = Self {
             id,
+            judges: false,
+            price: Price::default(),
             scripts,
             jobs: Mutex::default(),
             gate: Arc::new(Semaphore::new(0)),
             cancelled: watch::Sender::new(0),
             waiting: watch::Sender::new(0),
-        })
+        };
+        change(&mut made);
+        Arc::new(made)
     }
 
     pub fn asked(&self) -> usize {
@@ -90,6 +107,14 @@ impl Engine for Scripted {
         }
     }
 
+    fn judges(&self) -> bool {
+        self.judges
+    }
+
+    fn price(&self) -> Price {
+        self.price
+    }
+
     fn start(&self, job: Job) -> Result<JobHandle, EngineError> {
         let number = {
             let mut jobs = self.jobs.lock().unwrap();
@@ -114,10 +139,12 @@ impl Engine for Scripted {
                         logprob,
                         ..Token::default()
                     }),
+                    Act::Judge(right, lost) => Event::Judged(Judgement { right, lost }),
                     Act::Route(cost, tries) => Event::Route(Route {
                         target: id.to_owned(),
                         rule: Rule::Upstream,
                         confidence: None,
+                        weighed: None,
                         votes: None,
                         cost_usd: Some(cost),
                         tries,
@@ -190,6 +217,7 @@ pub async fn read(handle: &mut JobHandle) -> Answer {
                 answer.text += &token.text;
                 answer.tokens += 1;
             }
+            Ok(Event::Judged(_)) => panic!("nobody asked for it"),
             Ok(Event::Counted(counts)) => answer.counts = Some(counts),
             Ok(Event::Route(route)) => assert_eq!(answer.route.replace(route), None),
             Ok(Event::Finished(finish)) => {

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Every word of `<sprat-chat>` in Korean.
+ * Every word of `<sprat-chat>` in Korean. \u2060 keeps a particle with its word, where a browser would break behind the quote.
  * @type {import("../words.js").Strings}
  */
 export const ko = {
@@ -39,7 +39,7 @@ export const ko = {
 
   "lane.private": "확신하지 못해도 아무것도 기기 밖으로 나가지 않습니다",
   "lane.privateFromNow": "지금부터 아무것도 기기 밖으로 나가지 않습니다",
-  "lane.privateCloud": "비공개와 ‘클라우드만’은 함께 쓸 수 없어 답할 수 없습니다",
+  "lane.privateCloud": "비공개와 ‘클라우드만’\u2060은 함께 쓸 수 없어 답할 수 없습니다",
   "lane.device": "기기에서만: 아무것도 기기 밖으로 나가지 않습니다",
   "lane.noCloud": "모든 내용이 이 기기에만 남습니다",
   "lane.auto": "기기가 확신하지 못하는 질문은 {cloud}(으)로 보냅니다",
@@ -115,6 +115,7 @@ export const ko = {
   "sure.notEnough": "{confidence}, {threshold}이어야 충분",
   "sent.nothing": "기기 밖으로 나간 것이 없습니다",
   "sent.bytes": "클라우드로 {bytes}",
+  "list.separator": ", ",
   "time.total": "모두 {total}",
   "time.first": "모두 {total}, 첫 글자까지 {first}",
   "time.device": "이 기기에서 {time}",
@@ -125,8 +126,8 @@ export const ko = {
   "seam.value": "이 기기의 토큰 {count}개 뒤를 클라우드가 이어 썼습니다",
 
   "why.exact": "정확히 계산할 수 있는 질문이라 모델에 묻지 않았습니다.",
-  "why.cloud-mode": "모드가 ‘클라우드만’입니다.",
-  "why.cloud-mode-retry": "모드가 ‘클라우드만’이며, 처음에는 클라우드에 연결할 수 없었습니다.",
+  "why.cloud-mode": "모드가 ‘클라우드만’\u2060입니다.",
+  "why.cloud-mode-retry": "모드가 ‘클라우드만’\u2060이며, 처음에는 클라우드에 연결할 수 없었습니다.",
   "why.cloud-first-unreachable": "클라우드에 연결할 수 없어 이 기기가 답했습니다.",
   "why.cloud-first-interrupted": "클라우드의 답변이 도중에 끊겨 이 기기가 답했습니다.",
   "why.cloud-first-refused": "클라우드가 질문을 거부해 이 기기가 답했습니다.",
@@ -141,7 +142,7 @@ export const ko = {
   "why.sure": "이 기기의 확신도는 {confidence}이고, {threshold}이면 충분합니다.",
   "why.no-gate": "이 기기가 답했습니다. 이 모델에는 보정된 확신도 척도가 없습니다.",
   "why.device-mode-unsure":
-    "이 기기의 확신도는 {confidence}뿐이지만({threshold}이어야 충분) 모드가 ‘기기에서만’이라 답변을 유지합니다.",
+    "이 기기의 확신도는 {confidence}뿐이지만({threshold}이어야 충분) 모드가 ‘기기에서만’\u2060이라 답변을 유지합니다.",
   "why.unsure": "이 기기의 확신도가 {confidence}뿐이라 필요한 {threshold}에 못 미쳐 클라우드가 이어받습니다.",
   "why.unsure-refused-consent":
     "이 기기의 확신도는 {confidence}뿐이지만({threshold}이어야 충분) 보내지 않기로 하셨으므로 이 답을 그대로 둡니다.",
@@ -175,7 +176,7 @@ export const ko = {
   "error.network.todo": "연결을 확인하고 다시 시도하세요. 이미 받은 부분은 유지됩니다.",
   "error.cloud_unreachable.heading": "클라우드에 연결할 수 없습니다",
   "error.cloud_unreachable.words": "질문을 전달하지 못했습니다.",
-  "error.cloud_unreachable.todo": "다시 시도하거나 모드를 ‘기기에서만’으로 바꾸세요.",
+  "error.cloud_unreachable.todo": "다시 시도하거나 모드를 ‘기기에서만’\u2060으로 바꾸세요.",
   "error.cloud_interrupted.heading": "클라우드 연결이 끊겼습니다",
   "error.cloud_interrupted.words": "답변 도중 연결이 끝났습니다.",
   "error.cloud_interrupted.todo": "다시 시도하세요.",
@@ -184,7 +185,7 @@ export const ko = {
   "error.cloud_refused.todo": "잠시 후 다시 시도하세요.",
   "error.cloud_disabled.heading": "클라우드가 없습니다",
   "error.cloud_disabled.words": "이 채팅은 클라우드 없이 실행됩니다.",
-  "error.cloud_disabled.todo": "모드를 ‘자동’이나 ‘기기에서만’으로 바꾸세요.",
+  "error.cloud_disabled.todo": "모드를 ‘자동’\u2060이나 ‘기기에서만’\u2060으로 바꾸세요.",
   "error.private_unanswerable.heading": "이 기기가 답을 확신하지 못합니다",
   "error.private_unanswerable.words": "비공개가 켜져 있어 클라우드에 묻지 않았고, 질문은 기기에 남았습니다.",
   "error.private_unanswerable.todo": "다르게 물어보세요.",
@@ -194,9 +195,9 @@ export const ko = {
   "error.consent_refused.heading": "아무것도 보내지 않았습니다",
   "error.consent_refused.words": "보내지 않기로 하셨고, 이 기기는 답할 수 없습니다.",
   "error.consent_refused.todo": "다시 물어 동의하거나 개인적인 내용을 빼 주세요.",
-  "error.private_cloud.heading": "비공개와 ‘클라우드만’은 함께 쓸 수 없습니다",
+  "error.private_cloud.heading": "비공개와 ‘클라우드만’\u2060은 함께 쓸 수 없습니다",
   "error.private_cloud.words": "질문은 이 기기에 남았습니다.",
-  "error.private_cloud.todo": "모드를 ‘자동’이나 ‘기기에서만’으로 바꾸세요.",
+  "error.private_cloud.todo": "모드를 ‘자동’\u2060이나 ‘기기에서만’\u2060으로 바꾸세요.",
   "error.context_too_long.heading": "대화가 너무 깁니다",
   "error.context_too_long.words": "이 모델이 한 번에 읽을 수 있는 길이를 넘었습니다.",
   "error.context_too_long.todo": "새 대화를 시작하거나 질문을 줄이세요.",
@@ -209,6 +210,9 @@ export const ko = {
   "error.webgpu_lost.heading": "그래픽 어댑터를 잃었습니다",
   "error.webgpu_lost.words": "작업 도중 브라우저가 어댑터를 회수했습니다.",
   "error.webgpu_lost.todo": "다시 물어보세요. 모델이 프로세서로 옮겨집니다.",
+  "error.worker_lost.heading": "엔진이 멈췄습니다",
+  "error.worker_lost.words": "이 페이지에서 모델을 실행하는 부분이 작업 도중 종료되었습니다.",
+  "error.worker_lost.todo": "다시 물어보세요. 엔진을 새로 시작하고 있습니다. 반복되면 페이지를 새로고침하세요.",
   "error.too_large.heading": "모델이 너무 큽니다",
   "error.too_large.words": "이 기기에 맞지 않아 내려받지 않았습니다.",
   "error.too_large.todo": "더 작은 모델을 쓰거나 클라우드가 답하게 하세요.",

@@ -22,7 +22,7 @@ and, if they like:
 Other fields are passed over.
 
 Fields of --json (shares are 0 to 1; what is not defined is null, and `undefined` says why):
-  n, edge_accuracy, cloud_accuracy, outcomes.{both,edge_only,cloud_only,neither}
+  n, edge_accuracy, cloud_accuracy, outcomes.{both,edge_only,cloud_only,neither,keeps,saves}
   apgr, apgr_10, cpt50, cpt80, cpt95, cpt100, auc_df, auc_df_over_random, aiq, peak_accuracy, peak_calls
   oracle_gap.{apgr,cpt50_ratio,cpt80_ratio,cpt95_ratio,cpt100_ratio}
   ece, brier, nll, auroc, aurc, e_aurc, risk_at_20, risk_at_50, risk_at_80

@@ -172,11 +172,16 @@ fn outcomes(questions: &Questions<'_>) -> Outcomes {
     let share = |edge: bool, cloud: bool| {
         questions.mean(|r| f64::from(r.edge_correct == edge && r.cloud_correct == cloud))
     };
+    let (both, edge_only) = (share(true, true), share(true, false));
+    let (cloud_only, neither) = (share(false, true), share(false, false));
+    let part = |part: f64, other: f64| (part + other > 0.0).then(|| part / (part + other));
     Outcomes {
-        both: share(true, true),
-        edge_only: share(true, false),
-        cloud_only: share(false, true),
-        neither: share(false, false),
+        both,
+        edge_only,
+        cloud_only,
+        neither,
+        keeps: part(both, edge_only),
+        saves: part(cloud_only, neither),
     }
 }
 

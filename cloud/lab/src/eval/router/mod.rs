@@ -100,6 +100,11 @@ pub struct Outcomes {
     pub cloud_only: f64,
     /// None.
     pub neither: f64,
+    /// Of what the device has right, the share that the cloud has right too; none where it has nothing right.
+    pub keeps: Option<f64>,
+    /// Of what the device has wrong, the share that the cloud has right; none where it has nothing wrong. A server's
+    /// cascade by expected gain is told these two.
+    pub saves: Option<f64>,
 }
 
 /// What one order of the questions buys, least confident sent first.

@@ -63,7 +63,7 @@ impl Report {
         let outcomes = &self.outcomes;
         format!(
             "{} questions: the device has {} right{}, the cloud {}{}. Both {}, only the device {}, only the cloud {}, \
-             none {}.\n",
+             none {}. The cloud keeps {} of what the device has right, and saves {} of the rest.\n",
             self.n,
             percent(self.edge_accuracy),
             self.interval("edge_accuracy", true),
@@ -73,6 +73,8 @@ impl Report {
             percent(outcomes.edge_only),
             percent(outcomes.cloud_only),
             percent(outcomes.neither),
+            outcomes.keeps.map_or_else(|| "none".to_owned(), percent),
+            outcomes.saves.map_or_else(|| "none".to_owned(), percent),
         )
     }
 

@@ -45,6 +45,8 @@ fn a_report_worked_by_hand() {
     let report = report(&four(), &options).unwrap();
     assert_eq!((report.edge_accuracy, report.cloud_accuracy), (0.5, 0.75));
     assert_eq!(report.outcomes.cloud_only, 0.5);
+    close(report.outcomes.keeps, 0.5);
+    close(report.outcomes.saves, 1.0);
     close(report.order.apgr, 0.625);
     close(report.order.cpt50, 0.125);
     close(report.order.cpt100, 0.25);
