@@ -179,6 +179,20 @@ fn a_pack_is_calibrated_on_anyones_questions() {
         (&json!(10), &fitted["kept"])
     );
     assert!(tried["divisions"]["coverage"].as_f64().unwrap() > 0.0);
+    // Both calibrations were tried on the same parts; none was drawn, so nothing is outside.
+    let kinds = tried["divisions"]["test"].as_array().unwrap();
+    assert_eq!(
+        [&kinds[0]["kind"], &kinds[1]["kind"]],
+        ["logistic", "isotonic"]
+    );
+    assert_eq!(kinds[0]["auroc"], kinds[1]["auroc"]);
+    assert!(
+        kinds
+            .iter()
+            .all(|k| k["ece"].as_f64() >= k["rmsce"].as_f64()),
+        "{kinds:?}"
+    );
+    assert!(tried["divisions"].get("outside").is_none());
 
     // The same questions give the same gate, in place too, and another bound another one.
     printed(&calibrate(&out, &again, "0.7"));

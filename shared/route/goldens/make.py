@@ -1,6 +1,7 @@
 """Writes metrics.json, gate.json and dates.json: what scikit-learn, scipy and datetime say.
 
-    pip install numpy scipy scikit-learn && python shared/route/goldens/make.py
+    pip install numpy scipy scikit-learn cir-model uncertainty-calibration
+    python shared/route/goldens/make.py
 
 The tests read the committed files; they need no Python.
 """
@@ -9,32 +10,41 @@ import datetime
 import json
 import pathlib
 import random
+from importlib.metadata import version
 
+import calibration
 import numpy as np
 import scipy
 import sklearn
+from cir_model import CenteredIsotonicRegression
 from scipy import stats
-from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 HERE = pathlib.Path(__file__).parent
-MADE_WITH = f"numpy {np.__version__}, scipy {scipy.__version__}, scikit-learn {sklearn.__version__}"
+MADE_WITH = (f"numpy {np.__version__}, scipy {scipy.__version__}, scikit-learn {sklearn.__version__}, "
+             f"cir-model {version('cir-model')}, uncertainty-calibration {version('uncertainty-calibration')}")
 
 
-def equal_mass_ece(p, y, bins=15):
-    """ECE over equal-mass bins whose edges never part equal confidences."""
+def equal_mass(p, bins=15):
+    """Places of bins of equal mass, whose edges never part equal confidences."""
     order = np.argsort(p, kind="stable")
-    p, y = p[order], y[order].astype(float)
-    n, start, total = len(p), 0, 0.0
+    n, start = len(p), 0
     for b in range(1, bins + 1):
         end = -(-b * n // bins)
-        while start < end < n and p[end] == p[end - 1]:
+        while start < end < n and p[order[end]] == p[order[end - 1]]:
             end += 1
         if end > start:
-            total += (end - start) * abs(p[start:end].mean() - y[start:end].mean())
+            yield order[start:end]
             start = end
-    return total / n
+
+
+def equal_mass_ece(p, y):
+    return sum(len(bin) * abs(p[bin].mean() - y[bin].mean()) for bin in equal_mass(p)) / len(p)
+
+
+def debiased_squared_ce(p, y):
+    return calibration.utils.unbiased_square_ce([list(zip(p[bin], y[bin])) for bin in equal_mass(p)])
 
 
 def aurc(p, y):
@@ -54,6 +64,7 @@ def scores():
             "confidence": p.tolist(), "correct": y.tolist(),
             "auroc": roc_auc_score(y, p), "brier": brier_score_loss(y, p),
             "nll": log_loss(y, p), "ece": equal_mass_ece(p, y), "aurc": aurc(p, y),
+            "debiased_squared_ce": debiased_squared_ce(p, y),
         })
     return cases
 
@@ -95,14 +106,24 @@ def gate():
         model = LogisticRegression(C=1 / ridge, tol=1e-12, max_iter=10000).fit(z, y)
         cases.append({"ridge": ridge, "weights": model.coef_[0].tolist(),
                       "bias": float(model.intercept_[0])})
-    score = np.round(rng.uniform(size=80), 2)
-    hit = rng.uniform(size=80) < score**2
-    isotonic = IsotonicRegression(out_of_bounds="clip").fit(score, hit)
-    at = np.linspace(0, 1, 41)
     return {"made_with": MADE_WITH, "x": x.tolist(), "y": y.tolist(), "mean": mean.tolist(),
-            "scale": scale.tolist(), "logistic": cases,
-            "isotonic": {"score": score.tolist(), "hit": hit.tolist(), "at": at.tolist(),
-                         "value": isotonic.predict(at).tolist()}}
+            "scale": scale.tolist(), "logistic": cases, "isotonic": [isotonic(rng, 80), isotonic(rng, 1000)]}
+
+
+def isotonic(rng, n):
+    """Ten bins, an answer more at each end, centred isotonic regression of the bins."""
+    score = np.round(rng.uniform(size=n), 2)
+    correct = rng.uniform(size=n) < 0.5 * score + 0.5 * score**6
+    bins = [[score[bin].tolist(), correct[bin].tolist()] for bin in equal_mass(score, 10)]
+    bins[0] = [bins[0][0] + [0.0], bins[0][1] + [True]]
+    bins[-1] = [bins[-1][0] + [1.0], bins[-1][1] + [False]]
+    x, y = ([np.mean(bin[i]) for bin in bins] for i in (0, 1))
+    model = CenteredIsotonicRegression(non_centered_points=[]).fit(x, y, [len(bin[0]) for bin in bins])
+    # Before the first and behind the last centre the original is flat.
+    centres = model.X_thresholds_[1 if model.y_thresholds_[1] == model.y_thresholds_[0] else 0:]
+    centres = centres[:-1 if model.y_thresholds_[-1] == model.y_thresholds_[-2] else None]
+    at = np.linspace(centres[0], centres[-1], 41)
+    return {"score": score.tolist(), "correct": correct.tolist(), "at": at.tolist(), "value": model.predict(at).tolist()}
 
 
 def dates():

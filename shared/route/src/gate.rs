@@ -84,7 +84,7 @@ struct Stored {
 enum Calibration {
     /// Nothing: it is the confidence.
     Logistic,
-    /// A monotone map, learned on answers that the regression has not seen.
+    /// A rising map, learned on answers that the regression has not seen.
     Isotonic(Isotonic),
 }
 

@@ -12,8 +12,8 @@ mod router;
 
 pub use beta::{beta_cdf, beta_quantile};
 pub use calibration::{
-    Bin, ECE_BINS, RiskPoint, aurc, auroc, brier, e_aurc, ece, nll, reliability, risk_at,
-    risk_coverage,
+    Bin, ECE_BINS, RiskPoint, aurc, auroc, brier, debiased_squared_ce, e_aurc, ece,
+    ece_if_calibrated, nll, reliability, risk_at, risk_coverage,
 };
 pub use deferral::{DeferralPoint, Pair, apgr, apgr_binned, cpt, deferral_curve, oracle};
 pub use interval::{
@@ -111,6 +111,12 @@ mod tests {
                 "ece",
                 ece(&confidence, &correct, ECE_BINS).unwrap(),
                 golden("ece"),
+                1e-12,
+            );
+            close(
+                "debiased squared calibration error",
+                debiased_squared_ce(&confidence, &correct, ECE_BINS).unwrap(),
+                golden("debiased_squared_ce"),
                 1e-12,
             );
             close(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use sprat_lab::eval::{
-    self, CalibrateOptions, Calibrated, Question, builtin_questions, read_questions,
+    self, CalibrateOptions, Calibrated, Calibration, Question, builtin_questions, read_questions,
 };
 use sprat_lab::skills::Skill;
 use sprat_lab::train::Show;
@@ -43,10 +43,10 @@ pub(crate) struct Args {
     /// Keep the bound also where it is counted, among the answers kept of the next N questions [default: of the risk alone]
     #[arg(long, value_name = "N")]
     next: Option<u64>,
-    /// How the confidence becomes a probability
-    #[arg(long, value_enum, default_value_t)]
-    calibration: Kind,
-    /// Also try the bound on so many other divisions of the answers into parts
+    /// How the confidence becomes a probability [default: isotonic from 1500 answers to fit it on, else logistic]
+    #[arg(long, value_enum)]
+    calibration: Option<Kind>,
+    /// Also try the bound and both calibrations on so many other divisions of the answers into parts
     #[arg(long, default_value_t = 0, value_name = "N")]
     divisions: u64,
     /// With --divisions: divide so many of the answers, drawn anew each time, and measure the risk on all others
@@ -139,12 +139,11 @@ impl Source {
 }
 
 /// See [`CalibrationKind`].
-#[derive(Clone, Copy, Default, clap::ValueEnum)]
+#[derive(Clone, Copy, clap::ValueEnum)]
 enum Kind {
-    /// The regression's probability as it is (Platt's)
-    #[default]
+    /// The regression's probability as it is
     Logistic,
-    /// A monotone map over it; takes more questions
+    /// A rising map over it; takes more questions
     Isotonic,
 }
 
@@ -157,10 +156,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             alpha: args.alpha,
             delta: args.delta,
             next: args.next,
-            calibration: match args.calibration {
+            calibration: args.calibration.map(|kind| match kind {
                 Kind::Logistic => CalibrationKind::Logistic,
                 Kind::Isotonic => CalibrationKind::Isotonic,
-            },
+            }),
             data,
             ..FitOptions::default()
         },
@@ -193,7 +192,7 @@ fn words(calibrated: &Calibrated, out: &Path) -> String {
     let divisions = calibrated.divisions.as_ref().map_or(String::new(), |d| {
         format!(
             "In {} other divisions{} {} kept nothing, and in {} more than {:.1} % of the kept were wrong; over all \
-             {:.1} % were kept, {} of them wrong.{}\n",
+             {:.1} % were kept, {} of them wrong.{}\n{}{}",
             d.n,
             d.sample.map_or(String::new(), |n| format!(" of {n} answers")),
             d.kept_nothing,
@@ -204,6 +203,8 @@ fn words(calibrated: &Calibrated, out: &Path) -> String {
             d.exceeded_outside.map_or(String::new(), |n| format!(
                 " On all answers outside of the division it was more in {n}."
             )),
+            calibrations("test part", &d.test),
+            calibrations("outside", &d.outside),
         )
     });
     format!(
@@ -220,4 +221,31 @@ fn words(calibrated: &Calibrated, out: &Path) -> String {
         test.errors,
         out.display(),
     )
+}
+
+/// How calibrated each kind of confidence was over divisions, as a Markdown table.
+fn calibrations(part: &str, kinds: &[Calibration]) -> String {
+    let Some(first) = kinds.first() else {
+        return String::new();
+    };
+    let mut table = format!(
+        "\n| {part}, {:.0} answers | ECE (95 % of divisions) | if calibrated | RMS without chance | Brier | NLL | AUROC |\n\
+         |---|---:|---:|---:|---:|---:|---:|\n",
+        first.n
+    );
+    for k in kinds {
+        table += &format!(
+            "| {} | {:.4} ({:.3}-{:.3}) | {:.4} | {:.4} | {:.4} | {:.4} | {:.4} |\n",
+            k.kind,
+            k.ece,
+            k.ece_interval.low,
+            k.ece_interval.high,
+            k.ece_if_calibrated,
+            k.rmsce,
+            k.brier,
+            k.nll,
+            k.auroc,
+        );
+    }
+    table + "\n"
 }

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use sprat_model::{Device, MANIFEST, Manifest, copy_pack};
 use sprat_route::gate::{self, FitOptions, Gate, Split, least_kept, split};
 
+use super::divisions::{Divisions, divide};
 use super::questions::{Question, fingerprint};
 use super::{ask, load};
 use crate::train::Show;
@@ -20,7 +20,7 @@ pub struct CalibrateOptions {
     pub out: PathBuf,
     /// The bound, and how confidence is fitted. Hashes of model and data are filled in.
     pub fit: FitOptions,
-    /// How many other divisions of the data to try the bound on.
+    /// How many other divisions of the data to try the bound and the calibrations on.
     pub divisions: u64,
     /// Answers of each of those, drawn anew; all of them, if none is given.
     pub sample: Option<usize>,
@@ -30,29 +30,6 @@ pub struct CalibrateOptions {
     pub device: Device,
     /// How to report progress.
     pub show: Show,
-}
-
-/// How the bound fares when the same answers are divided into parts in other ways.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Divisions {
-    /// Divisions tried.
-    pub n: u64,
-    /// Those in which no threshold passed.
-    pub kept_nothing: u64,
-    /// Those in which more than alpha of the answers kept of the test part were wrong. That part
-    /// is finite, so this happens by chance too, and oftener than the bound fails.
-    pub exceeded: u64,
-    /// Answers of each division, where they were drawn.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sample: Option<usize>,
-    /// Of divisions of drawn answers, those in which more than alpha of the kept of all other answers were wrong: these are
-    /// many, and so near to the risk itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exceeded_outside: Option<u64>,
-    /// Answers of all test parts that were kept, as a share of them.
-    pub coverage: f64,
-    /// Wrong ones among those kept, over all test parts; none if nothing was kept.
-    pub risk: Option<f64>,
 }
 
 /// A fitted gate, with the answers that it was fitted on.
@@ -101,7 +78,10 @@ pub fn calibrate(questions: &[Question], options: &CalibrateOptions) -> Result<C
             gate::Example::new(&reply.signals, correct, question.hash())
         })
         .collect();
-    let divisions = divide(&examples, options)?;
+    let divisions = match options.divisions {
+        0 => None,
+        n => Some(divide(&examples, &options.fit, n, options.sample)?),
+    };
     let fit = FitOptions {
         data_sha256: Some(fingerprint(questions)),
         model: Some(manifest.fingerprint()),
@@ -122,52 +102,6 @@ pub fn calibrate(questions: &[Question], options: &CalibrateOptions) -> Result<C
         right,
         divisions,
     })
-}
-
-fn divide(examples: &[gate::Example], options: &CalibrateOptions) -> Result<Option<Divisions>> {
-    if options.divisions == 0 {
-        return Ok(None);
-    }
-    let (alpha, sample) = (options.fit.alpha, options.sample);
-    let (mut kept_nothing, mut exceeded, mut outside) = (0, 0, 0);
-    let (mut kept, mut errors, mut asked) = (0, 0, 0);
-    for seed in 0..options.divisions {
-        let mut divided: Vec<_> = examples.iter().map(|e| e.in_division(seed)).collect();
-        let mut others = Vec::new();
-        if let Some(size) = sample.filter(|size| *size < divided.len()) {
-            // Hashes of another seed, so that who is drawn says nothing of the part.
-            divided.sort_by_cached_key(|e| e.in_division(seed).hash);
-            others = divided.split_off(size);
-        }
-        let gate = gate::fit(&divided, &options.fit).map_err(|source| Error::Gate { source })?;
-        let test = gate.fitted_on().test;
-        kept_nothing += u64::from(gate.keeps_nothing());
-        exceeded += u64::from(test.errors as f64 > alpha * test.kept as f64);
-        outside += u64::from(is_exceeded(&gate, &others, alpha));
-        kept += test.kept;
-        errors += test.errors;
-        asked += test.n;
-    }
-    Ok(Some(Divisions {
-        n: options.divisions,
-        kept_nothing,
-        exceeded,
-        sample,
-        exceeded_outside: sample.map(|_| outside),
-        coverage: kept as f64 / asked.max(1) as f64,
-        risk: (kept > 0).then(|| errors as f64 / kept as f64),
-    }))
-}
-
-/// Whether more than alpha of the answers that a gate keeps are wrong.
-fn is_exceeded(gate: &Gate, answers: &[gate::Example], alpha: f64) -> bool {
-    let kept = answers
-        .iter()
-        .filter(|e| gate.keeps(gate.confidence_of(&e.features)));
-    let (kept, errors) = kept.fold((0_u64, 0_u64), |(kept, errors), example| {
-        (kept + 1, errors + u64::from(!example.correct))
-    });
-    errors as f64 > alpha * kept as f64
 }
 
 fn manifest(folder: &Path) -> Result<Manifest> {

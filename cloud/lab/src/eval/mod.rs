@@ -8,6 +8,7 @@
 mod ask;
 mod calibrate;
 mod compare;
+mod divisions;
 pub(crate) mod load;
 mod questions;
 pub mod router;
@@ -29,8 +30,9 @@ use crate::{Error, Result, tokenizer};
 
 pub use ask::{Answer, bar as progress_bar};
 pub(crate) use ask::{answer, prompt};
-pub use calibrate::{CalibrateOptions, Calibrated, Divisions, calibrate};
+pub use calibrate::{CalibrateOptions, Calibrated, calibrate};
 pub use compare::{Comparison, compare};
+pub use divisions::{Calibration, Divisions};
 pub use questions::{Question, builtin_questions, read_questions};
 
 /// Rows and tokens per row of a validation batch, and how many batches.

@@ -49,14 +49,17 @@ impl Example {
 }
 
 /// How confidence is calibrated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CalibrationKind {
     /// The regression's probability as it is. Needs the least data.
-    #[default]
     Logistic,
-    /// Recalibrated by an isotonic map on a third of the fitting part.
+    /// A rising map over it, fitted to what regressions of the other folds say of each answer.
     Isotonic,
 }
+
+/// So many answers to fit on, and the isotonic map helps; with fewer it follows chance
+/// (docs/router.md).
+const ISOTONIC_FROM: usize = 1500;
 
 /// What a gate must promise, and how it is fitted.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,8 +73,8 @@ pub struct FitOptions {
     pub next: Option<u64>,
     /// Ridge penalty on the standardized weights.
     pub ridge: f64,
-    /// How confidence is calibrated.
-    pub calibration: CalibrationKind,
+    /// How confidence is calibrated; none takes what suits the number of answers.
+    pub calibration: Option<CalibrationKind>,
     /// The data in words, for the record.
     pub data: String,
     /// SHA-256 of the questions and answers, for the record.
@@ -87,7 +90,7 @@ impl Default for FitOptions {
             delta: 0.05,
             next: None,
             ridge: 1.0,
-            calibration: CalibrationKind::default(),
+            calibration: None,
             data: String::new(),
             data_sha256: None,
             model: None,
@@ -137,6 +140,9 @@ pub fn question_hash(question: &str) -> u64 {
 }
 
 /// Fits a gate. The same examples, in the same order, give the same gate.
+///
+/// The isotonic map keeps the order of confidences, so that it changes neither which answers are
+/// kept nor the bound, only the number that is shown.
 ///
 /// The threshold is the lowest in an unbroken run of thresholds whose upper Clopper-Pearson bound
 /// on the error among kept answers is at most `alpha`, on answers that neither the confidence nor
@@ -288,40 +294,63 @@ fn fit_confidence(
         .copied()
         .filter(|example| example.features.is_valid())
         .collect();
-    // The second number of the hash's stream; the first one chose the part.
-    let for_isotonic = |example: &&Example| {
-        let mut stream = SplitMix64::new(example.hash);
-        stream.next();
-        options.calibration == CalibrationKind::Isotonic && stream.unit() < 1.0 / 3.0
-    };
-    let (second, first): (Vec<&Example>, Vec<&Example>) =
-        usable.iter().copied().partition(for_isotonic);
-    if first.len() < LEAST {
+    if usable.len() < LEAST {
         return Err(Error::Fit(format!(
             "only {} usable answers are left to fit on, at least {LEAST} are needed; \
              give it more questions",
-            first.len()
+            usable.len()
         )));
     }
-    let rows: Vec<&[f64]> = first
+    let logistic = regression(&usable, options.ridge);
+    let enough = match usable.len() >= ISOTONIC_FROM {
+        true => CalibrationKind::Isotonic,
+        false => CalibrationKind::Logistic,
+    };
+    let map = match options.calibration.unwrap_or(enough) {
+        CalibrationKind::Logistic => None,
+        CalibrationKind::Isotonic => {
+            let (scores, correct) = cross_fitted(&usable, options.ridge);
+            Isotonic::fit(&scores, &correct)
+        }
+    };
+    Ok((
+        logistic,
+        map.map_or(Calibration::Logistic, Calibration::Isotonic),
+    ))
+}
+
+fn regression(answers: &[&Example], ridge: f64) -> Logistic {
+    let rows: Vec<&[f64]> = answers
         .iter()
         .map(|e| e.features.values().as_slice())
         .collect();
-    let outcomes: Vec<bool> = first.iter().map(|example| example.correct).collect();
-    let logistic = Logistic::fit(&rows, &outcomes, options.ridge);
-    let answers: Vec<(f64, bool)> = second
-        .iter()
-        .map(|e| (logistic.probability(e.features.values()), e.correct))
-        .collect();
-    let n = answers.len();
-    let calibration = match Isotonic::fit(answers) {
-        Some(mut map) => {
-            map.moderate(n);
-            Calibration::Isotonic(map)
-        }
-        None => Calibration::Logistic,
+    let outcomes: Vec<bool> = answers.iter().map(|example| example.correct).collect();
+    Logistic::fit(&rows, &outcomes, ridge)
+}
+
+/// Each answer's probability by a regression on the other folds, which has not seen it, and whether
+/// it is right. No answer is set aside for the map in this way (Platt, "Probabilistic outputs for
+/// support vector machines", 1999; scikit-learn's `CalibratedClassifierCV(ensemble=False)`).
+fn cross_fitted(usable: &[&Example], ridge: f64) -> (Vec<f64>, Vec<bool>) {
+    const FOLDS: usize = 5;
+    // The second number of the hash's stream; the first one chose the part.
+    let fold = |example: &Example| {
+        let mut stream = SplitMix64::new(example.hash);
+        stream.next();
+        stream.below(FOLDS)
     };
-    Ok((logistic, calibration))
+    let (mut scores, mut correct) = (Vec::new(), Vec::new());
+    for out in 0..FOLDS {
+        let (own, others): (Vec<&Example>, Vec<&Example>) =
+            usable.iter().partition(|example| fold(example) == out);
+        let logistic = regression(&others, ridge);
+        scores.extend(
+            own.iter()
+                .map(|e| logistic.probability(e.features.values())),
+        );
+        correct.extend(own.iter().map(|e| e.correct));
+    }
+    (scores, correct)
 }
 
 /// Thresholds to be tested in a fixed order, strict to lenient, from the first to a failure.

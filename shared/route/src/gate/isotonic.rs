@@ -1,74 +1,66 @@
-//! Isotonic regression: the best non-decreasing map from score to share of right answers.
+//! Centred isotonic regression: a rising map from score to share of right answers.
 
 use serde::{Deserialize, Serialize};
 
-/// A non-decreasing, piecewise linear map; constant outside its ends.
+use crate::metrics::reliability;
+
+/// Answers are put into so many bins first. With single answers for bins the map follows chance:
+/// docs/router.md has the figures.
+const BINS: usize = 10;
+
+/// A rising, piecewise linear map.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Isotonic {
     x: Vec<f64>,
     y: Vec<f64>,
 }
 
-/// Answers that share one value of the fitted map.
+/// Answers that share one point of the fitted map.
+#[derive(Clone, Copy)]
 struct Block {
-    first: f64,
-    last: f64,
+    /// Sum of scores.
+    score: f64,
     right: f64,
     n: f64,
 }
 
 impl Block {
+    fn add(&mut self, other: Self) {
+        self.score += other.score;
+        self.right += other.right;
+        self.n += other.n;
+    }
+
     fn value(&self) -> f64 {
         self.right / self.n
     }
 }
 
 impl Isotonic {
-    /// Pool-adjacent-violators (Ayer et al. 1955); equal scores are one point. `None` without data.
-    pub(super) fn fit(mut answers: Vec<(f64, bool)>) -> Option<Self> {
-        if answers.is_empty() {
-            return None;
-        }
-        answers.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut blocks: Vec<Block> = Vec::new();
-        for tied in answers.chunk_by(|a, b| a.0 == b.0) {
-            let right = tied.iter().filter(|a| a.1).count() as f64;
-            let (first, last, n) = (tied[0].0, tied[0].0, tied.len() as f64);
-            blocks.push(Block {
-                first,
-                last,
-                right,
-                n,
-            });
-            while let [.., below, above] = &mut blocks[..] {
-                if below.value() < above.value() {
-                    break;
-                }
-                below.last = above.last;
-                below.right += above.right;
-                below.n += above.n;
-                blocks.pop();
-            }
-        }
-        let (mut x, mut y) = (Vec::new(), Vec::new());
-        for block in &blocks {
-            x.push(block.first);
-            y.push(block.value());
-            if block.last > block.first {
-                x.push(block.last);
-                y.push(block.value());
-            }
-        }
+    /// Pool-adjacent-violators (Ayer et al. 1955) over bins of equal mass; what is pooled becomes one
+    /// point at its mean score, so that the map rises everywhere and parts what the score parts
+    /// (Oron and Flournoy, "Centered Isotonic Regression", 2017). `None` without usable data.
+    pub(super) fn fit(scores: &[f64], correct: &[bool]) -> Option<Self> {
+        let bins = reliability(scores, correct, BINS).ok()?;
+        let block = |n: f64, score: f64, right: f64| Block { score, right, n };
+        let blocks = bins.iter().map(|bin| {
+            let n = bin.n as f64;
+            block(n, n * bin.confidence, libm::round(n * bin.accuracy))
+        });
+        let mut blocks: Vec<Block> = blocks.collect();
+        // Laplace's rule: one answer more at each end, against it. A handful of lucky answers is no
+        // certainty.
+        blocks.first_mut()?.add(block(1.0, 0.0, 1.0));
+        blocks.last_mut()?.add(block(1.0, 1.0, 0.0));
+        let n = scores.len() as f64;
+        let ends = [(0.0, 1.0 / (n + 2.0)), (1.0, (n + 1.0) / (n + 2.0))];
+        let inner = pool(blocks).into_iter().map(|b| (b.score / b.n, b.value()));
+        let mut points: Vec<(f64, f64)> = inner.chain(ends).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        // Scores that are all 0 or all 1 have their point where an end is.
+        points.dedup_by(|b, a| b.0 <= a.0);
+        let (x, y) = points.into_iter().unzip();
         Some(Self { x, y })
-    }
-
-    /// Keeps the ends away from 0 and 1 by what `n` answers can show (Laplace's rule): a handful of
-    /// lucky answers is no certainty.
-    pub(super) fn moderate(&mut self, n: usize) {
-        let edge = 1.0 / (n as f64 + 2.0);
-        self.y
-            .iter_mut()
-            .for_each(|y| *y = y.clamp(edge, 1.0 - edge));
     }
 
     /// The map at `x`.
@@ -99,42 +91,69 @@ impl Isotonic {
     }
 }
 
+/// Pools neighbours until shares of right answers rise from block to block.
+fn pool(blocks: Vec<Block>) -> Vec<Block> {
+    let mut pooled: Vec<Block> = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        pooled.push(block);
+        while let [.., below, above] = &mut pooled[..] {
+            if below.value() < above.value() {
+                break;
+            }
+            below.add(*above);
+            pooled.pop();
+        }
+    }
+    pooled
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     #[test]
-    fn it_equals_scikit_learn() {
+    fn it_equals_cir_model() {
         let golden: serde_json::Value =
             serde_json::from_str(include_str!("../../goldens/gate.json")).unwrap();
-        let column = |name: &str| -> Vec<f64> {
-            serde_json::from_value(golden["isotonic"][name].clone()).unwrap()
-        };
-        let hit: Vec<bool> = serde_json::from_value(golden["isotonic"]["hit"].clone()).unwrap();
-        let map = Isotonic::fit(column("score").into_iter().zip(hit).collect()).unwrap();
-        for (at, value) in column("at").into_iter().zip(column("value")) {
-            assert!(
-                (map.value(at) - value).abs() < 1e-9,
-                "at {at}: {} / {value}",
-                map.value(at)
-            );
+        for case in golden["isotonic"].as_array().unwrap() {
+            let column =
+                |name: &str| -> Vec<f64> { serde_json::from_value(case[name].clone()).unwrap() };
+            let correct: Vec<bool> = serde_json::from_value(case["correct"].clone()).unwrap();
+            let map = Isotonic::fit(&column("score"), &correct).unwrap();
+            for (at, value) in column("at").into_iter().zip(column("value")) {
+                let ours = map.value(at);
+                assert!((ours - value).abs() < 1e-9, "at {at}: {ours} / {value}");
+            }
         }
+    }
+
+    #[test]
+    fn the_same_score_for_all_is_one_point() {
+        for score in [0.0, 0.3, 1.0] {
+            let map = Isotonic::fit(&[score; 8], &[true, false].repeat(4)).unwrap();
+            map.check().unwrap();
+            assert!((0.05..0.95).contains(&map.value(score)), "{map:?}");
+        }
+        assert!(Isotonic::fit(&[], &[]).is_none());
+        assert!(Isotonic::fit(&[f64::NAN], &[true]).is_none());
     }
 
     proptest! {
         #[test]
-        fn it_rises_and_keeps_the_mean(
+        fn it_keeps_the_order_and_is_never_certain(
             answers in prop::collection::vec((0.0f64..=1.0, any::<bool>()), 1..200),
+            one in 0.0f64..=1.0,
+            other in 0.0f64..=1.0,
         ) {
-            let mut map = Isotonic::fit(answers.clone()).unwrap();
+            let (scores, correct): (Vec<f64>, Vec<bool>) = answers.into_iter().unzip();
+            let map = Isotonic::fit(&scores, &correct).unwrap();
             prop_assert!(map.check().is_ok());
-            let fitted: f64 = answers.iter().map(|a| map.value(a.0)).sum();
-            let right = answers.iter().filter(|a| a.1).count() as f64;
-            prop_assert!((fitted - right).abs() < 1e-6);
-            map.moderate(answers.len());
-            prop_assert!(map.check().is_ok());
-            prop_assert!(map.value(1.0) < 1.0 && map.value(0.0) > 0.0);
+            let (low, high) = (map.value(one.min(other)), map.value(one.max(other)));
+            prop_assert!(low <= high && low > 0.0 && high < 1.0);
+            // All wrong or all right leave one of the ends flat.
+            let mixed = correct.iter().any(|c| *c) && !correct.iter().all(|c| *c);
+            prop_assert!(low < high || !mixed || (one - other).abs() < 1e-9);
         }
     }
 }

@@ -30,7 +30,7 @@ fn gates() -> Vec<Gate> {
     [CalibrationKind::Logistic, CalibrationKind::Isotonic]
         .map(|calibration| {
             let options = FitOptions {
-                calibration,
+                calibration: Some(calibration),
                 alpha: 0.1,
                 ..FitOptions::default()
             };

@@ -1,12 +1,17 @@
 //! Does a confidence mean what it says, and does it put right answers above wrong ones?
 
+use core::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
-use super::checked;
-use crate::Error;
+use super::{Interval, checked};
+use crate::{Error, random::SplitMix64};
 
 /// The usual number of bins for [`ece`].
 pub const ECE_BINS: usize = 15;
+
+/// What the functions of bins are called in errors.
+const CALIBRATION_ERROR: &str = "the calibration error";
 
 /// Mean squared distance between confidence and outcome; lower is better. G. W. Brier (1950).
 ///
@@ -58,33 +63,40 @@ pub fn reliability<C: Into<f64> + Copy>(
     correct: &[bool],
     bins: usize,
 ) -> Result<Vec<Bin>, Error> {
-    const NAME: &str = "the calibration error";
-    let mut pairs = checked(NAME, confidence, correct)?;
-    if bins == 0 {
-        return Err(Error::metric(NAME, "there are no bins"));
-    }
+    let mut pairs = checked(CALIBRATION_ERROR, confidence, correct)?;
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let n = pairs.len();
-    let mut diagram = Vec::with_capacity(bins);
-    let mut start = 0;
-    for bin in 1..=bins {
-        let mut end = (bin * n).div_ceil(bins);
-        while end > start && end < n && pairs[end].0 == pairs[end - 1].0 {
-            end += 1;
-        }
-        if end <= start {
-            continue;
-        }
-        let inside = &pairs[start..end];
+    let bins = equal_mass(&pairs, bins)?;
+    let diagram = bins.into_iter().map(|bin| {
+        let inside = &pairs[bin];
         let count = inside.len() as f64;
-        diagram.push(Bin {
+        Bin {
             n: inside.len(),
             confidence: inside.iter().map(|p| p.0).sum::<f64>() / count,
             accuracy: inside.iter().filter(|p| p.1).count() as f64 / count,
-        });
-        start = end;
+        }
+    });
+    Ok(diagram.collect())
+}
+
+/// Places of the bins among sorted answers.
+fn equal_mass(sorted: &[(f64, bool)], bins: usize) -> Result<Vec<Range<usize>>, Error> {
+    if bins == 0 {
+        return Err(Error::metric(CALIBRATION_ERROR, "there are no bins"));
     }
-    Ok(diagram)
+    let n = sorted.len();
+    let mut places = Vec::with_capacity(bins);
+    let mut start = 0;
+    for bin in 1..=bins {
+        let mut end = (bin * n).div_ceil(bins);
+        while end > start && end < n && sorted[end].0 == sorted[end - 1].0 {
+            end += 1;
+        }
+        if end > start {
+            places.push(start..end);
+            start = end;
+        }
+    }
+    Ok(places)
 }
 
 /// Expected calibration error over equal-mass bins: the mean gap between confidence and accuracy.
@@ -100,6 +112,68 @@ pub fn ece<C: Into<f64> + Copy>(
     let diagram = reliability(confidence, correct, bins)?;
     let gap = |bin: &Bin| bin.n as f64 * (bin.confidence - bin.accuracy).abs();
     Ok(diagram.iter().map(gap).sum::<f64>() / confidence.len() as f64)
+}
+
+/// The [`ece`] to be expected of a confidence that is calibrated, and its central 95 %: outcomes are
+/// drawn `draws` times from the confidences themselves. ECE is never below 0, so chance alone gives
+/// the more of it the fewer answers a bin has. Bröcker and Smith ("Increasing the reliability of
+/// reliability diagrams", 2007); Vaicenavicius et al. (AISTATS 2019).
+///
+/// # Errors
+/// As [`reliability`], and where `draws` is 0.
+pub fn ece_if_calibrated<C: Into<f64> + Copy>(
+    confidence: &[C],
+    bins: usize,
+    draws: usize,
+    seed: u64,
+) -> Result<(f64, Interval), Error> {
+    let nobody = vec![false; confidence.len()];
+    let mut pairs = checked(CALIBRATION_ERROR, confidence, &nobody)?;
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let bins = equal_mass(&pairs, bins)?;
+    if draws == 0 {
+        return Err(Error::metric(CALIBRATION_ERROR, "there are no draws"));
+    }
+    let mut random = SplitMix64::new(seed);
+    let mut draw = || {
+        let gaps = bins.iter().map(|bin| {
+            let gap = pairs[bin.clone()].iter();
+            gap.map(|p| p.0 - f64::from(random.unit() < p.0))
+                .sum::<f64>()
+                .abs()
+        });
+        gaps.sum::<f64>() / pairs.len() as f64
+    };
+    let mut drawn: Vec<f64> = (0..draws).map(|_| draw()).collect();
+    drawn.sort_by(f64::total_cmp);
+    let at = |q: f64| drawn[libm::round(q * (draws - 1) as f64) as usize];
+    let interval = Interval {
+        low: at(0.025),
+        high: at(0.975),
+    };
+    Ok((drawn.iter().sum::<f64>() / draws as f64, interval))
+}
+
+/// Squared calibration error over equal-mass bins without what chance adds to it: the mean squared
+/// gap between confidence and accuracy, each less its variance. Its mean over samples is that of
+/// the bins' true gaps, so it may be below 0. Bröcker (2012), Ferro and Fricker (2012); Kumar,
+/// Liang and Ma ("Verified Uncertainty Calibration", NeurIPS 2019) take its root.
+///
+/// # Errors
+/// As [`reliability`].
+pub fn debiased_squared_ce<C: Into<f64> + Copy>(
+    confidence: &[C],
+    correct: &[bool],
+    bins: usize,
+) -> Result<f64, Error> {
+    let diagram = reliability(confidence, correct, bins)?;
+    // One answer says nothing of its variance.
+    let told = diagram.iter().filter(|bin| bin.n > 1);
+    let squares = told.map(|bin| {
+        let (n, gap) = (bin.n as f64, bin.confidence - bin.accuracy);
+        n * (gap * gap - bin.accuracy * (1.0 - bin.accuracy) / (n - 1.0))
+    });
+    Ok(squares.sum::<f64>() / confidence.len() as f64)
 }
 
 /// Probability that a right answer has a higher confidence than a wrong one; a tie counts half.
@@ -232,6 +306,33 @@ mod tests {
                 accuracy: 0.5
             }]
         );
+    }
+
+    #[test]
+    fn chance_alone_gives_a_calibration_error() {
+        // 15 bins of 60 answers at 0.5. The mean deviation of Binomial(60, 1/2) is
+        // 30 C(60, 30) / 2^60 = 3.0773.
+        let spread: Vec<f64> = (0..900).map(|i| 0.5 + 1e-9 * f64::from(i)).collect();
+        let (mean, interval) = ece_if_calibrated(&spread, ECE_BINS, 400, 1).unwrap();
+        assert!((mean - 3.0773 / 60.0).abs() < 1e-3, "{mean}");
+        assert!((0.02..0.05).contains(&interval.low) && (0.05..0.08).contains(&interval.high));
+        // A certain confidence has none.
+        assert_eq!(ece_if_calibrated(&[0.0, 1.0], 2, 9, 1).unwrap().0, 0.0);
+        assert!(ece_if_calibrated(&[0.5], 15, 0, 1).is_err());
+        assert!(ece_if_calibrated(&[f64::NAN], 15, 9, 1).is_err());
+    }
+
+    #[test]
+    fn what_chance_adds_is_taken_away_again() {
+        // 2000 samples of 40 calibrated answers in 4 bins: the mean is 0, give or take 0.001.
+        let confidence: Vec<f64> = (0..40).map(|i| 0.1 + 0.02 * f64::from(i)).collect();
+        let mut random = crate::random::SplitMix64::new(3);
+        let mut sum = 0.0;
+        for _ in 0..2000 {
+            let correct: Vec<bool> = confidence.iter().map(|c| random.unit() < *c).collect();
+            sum += debiased_squared_ce(&confidence, &correct, 4).unwrap();
+        }
+        assert!((sum / 2000.0).abs() < 2e-3, "{}", sum / 2000.0);
     }
 
     #[test]

@@ -25,8 +25,9 @@ Fields of --json (shares are 0 to 1; what is not defined is null, and `undefined
   n, edge_accuracy, cloud_accuracy, outcomes.{both,edge_only,cloud_only,neither,keeps,saves}
   apgr, apgr_10, cpt50, cpt80, cpt95, cpt100, auc_df, auc_df_over_random, aiq, peak_accuracy, peak_calls
   oracle_gap.{apgr,cpt50_ratio,cpt80_ratio,cpt95_ratio,cpt100_ratio}
-  ece, brier, nll, auroc, aurc, e_aurc, risk_at_20, risk_at_50, risk_at_80
-  intervals.NAME.{low,high}     95 %, of the accuracies, apgr, cpt50, cpt80, cpt95, auc_df, auroc, brier, ece
+  ece, ece_if_calibrated, rmsce, brier, nll, auroc, aurc, e_aurc, risk_at_20, risk_at_50, risk_at_80
+  intervals.NAME.{low,high}     95 %, of the accuracies, apgr, cpt50, cpt80, cpt95, auc_df, auroc, brier, ece,
+                                ece_if_calibrated
   cost, seconds                 .{always_edge,always_cloud,at_cpt50,at_cpt80,at_cpt95,at_cpt100}, means of a question
   at_threshold.{threshold,coverage,risk,accuracy,pgr,cost,seconds.{mean,p50,p95}}
   baselines.{always_edge,always_cloud}.{calls,accuracy,pgr,cost,seconds}

@@ -42,7 +42,8 @@ pub fn report(records: &[Record], options: &ReportOptions) -> Result<Report> {
         dearest,
         &mut undefined,
     );
-    let confidence = confidence(&questions, &mut undefined);
+    let mut intervals = intervals(&questions, options);
+    let confidence = confidence(&questions, options, &mut intervals, &mut undefined);
     missing(&questions, &mut undefined);
     let baselines = baselines(&questions, &order, dearest);
     let spend = |curve: &[CostPoint], cloud: f64| spend(curve, cloud, &order);
@@ -52,7 +53,7 @@ pub fn report(records: &[Record], options: &ReportOptions) -> Result<Report> {
         cloud_accuracy: curve[curve.len() - 1].quality,
         outcomes: outcomes(&questions),
         oracle_gap: oracle_gap(&order, &baselines.oracle),
-        intervals: intervals(&questions, options),
+        intervals,
         cost: spend(&curve, questions.mean(|r| r.cloud_cost)),
         seconds: seconds.as_deref().map(|curve| {
             spend(
@@ -136,12 +137,25 @@ fn mean(pairs: &[Pair], value: fn(&Pair) -> f64) -> f64 {
     pairs.iter().map(value).sum::<f64>() / pairs.len().max(1) as f64
 }
 
-fn confidence(questions: &Questions<'_>, undefined: &mut Undefined) -> Confidence {
+fn confidence(
+    questions: &Questions<'_>,
+    options: &ReportOptions,
+    intervals: &mut BTreeMap<&'static str, Interval>,
+    undefined: &mut Undefined,
+) -> Confidence {
     let (confidence, correct) = (&questions.confidence, &questions.correct);
     let mut figure = |name, value| or_why(undefined, name, value);
+    let chance = metrics::ece_if_calibrated(confidence, ECE_BINS, options.resamples, options.seed);
+    let chance = chance.map(|(mean, interval)| {
+        intervals.insert("ece_if_calibrated", interval);
+        mean
+    });
+    let squared = metrics::debiased_squared_ce(confidence, correct, ECE_BINS);
     let risk = |coverage| metrics::risk_at(confidence, correct, coverage);
     Confidence {
         ece: figure("ece", metrics::ece(confidence, correct, ECE_BINS)),
+        ece_if_calibrated: figure("ece_if_calibrated", chance),
+        rmsce: figure("rmsce", squared.map(|squared| squared.max(0.0).sqrt())),
         brier: figure("brier", metrics::brier(confidence, correct)),
         nll: figure("nll", metrics::nll(confidence, correct)),
         auroc: figure("auroc", metrics::auroc(confidence, correct)),

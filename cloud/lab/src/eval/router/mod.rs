@@ -154,6 +154,10 @@ pub struct OracleGap {
 pub struct Confidence {
     /// Expected calibration error, 15 bins of equal mass.
     pub ece: Option<f64>,
+    /// What it would be in the mean, were the confidence calibrated: chance's part of it.
+    pub ece_if_calibrated: Option<f64>,
+    /// Root of the mean squared calibration error without chance's part; 0 if that is all of it.
+    pub rmsce: Option<f64>,
     /// Brier score.
     pub brier: Option<f64>,
     /// Negative log-likelihood in nats.

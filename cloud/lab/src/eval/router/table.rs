@@ -110,6 +110,13 @@ impl Report {
         let rows = [
             ("AUROC", c.auroc, "auroc", false),
             ("ECE (15 bins)", c.ece, "ece", false),
+            (
+                "ECE if calibrated",
+                c.ece_if_calibrated,
+                "ece_if_calibrated",
+                false,
+            ),
+            ("RMSCE, debiased", c.rmsce, "", false),
             ("Brier", c.brier, "brier", false),
             ("NLL", c.nll, "", false),
             ("AURC", c.aurc, "", false),

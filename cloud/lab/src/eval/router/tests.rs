@@ -67,6 +67,11 @@ fn a_report_worked_by_hand() {
     );
     // Right ones at 0.4 and 0.6, wrong ones at 0.2 and 0.8.
     close(report.confidence.auroc, 0.5);
+    // Bins of one answer tell no variance; a calibrated confidence has an error by chance as well.
+    close(report.confidence.rmsce, 0.0);
+    let chance = report.confidence.ece_if_calibrated.unwrap();
+    let interval = report.intervals["ece_if_calibrated"];
+    assert!(interval.low <= chance && chance <= interval.high && chance > 0.2);
     close(report.confidence.brier, (0.04 + 0.36 + 0.16 + 0.64) / 4.0);
     let at = report.at_threshold.unwrap();
     assert_eq!((at.coverage, at.risk, at.accuracy), (0.5, Some(0.5), 0.75));
