@@ -18,11 +18,14 @@ use crate::golden::{decoder, logit_tolerance};
 const TOKENS: [u32; 12] = [5, 9, 20, 31, 8, 8, 3, 77, 12, 5, 9, 40];
 const RANK: usize = 3;
 
+/// Shapes and numbers by name.
+type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
 /// An adapter in the making: its settings, and its tensors with their shapes.
 #[derive(Clone)]
 struct Peft {
     config: Value,
-    tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    tensors: Tensors,
 }
 
 impl Peft {
@@ -349,7 +352,7 @@ fn what_is_no_plain_adapter_is_refused_and_says_why() {
     peft.read().unwrap();
     let [a, b] =
         ["A", "B"].map(|part| format!("base_model.model.{}.lora_{part}.weight", modules[0].0));
-    let tensors = |change: &dyn Fn(&mut BTreeMap<String, (Vec<usize>, Vec<f32>)>)| {
+    let tensors = |change: &dyn Fn(&mut Tensors)| {
         let mut other = peft.clone();
         change(&mut other.tensors);
         other
