@@ -37,7 +37,8 @@ pub struct Divisions {
     pub coverage: f64,
     /// Wrong ones among those kept, over all test parts; none if nothing was kept.
     pub risk: Option<f64>,
-    /// The confidence, calibrated in each way, on the test parts ...
+    /// The confidence, calibrated in each way, on the test parts with both right and wrong answers ...
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub test: Vec<Calibration>,
     /// ... and on all answers outside of the division, where they were drawn.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -70,7 +71,7 @@ pub struct Calibration {
 /// Divides the answers `n` times, or so many of them (`sample`), drawn anew each time.
 ///
 /// # Errors
-/// [`Error::Gate`] where a division cannot be fitted or measured.
+/// [`Error::Gate`] where a division cannot be fitted.
 pub(super) fn divide(
     examples: &[Example],
     fit: &FitOptions,
@@ -82,13 +83,7 @@ pub(super) fn divide(
     let (mut kept, mut errors, mut asked) = (0, 0, 0);
     let (mut test, mut outside) = (KINDS.map(|_| Vec::new()), KINDS.map(|_| Vec::new()));
     for seed in 0..n {
-        let mut divided: Vec<_> = examples.iter().map(|e| e.in_division(seed)).collect();
-        let mut others = Vec::new();
-        if let Some(size) = sample.filter(|size| *size < divided.len()) {
-            // Hashes of another seed, so that who is drawn says nothing of the part.
-            divided.sort_by_cached_key(|e| e.in_division(seed).hash);
-            others = divided.split_off(size);
-        }
+        let (divided, others) = draw(examples, seed, sample);
         let measured = |e: &&Example| split(e.hash) == Split::Test;
         let test_part: Vec<Example> = divided.iter().filter(measured).copied().collect();
         let mut gates = Vec::new();
@@ -97,11 +92,9 @@ pub(super) fn divide(
                 calibration: Some(kind),
                 ..fit.clone()
             };
-            let gate = gate::fit(&divided, &options).map_err(failed)?;
-            test[at].push(figures(&gate, &test_part, seed)?);
-            if !others.is_empty() {
-                outside[at].push(figures(&gate, &others, seed)?);
-            }
+            let gate = gate::fit(&divided, &options).map_err(|source| Error::Gate { source })?;
+            test[at].extend(figures(&gate, &test_part, seed));
+            outside[at].extend(figures(&gate, &others, seed));
             gates.push(gate);
         }
         // What is kept depends on the order of confidences, which is the same for all kinds.
@@ -134,29 +127,36 @@ pub(super) fn divide(
     })
 }
 
-fn failed(source: sprat_route::Error) -> Error {
-    Error::Gate { source }
+/// The answers of a division, and those outside of it.
+fn draw(examples: &[Example], seed: u64, sample: Option<usize>) -> (Vec<Example>, Vec<Example>) {
+    let mut divided: Vec<_> = examples.iter().map(|e| e.in_division(seed)).collect();
+    let mut others = Vec::new();
+    if let Some(size) = sample.filter(|size| *size < divided.len()) {
+        // Hashes of another seed, so that who is drawn says nothing of the part.
+        divided.sort_by_cached_key(|e| e.in_division(seed).hash);
+        others = divided.split_off(size);
+    }
+    (divided, others)
 }
 
 /// Number of answers, ECE, ECE if calibrated, debiased squared calibration error, Brier, NLL, AUROC.
 const FIGURES: usize = 7;
 
-fn figures(gate: &Gate, answers: &[Example], seed: u64) -> Result<[f64; FIGURES]> {
+/// `None` where one of them is not defined, as the AUROC of answers that are all right.
+fn figures(gate: &Gate, answers: &[Example], seed: u64) -> Option<[f64; FIGURES]> {
     let confidence = answers.iter().map(|e| gate.confidence_of(&e.features));
     let confidence: Vec<f32> = confidence.collect();
     let correct: Vec<bool> = answers.iter().map(|e| e.correct).collect();
-    let measure = || -> std::result::Result<_, sprat_route::Error> {
-        Ok([
-            answers.len() as f64,
-            metrics::ece(&confidence, &correct, ECE_BINS)?,
-            metrics::ece_if_calibrated(&confidence, ECE_BINS, DRAWS, seed)?.0,
-            metrics::debiased_squared_ce(&confidence, &correct, ECE_BINS)?,
-            metrics::brier(&confidence, &correct)?,
-            metrics::nll(&confidence, &correct)?,
-            metrics::auroc(&confidence, &correct)?,
-        ])
-    };
-    measure().map_err(failed)
+    let chance = metrics::ece_if_calibrated(&confidence, ECE_BINS, DRAWS, seed);
+    Some([
+        answers.len() as f64,
+        metrics::ece(&confidence, &correct, ECE_BINS).ok()?,
+        chance.ok()?.0,
+        metrics::debiased_squared_ce(&confidence, &correct, ECE_BINS).ok()?,
+        metrics::brier(&confidence, &correct).ok()?,
+        metrics::nll(&confidence, &correct).ok()?,
+        metrics::auroc(&confidence, &correct).ok()?,
+    ])
 }
 
 fn mean(kind: &'static str, figures: &[[f64; FIGURES]]) -> Calibration {
@@ -191,4 +191,58 @@ fn is_exceeded(gate: &Gate, answers: &[Example], alpha: f64) -> bool {
         (kept + 1, errors + u64::from(!example.correct))
     });
     errors as f64 > alpha * kept as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sprat_route::signals::{Signals, TokenSignal};
+
+    /// Answers whose margin is their chance to be right.
+    fn answers(n: u64, right: impl Fn(u64, f32) -> bool) -> Vec<Example> {
+        let answer = |i: u64| {
+            let margin = (i * 37 % 101) as f32 / 101.0;
+            let token = TokenSignal {
+                logprob: margin - 1.0,
+                margin,
+                entropy: 1.0 - margin,
+            };
+            let signals: Signals = [token].into_iter().collect();
+            Example::new(&signals, right(i, margin), i)
+        };
+        (0..n).map(answer).collect()
+    }
+
+    #[test]
+    fn both_kinds_are_measured_inside_and_outside() {
+        let examples = answers(1000, |i, margin| (i * 61 % 97) as f32 / 97.0 < margin);
+        let divided = divide(&examples, &FitOptions::default(), 5, Some(600)).unwrap();
+        for (part, n) in [(&divided.test, 120.0), (&divided.outside, 400.0)] {
+            let [plain, mapped] = &part[..] else {
+                panic!("{part:?}");
+            };
+            assert_eq!((plain.kind, mapped.kind), ("logistic", "isotonic"));
+            // The map keeps the order.
+            assert_eq!(plain.auroc, mapped.auroc);
+            assert!(plain.auroc > 0.7 && (plain.n - n).abs() < 30.0, "{plain:?}");
+            let interval = plain.ece_interval;
+            assert!(interval.low <= plain.ece && plain.ece <= interval.high);
+            assert!(
+                plain.rmsce < 0.2 && plain.ece_if_calibrated > 0.01,
+                "{plain:?}"
+            );
+        }
+        assert_eq!(
+            divided,
+            divide(&examples, &FitOptions::default(), 5, Some(600)).unwrap()
+        );
+    }
+
+    #[test]
+    fn one_sided_answers_have_no_figures() {
+        let examples = answers(300, |_, _| true);
+        let divided = divide(&examples, &FitOptions::default(), 3, None).unwrap();
+        assert!(divided.test.is_empty() && divided.outside.is_empty());
+        assert_eq!(divided.risk, Some(0.0));
+    }
 }
