@@ -20,12 +20,12 @@ const BUDGETS: [(&str, &[&str], u64); 3] = [
             "link/sprat_link_bg.wasm",
             "cpu/sprat_edge_bg.wasm",
         ],
-        1_172_000,
+        1_186_500,
     ),
     (
         "WebGPU module, fetched later where there is a GPU",
         &["webgpu/sprat_edge_bg.wasm"],
-        2_320_000,
+        2_336_000,
     ),
     (
         "Mixing module, fetched by whoever mixes",
