@@ -1,4 +1,4 @@
-//! LoRA adapters: beside the weights they compute what they compute merged into them, and off they are gone to the bit.
+//! LoRA adapters: beside the weights they compute what they compute merged into them, and off they are gone, on a CPU to the bit.
 
 use std::collections::BTreeMap;
 
@@ -155,6 +155,14 @@ fn furthest(one: &[f32], other: &[f32]) -> f32 {
     })
 }
 
+/// Nothing of an adapter is left. A software GPU that other tests use at the same time was seen to sum in another order, by
+/// 1e-6; what an adapter leaves behind is far more.
+fn assert_gone(backend: &str, base: &[f32], again: &[f32]) {
+    let off = furthest(base, again);
+    let most = if backend == "flex" { 0.0 } else { 1e-5 };
+    assert!(off <= most, "{backend}: the base is another, by {off}");
+}
+
 #[test]
 fn an_adapter_computes_what_its_sum_with_the_weights_does() {
     for (backend, device) in devices() {
@@ -179,7 +187,7 @@ fn an_adapter_computes_what_its_sum_with_the_weights_does() {
             );
             decoder.adapt(None).unwrap();
             let again = logits(&decoder, &config, &TOKENS, &device);
-            assert!(again == base, "{backend}, {name}: the base is another");
+            assert_gone(backend, &base, &again);
         }
     }
 }
@@ -254,7 +262,8 @@ fn quantized_weights_stay_as_they_are_beside_an_adapter() {
                 "{backend}, {storage:?}: {off} of {size}"
             );
             kept.adapt(None).unwrap();
-            assert!(base == logits(&kept, &config, &tokens, &device));
+            let again = logits(&kept, &config, &tokens, &device);
+            assert_gone(backend, &base, &again);
         }
     }
 }
