@@ -194,13 +194,8 @@ impl<'a> Run<'a> {
                 }
             }
             let verdict = if unseen {
-                let rule = if engine == 0 {
-                    Rule::CascadeKept
-                } else {
-                    Rule::CascadeNext
-                };
                 (draft.finish().is_some() || !draft.tokens().is_empty())
-                    .then_some(Verdict::Stands(rule))
+                    .then_some(Verdict::Stands(Rule::CascadeKept))
             } else {
                 match self.policy {
                     Policy::Likelihood(options) => self.by_likelihood(options, &draft),
