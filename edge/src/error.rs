@@ -22,6 +22,9 @@ pub enum Error {
     /// The pack's bytes are not what its manifest says; nothing of them was used.
     #[error("the model is damaged: {0}")]
     ModelCorrupt(String),
+    /// The pack is whole, but asks for something that a page cannot do.
+    #[error("{0}")]
+    ModelUnsupported(String),
     /// The model could not be fetched for now; what arrived is kept.
     #[error("cannot fetch {url}: {reason}")]
     Network {
@@ -102,6 +105,7 @@ impl Error {
             Self::BadRequest(_) => "bad_request",
             Self::ModelMissing { .. } => "model_missing",
             Self::ModelCorrupt(_) => "model_corrupt",
+            Self::ModelUnsupported(_) => "model_unsupported",
             Self::Network { .. } => "network",
             Self::CloudUnreachable(_) => "cloud_unreachable",
             Self::CloudInterrupted(_) => "cloud_interrupted",
@@ -124,10 +128,11 @@ impl Error {
 
     /// The failure that was told to the page as `code` and `message` while loading.
     pub(crate) fn earlier(code: &str, message: String) -> Self {
-        const CODES: [&str; 9] = [
+        const CODES: [&str; 10] = [
             "bad_request",
             "model_missing",
             "model_corrupt",
+            "model_unsupported",
             "network",
             "too_large",
             "wrong_base",
@@ -151,6 +156,9 @@ impl Error {
             }
             Self::ModelCorrupt(_) => {
                 "Upload the pack again, or make it again with `sprat pack`; then reload."
+            }
+            Self::ModelUnsupported(_) => {
+                "Ask a server that has the model, or take one whose tokenizer is BPE; `sprat pack` warns."
             }
             Self::Network { .. } => {
                 "Check the connection and reload: the download goes on where it stopped."
@@ -189,6 +197,7 @@ impl Error {
         match error {
             Model::ContextTooLong { prompt, context } => Self::ContextTooLong { prompt, context },
             Model::Prompt(_) | Model::Option { .. } => Self::BadRequest(text),
+            Model::TokenizerUnsupported { .. } => Self::ModelUnsupported(text),
             Model::WarmUp { .. } | Model::LogitsNotFinite { .. } if gpu => {
                 Self::WebgpuUnavailable(text)
             }
@@ -249,6 +258,21 @@ mod tests {
             "It failed\nCaused by:\n  It failed\nCaused by:\n  no buffer\nBacktrace:\nnone";
         let error = Error::from_model(sprat_model::Error::Device(report.into()), true);
         assert_eq!(error, Error::WebgpuLost("It failed: no buffer".into()));
+    }
+
+    #[test]
+    fn a_tokenizer_that_a_page_cannot_read_is_no_damage() {
+        let unigram = sprat_model::Error::TokenizerUnsupported {
+            what: "the model",
+            value: "Unigram".into(),
+        };
+        let error = Error::from_model(unigram, false);
+        assert_eq!(error.code(), "model_unsupported");
+        assert!(error.to_string().contains("Unigram") && error.hint().contains("server"));
+        assert_eq!(
+            Error::earlier(error.code(), String::new()).code(),
+            error.code()
+        );
     }
 
     #[test]

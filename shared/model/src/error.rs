@@ -117,6 +117,16 @@ pub enum Error {
     /// `tokenizer.json` cannot be used, or text cannot be encoded.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
+    /// `tokenizer.json` asks for something that only Hugging Face's library does, which a page does not have.
+    #[error(
+        "the tokenizer cannot be used in a page: {what} {value} is not supported; a server can use it"
+    )]
+    TokenizerUnsupported {
+        /// The part of the file.
+        what: &'static str,
+        /// What it asks for.
+        value: String,
+    },
     /// The chat template cannot be parsed or refused the messages.
     #[error("chat template: {0}")]
     Template(String),

@@ -62,14 +62,19 @@ impl Tokenizer {
     /// [`Error::Malformed`], [`Error::Unsupported`].
     pub fn from_json(bytes: &[u8]) -> Result<Self, Error> {
         let spec: Spec = serde_json::from_slice(bytes).map_err(error::malformed)?;
-        let kind = spec.model.kind.as_deref();
-        // Old files do not say what they are.
-        if kind.unwrap_or("BPE") != "BPE" || spec.model.vocab.is_list || spec.model.merges.is_none()
-        {
-            return Err(error::unsupported(
-                "the model",
-                kind.unwrap_or("without a type"),
-            ));
+        let (kind, merges) = (spec.model.kind.as_deref(), &spec.model.merges);
+        match kind {
+            Some("BPE") if merges.is_none() => return Err(error::malformed("it has no merges")),
+            Some("BPE") => {}
+            // Old files do not say what they are.
+            None if merges.is_some() => {}
+            other => {
+                let other = other.unwrap_or("without a type");
+                return Err(error::unsupported("the model", other));
+            }
+        }
+        if spec.model.vocab.is_list {
+            return Err(error::malformed("the vocabulary is a list"));
         }
         let part = |what, value| Part { what, value };
         let normalizer = Normalizer::new(part("the normalizer", &spec.normalizer))?;

@@ -61,8 +61,9 @@ pub(crate) fn word_tokenizer() -> Vec<u8> {
         "version": "1.0", "truncation": null, "padding": null, "normalizer": null,
         "added_tokens": [{"id": 2, "content": "t2", "single_word": false, "lstrip": false,
             "rstrip": false, "normalized": false, "special": true}],
-        "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
-        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "t0"}
+        "pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": false},
+        "post_processor": null, "decoder": null,
+        "model": {"type": "BPE", "vocab": vocab, "merges": [], "ignore_merges": true, "unk_token": "t0", "fuse_unk": true}
     })
     .to_string()
     .into_bytes()
