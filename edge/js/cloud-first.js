@@ -40,7 +40,7 @@ export async function cloudFirst(answer, { messages, options }, emit) {
     await answer(as("device"), explained(once(emit), why, trouble.receipt));
   } catch (error) {
     // Without a model here, what is wrong is that the cloud did not answer.
-    throw ["model_missing", "too_large"].includes(failure(error).code) ? trouble : error;
+    throw ["model_missing", "model_unsupported", "too_large"].includes(failure(error).code) ? trouble : error;
   }
 }
 

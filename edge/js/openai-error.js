@@ -44,6 +44,7 @@ const AS_HTTP = {
   cloud_disabled: [400, "cloud_disabled", "model"],
   model_missing: [503, "not_ready", null],
   model_corrupt: [503, "not_ready", null],
+  model_unsupported: [503, "not_ready", null],
   network: [503, "not_ready", null],
   cloud_unreachable: [502, "upstream_failed", null],
   cloud_interrupted: [502, "upstream_failed", null],

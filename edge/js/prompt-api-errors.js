@@ -37,6 +37,7 @@ export function quotaExceeded(requested, quota) {
 const CREATING = {
   network: "NetworkError",
   model_missing: "NetworkError",
+  model_unsupported: "NotSupportedError",
   too_large: "NotSupportedError",
   unsupported: "NotSupportedError",
   aborted: "AbortError",
@@ -55,6 +56,7 @@ const PROMPTING = {
   cloud_interrupted: "NetworkError",
   cloud_refused: "NetworkError",
   network: "NetworkError",
+  model_unsupported: "NotSupportedError",
   too_large: "NotSupportedError",
   unsupported: "NotSupportedError",
   aborted: "AbortError",

@@ -9,7 +9,7 @@
  * @typedef {"open" | "ask" | "private"} Level who may read a conversation: "open", the cloud too; "ask", the person is asked each
  *   time and shown what would be sent; "private", nothing derived from it leaves the device
  *
- * @typedef {"bad_request" | "model_missing" | "model_corrupt" | "network" | "cloud_unreachable"
+ * @typedef {"bad_request" | "model_missing" | "model_corrupt" | "model_unsupported" | "network" | "cloud_unreachable"
  *   | "cloud_interrupted" | "cloud_refused" | "cloud_disabled" | "private_unanswerable"
  *   | "consent_refused" | "context_too_long" | "too_large" | "webgpu_unavailable" | "webgpu_lost" | "worker_lost" | "unsupported"
  *   | "aborted" | "internal"} ErrorCode

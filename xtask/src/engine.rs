@@ -196,7 +196,7 @@ fn make(profile: Profile, module: &Module, wasm: &tools::WasmCompiler, bindgen: 
 }
 
 /// What the modules are made of, besides the compiler: the crates, what they lock, the profiles.
-const SOURCES: [&str; 17] = [
+const SOURCES: [&str; 19] = [
     ".cargo/config.toml",
     "edge/src",
     "edge/Cargo.toml",
@@ -210,6 +210,8 @@ const SOURCES: [&str; 17] = [
     "shared/kernels/Cargo.toml",
     "shared/model/src",
     "shared/model/Cargo.toml",
+    "shared/tokenizer/src",
+    "shared/tokenizer/Cargo.toml",
     "shared/route",
     "shared/wire",
     "Cargo.toml",

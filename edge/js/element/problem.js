@@ -21,6 +21,7 @@ const ACTIONS = {
   bad_request: null,
   model_missing: "reload",
   model_corrupt: "reload",
+  model_unsupported: null,
   network: "reload",
   cloud_unreachable: "retry",
   cloud_interrupted: "retry",

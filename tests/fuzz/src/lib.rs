@@ -55,7 +55,7 @@ fn find(folder: &Path, end: &str, found: &mut Vec<PathBuf>) -> std::io::Result<(
 }
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target {
         name: "gguf",
         seeds: ("tests/goldens/gguf", ".gguf"),
@@ -80,6 +80,11 @@ pub const TARGETS: [Target; 11] = [
         name: "tokenizer",
         seeds: ("tests/goldens/tokenizer", "tokenizer.json"),
         run: tokenizer,
+    },
+    Target {
+        name: "pattern",
+        seeds: ("tests/fuzz/seeds/pattern", ".txt"),
+        run: pattern,
     },
     Target {
         name: "manifest",
@@ -229,6 +234,30 @@ fn tokenizer(bytes: &[u8]) {
             }
         }
         let _ = tokenizer.decode(&[0, 1, u32::MAX]);
+    }
+}
+
+/// A pattern that cuts text, in a tokenizer that is in order otherwise.
+fn pattern(bytes: &[u8]) {
+    let Ok(pattern) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let file = serde_json::json!({
+        "added_tokens": [],
+        "pre_tokenizer": {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false},
+        "model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "unk_token": "a"},
+    });
+    let Ok(tokenizer) = sprat_tokenizer::Tokenizer::from_json(file.to_string().as_bytes()) else {
+        return;
+    };
+    for text in [
+        "it's  HTTPServer 1234\r\n\n (漢字 e\u{301})? ",
+        &"a1 ".repeat(200),
+        &" ".repeat(999),
+    ] {
+        if let Ok(ids) = tokenizer.encode(text, false) {
+            assert!(ids.len() <= text.len());
+        }
     }
 }
 

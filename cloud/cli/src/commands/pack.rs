@@ -102,6 +102,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut source = folder::open(&args.source)
         .with_context(|| format!("cannot pack {}", args.source.display()))?;
     let tokenizer = source.tokenizer()?;
+    warn_of_pages(&tokenizer)?;
     let chat = chat(args, source.as_mut())?;
     let mut config = source.config().clone();
     config.add_eos_token_ids(&chat.eos_token_ids);
@@ -174,6 +175,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("{}", compare(source.as_mut(), &tokenizer, &args.out, text)?);
     }
     Ok(())
+}
+
+/// Says so where a page cannot read the tokenizer. A server can, by another library.
+fn warn_of_pages(tokenizer: &[u8]) -> Result<()> {
+    match Tokenizer::check_page(tokenizer) {
+        Err(error @ sprat_model::Error::TokenizerUnsupported { .. }) => {
+            eprintln!("Warning: this pack runs on a server, not in a page: {error}");
+            Ok(())
+        }
+        other => Ok(other?),
+    }
 }
 
 /// The model that is to guess for one of this config.

@@ -125,3 +125,30 @@ pub(super) fn pre_tokenizer(kind: &str) -> Result<Cut, Error> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tokenizer;
+
+    #[test]
+    fn a_page_reads_every_way_to_cut() {
+        for kind in [
+            "default",
+            "gpt-2",
+            "llama-bpe",
+            "lfm2",
+            "dbrx",
+            "olmo",
+            "qwen2",
+            "smollm",
+            "deepseek-llm",
+            "deepseek-coder",
+            "deepseek-v3",
+        ] {
+            let cut = pre_tokenizer(kind).unwrap();
+            let json = byte_level(json!([]), cut, json!({"a": 0}), json!([])).to_string();
+            assert_eq!(Tokenizer::check_page(json.as_bytes()), Ok(()), "{kind}");
+        }
+    }
+}

@@ -113,6 +113,29 @@ fn rank_files_equal_tiktoken() {
     }
 }
 
+/// A page has no library for what is not BPE, and a person is told so when the pack is made.
+#[test]
+fn what_a_page_cannot_read_is_told_by_name() {
+    let check = |kind: &str| {
+        let path = goldens("tokenizer").join(kind).join("tokenizer.json");
+        Tokenizer::check_page(&std::fs::read(path).unwrap())
+    };
+    assert_eq!(check(""), Ok(()));
+    assert_eq!(check("bpe-fallback"), Ok(()));
+    for (kind, name) in [("unigram", "Unigram"), ("wordpiece", "WordPiece")] {
+        let error = check(kind).unwrap_err();
+        assert!(
+            matches!(error, Error::TokenizerUnsupported { .. }),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    assert!(matches!(
+        Tokenizer::check_page(b"{}"),
+        Err(Error::Tokenizer(_))
+    ));
+}
+
 /// A tokenizer without its merges, with merges of tokens that it lacks, deep, or cut off.
 #[test]
 fn broken_tokenizers_are_refused() {
