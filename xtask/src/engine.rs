@@ -15,8 +15,9 @@ const TARGET: &str = "wasm32-unknown-unknown";
 pub(crate) struct Module {
     /// Its folder in the package.
     pub(crate) folder: &'static str,
-    /// Its crate, and what cargo and wasm-bindgen make of that name.
+    /// Its crate.
     pub(crate) package: &'static str,
+    /// What it is called in the package.
     file: &'static str,
     /// The crate's cargo feature, if it has several builds.
     pub(crate) feature: Option<&'static str>,
@@ -27,13 +28,13 @@ pub(crate) struct Module {
 pub(crate) const MODULES: [Module; 4] = [
     Module {
         folder: "cpu",
-        package: "sprat-edge",
+        package: "sprat-edge-module",
         file: "sprat_edge",
         feature: Some("cpu"),
     },
     Module {
         folder: "webgpu",
-        package: "sprat-edge",
+        package: "sprat-edge-module",
         file: "sprat_edge",
         feature: Some("webgpu"),
     },
@@ -176,7 +177,7 @@ fn make(profile: Profile, module: &Module, wasm: &tools::WasmCompiler, bindgen: 
         .target()
         .join(TARGET)
         .join(profile.name())
-        .join(format!("{}.wasm", module.file));
+        .join(format!("{}.wasm", module.package.replace('-', "_")));
     let _ = fs::remove_dir_all(&folder);
     run(Command::new(bindgen)
         .args(["--target", "web", "--no-typescript"])
@@ -196,10 +197,12 @@ fn make(profile: Profile, module: &Module, wasm: &tools::WasmCompiler, bindgen: 
 }
 
 /// What the modules are made of, besides the compiler: the crates, what they lock, the profiles.
-const SOURCES: [&str; 19] = [
+const SOURCES: [&str; 21] = [
     ".cargo/config.toml",
     "edge/src",
     "edge/Cargo.toml",
+    "edge/module/src",
+    "edge/module/Cargo.toml",
     "edge/link/src",
     "edge/link/Cargo.toml",
     "edge/mix/src",

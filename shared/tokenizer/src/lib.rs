@@ -4,6 +4,7 @@
 //! Texts become the tokens that Hugging Face's `tokenizers` makes of them, and tokens the texts. What is different: there is no
 //! engine for regular expressions but one for those few that cut text into words ([`Error::Unsupported`] names any other); a
 //! file's `truncation` and `padding` are not looked at, as the callers of that library switch them off; and nothing panics.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod added;
 mod alphabet;

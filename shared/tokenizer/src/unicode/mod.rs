@@ -133,13 +133,12 @@ fn runs(bytes: &[u8]) -> impl Iterator<Item = (u8, usize)> {
         let head = *bytes.next()?;
         let mut length = usize::from(head >> 4);
         let mut shift = 0;
-        while head >> 4 == 0 {
+        let mut more = length == 0;
+        while more {
             let byte = *bytes.next()?;
             length |= usize::from(byte & 0x7f) << shift;
             shift += 7;
-            if byte < 0x80 {
-                break;
-            }
+            more = byte >= 0x80;
         }
         Some((head & 15, length))
     })
