@@ -127,7 +127,8 @@ impl AddedTokens {
             }
             if spec.lstrip {
                 // What the token before has taken is gone.
-                start = before.trim_end().len().max(done);
+                let free = &text[done.min(start)..start];
+                start -= free.len() - free.trim_end().len();
             }
             if spec.rstrip {
                 end += after.len() - after.trim_start().len();
