@@ -41,6 +41,7 @@ import { failure, isGpuFailure } from "./thrown.js";
  * @property {string | null} adapter
  * @property {Promise<import("./budget.js").About | null>} [about]
  */
+/** What the page gets to know of a loaded model. @typedef {{ device: import("./types.js").DeviceInfo, model: import("./types.js").ModelInfo | null }} Loaded */
 /**
  * What a worker lends its engines: `instantiate` starts a module, `modules` has them, `sealed` says whether a policy
  * forbids it to connect, `tell` says something to the page that belongs to no call.
@@ -134,8 +135,10 @@ export class Engines {
         throw error;
       }
       if (wanted.url === "") {
+        const loaded = { device: await this.#describe(ready), model: null };
+        this.#tellReady(loaded);
         giveUp(ready, { code: "model_missing", message: "no model was asked for, because only the cloud is to answer" });
-        return { device: await this.#describe(ready), model: null };
+        return loaded;
       }
       try {
         const better = device === "auto" && adapter && this.#proof.isBetter(adapter, await look(wanted)) ? adapter : null;
@@ -310,7 +313,8 @@ export class Engines {
   }
 
   /**
-   * Loads the fetched model onto the engine's device.
+   * Loads the fetched model onto the engine's device, with its adapter over it, and lets it answer. The page hears of that
+   * before the first answer, if the engine is the one that answers.
    * @param {Engine} ready
    * @param {Wanted} wanted
    * @param {number} bytes of the model
@@ -326,7 +330,15 @@ export class Engines {
     ready.over = null;
     await putOver(ready, wanted, signal, emit);
     if (kind === "webgpu") runtime.lost().then((/** @type {string} */ reason) => this.#lost(ready, reason));
-    return { device, model };
+    const loaded = { device, model };
+    if ((await this.#engine) === ready) this.#tellReady(loaded);
+    runtime.offer();
+    return loaded;
+  }
+
+  /** @param {Loaded} loaded */
+  #tellReady(loaded) {
+    this.#means.tell({ type: "status", state: "ready", ...loaded });
   }
 
   /**
@@ -358,7 +370,7 @@ export class Engines {
     try {
       const ready = await second;
       const loaded = await this.#load(ready, this.#wanted, signal, emit);
-      this.#takeOver(first, ready);
+      this.#takeOver(first, ready, loaded);
       return loaded;
     } catch (error) {
       if (!isGpuFailure(error)) throw error;
@@ -382,17 +394,16 @@ export class Engines {
       const ready = await second;
       const measured = this.#wanted;
       const cpu = await this.#proof.measure(first.runtime, adapter, await look(measured));
-      let device, model;
+      let told;
       do {
         loaded = this.#wanted;
-        ({ device, model } = await this.#load(ready, loaded, signal, () => {}));
+        told = await this.#load(ready, loaded, signal, () => {});
         const known = loaded === measured ? cpu : null;
         if (!(await this.#proof.compare(ready.runtime, known, adapter, await look(loaded)))) return ready.runtime.retire();
         if ((await this.#engine) !== first) return;
         // While the GPU got it the page may have asked for another one. Nothing is awaited from here on.
       } while (loaded !== this.#wanted);
-      this.#takeOver(first, ready);
-      this.#means.tell({ type: "status", state: "ready", device, model });
+      this.#takeOver(first, ready, told);
     } catch (error) {
       // Its lines were closed, because another model has come.
       if (loaded !== this.#wanted) return this.#moveOver(first, second, adapter);
@@ -404,8 +415,10 @@ export class Engines {
    * Whoever asks from now on asks `ready`; answers that `old` has begun it ends.
    * @param {Engine} old
    * @param {Engine} ready
+   * @param {Loaded} loaded
    */
-  #takeOver(old, ready) {
+  #takeOver(old, ready, loaded) {
+    this.#tellReady(loaded);
     this.#engine = Promise.resolve(ready);
     old.runtime.retire();
   }
@@ -423,12 +436,10 @@ export class Engines {
     tell({ type: "status", state: "loading", device: await this.#describe(ready), model: null });
     let loaded = this.#wanted;
     try {
-      let device, model;
       do {
         loaded = this.#wanted;
-        ({ device, model } = await this.#load(ready, loaded, new AbortController().signal, () => {}));
+        await this.#load(ready, loaded, new AbortController().signal, () => {});
       } while (loaded !== this.#wanted);
-      tell({ type: "status", state: "ready", device, model });
     } catch (error) {
       // Another model has been put here meanwhile.
       if (loaded !== this.#wanted) return;

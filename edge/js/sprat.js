@@ -216,7 +216,6 @@ export class Sprat {
     // A worker that comes after a crash loads what was used last.
     this.#options = { ...this.#options, model };
     this.#adapter = null;
-    this.#set("ready", loaded.device, loaded.model);
     return loaded.model;
   }
 
@@ -398,7 +397,6 @@ export class Sprat {
       const tell = (/** @type {unknown} */ notice) => this.#told(notice, onProgress);
       const request = { type: "load", ...this.#wanted(), ...this.#life.plan(device), settings };
       const loaded = await this.#call(port, request, tell, signal);
-      this.#set("ready", loaded.device, loaded.model);
       const { bytes = 0, name = "" } = loaded.model ?? {};
       onProgress?.({ stage: "ready", loaded: bytes, total: bytes, message: name });
     } catch (error) {

@@ -179,7 +179,7 @@ impl Runtime {
     }
 
     /// Loads the fetched pack onto the device and checks its known value. Returns the model's
-    /// description as JSON.
+    /// description as JSON. It answers as soon as it is offered.
     pub async fn load(&self, signal: AbortSignal, tell: Function) -> Result<String, JsValue> {
         let tell = |notice: Notice| post(&tell, &notice);
         let pack = self.pack.take();
@@ -195,8 +195,13 @@ impl Runtime {
             .await
             .map_err(|e| thrown(&e, None))?;
         let info = describe(&loaded.model, &pack).await;
-        self.local.set(Slot::Ready(Rc::new(loaded)));
+        self.local.set(Slot::Staged(Rc::new(loaded)));
         Ok(info)
+    }
+
+    /// Lets the loaded model answer, whoever has asked it meanwhile included.
+    pub fn offer(&self) {
+        self.local.offer();
     }
 
     /// Fetches the adapter at `url` over its line, unless it is stored: one for the loaded model.
@@ -209,7 +214,7 @@ impl Runtime {
     ) -> Result<(), JsValue> {
         let tell = |notice: Notice| post(&tell, &notice);
         let fetching = async {
-            let loaded = self.local.present().await?;
+            let loaded = self.local.staged().await?;
             let model = loaded.model.manifest();
             let fits = |own: &Manifest| own.check_base(model).map_err(wrong_base);
             let pack = unless_aborted(&signal, Pack::get(&url, &line, &fits, &tell)).await?;

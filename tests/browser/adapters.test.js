@@ -38,7 +38,7 @@ async function visit(device) {
   await page.evaluate(async (device) => {
     const { Sprat } = await import("/sprat/sprat.js");
     globalThis.Sprat = Sprat;
-    globalThis.sprat = await Sprat.load({ model: "/models/sprat-tiny/", device });
+    globalThis.sprat = await Sprat.load({ model: "/models/sprat-tiny/", device, onWarning: ({ code }) => globalThis.warned?.(code) });
     globalThis.ask = async () => {
       const messages = [{ role: "user", content: "What is your name?" }];
       for await (const event of sprat.chat(messages, { mode: "device", maxTokens: 12, temperature: 0 })) {
@@ -163,6 +163,19 @@ test("what is wrong with an adapter is said, and the one before stays", async ()
   await adapt("/lora/three/");
   assert.equal(codes.at(-1), "none");
   assert.notEqual(await page.evaluate(async () => (await ask()).text), before.text);
+});
+
+test("a worker that comes after a crash answers with the adapter, whoever asks at once", async () => {
+  await page.evaluate(() => sprat.adapt("/lora/one/"));
+  const before = await page.evaluate(() => ask());
+  const worker = page.workers().findLast((worker) => worker.url().endsWith("/worker.js"));
+  await page.evaluate(() => {
+    globalThis.crashed = new Promise((resolve) => (globalThis.warned = resolve));
+  });
+  // It may be gone before it says that it has heard.
+  await worker.evaluate(() => void setTimeout(() => { throw new Error("a bug"); })).catch(() => {});
+  const after = await page.evaluate(async () => (await globalThis.crashed, { ...(await ask()), state: sprat.state }));
+  assert.deepEqual([after.text, after.receipt.model, after.state], [before.text, before.receipt.model, "ready"]);
 });
 
 test("an adapter is not swapped in the middle of an answer, and may be as soon as that was left", async () => {
