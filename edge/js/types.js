@@ -70,6 +70,9 @@
  * @property {AbortSignal} [signal] stops it; the present model stays
  * @property {(progress: Progress) => void} [onProgress] the one given while opening by default
  *
+ * @typedef {UseOptions & { scale?: number }} AdaptOptions `scale`: how much of the adapter is added, as a multiple of what it
+ *   says of itself, from -10 to 10; 1 by default
+ *
  * @typedef {number | number[] | string | boolean | { filter?: string, value: number | number[] }[]} RecipeParameter
  *   one for all layers, a gradient over them, or by filters on tensors' names
  *

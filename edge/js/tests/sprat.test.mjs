@@ -236,6 +236,27 @@ test("a crashed worker fails what waits, and another takes its place", async () 
   assert.equal(sprat.state, "ready");
 });
 
+test("an adapter and its scale come back after a crash; what is no scale is the caller's mistake", async () => {
+  const { sprat, worker } = await ready();
+  const swap = sprat.adapt("lora/", { scale: 0.5 });
+  const { id, scale, lines } = worker.asked("adapt");
+  assert.deepEqual([scale, lines.map(([url]) => url)], [0.5, ["https://example.org/page/lora/"]]);
+  assert.deepEqual([sprat.adapter, sprat.adapterScale], [null, null]);
+  worker.says({ id });
+  await swap;
+  for (const scale of [NaN, Infinity, -Infinity, 10.1, "1", null]) await assert.rejects(sprat.adapt("lora/", { scale }), { code: "bad_request" });
+  assert.deepEqual([sprat.adapter, sprat.adapterScale], ["https://example.org/page/lora/", 0.5]);
+  worker.says({ type: "panic", message: "" });
+  const load = workers[1].asked("load");
+  assert.deepEqual([load.adapter, load.scale, load.lines.length], [sprat.adapter, 0.5, 2]);
+  workers[1].says({ id: load.id, value: { device: DEVICE, model: MODEL } });
+  await sprat.ready;
+  const off = sprat.adapt(null);
+  workers[1].says({ id: workers[1].asked("adapt").id });
+  await off;
+  assert.deepEqual([sprat.adapter, sprat.adapterScale], [null, null]);
+});
+
 test("a worker that crashed on a GPU is replaced by one on the CPU", async () => {
   const { worker } = open();
   const load = worker.asked("load");
