@@ -6,7 +6,7 @@
 
 import { findAdapter } from "./adapter.js";
 import { alone } from "./alone.js";
-import { checkSize, sizeOf } from "./budget.js";
+import { check, checkAdapter, look } from "./budget.js";
 import { putOver } from "./lora.js";
 import { mix, nameOf } from "./mix.js";
 import { Proof } from "./proof.js";
@@ -16,8 +16,8 @@ import { failure, isGpuFailure } from "./thrown.js";
 /** @typedef {import("./line.js").Line} Line */
 /** @typedef {"cpu" | "webgpu"} Kind */
 /**
- * A device, in bytes the most that it takes in one buffer, and the adapter that is over its model.
- * @typedef {{ kind: Kind, runtime: any, module: any, words: string, most: number | undefined, over: string | null }} Engine
+ * A device, in bytes the most that it takes in one buffer, and the adapter that is over its model, at which scale.
+ * @typedef {{ kind: Kind, runtime: any, module: any, words: string, most: number | undefined, over: string | null, scale: number }} Engine
  */
 /**
  * How a model is to be loaded: on which device, with which settings of the runtime (JSON), how large it may be, whether a
@@ -32,14 +32,17 @@ import { failure, isGpuFailure } from "./thrown.js";
 /**
  * A model to load: a pack, or what a recipe makes of several, the one at `url` being their base. `lines` lead to the
  * packs, by their addresses. `weights` are what the recipe made, for further devices.
- * `about` is its size, once it was looked up. `adapter` is the address of what is to be over it.
+ * `about` is its size, once it was looked up. `adapter` is the address of what is to be over it, `scale` times as much as it
+ * says, and `above` its size.
  * @typedef {object} Wanted
  * @property {string} url empty where no model is wanted
  * @property {import("./types.js").Recipe | null} recipe
  * @property {Map<string, Line>} lines
  * @property {Uint8Array[] | null} weights
  * @property {string | null} adapter
+ * @property {number} scale
  * @property {Promise<import("./budget.js").About | null>} [about]
+ * @property {Promise<import("./budget.js").About | null>} [above]
  */
 /** What the page gets to know of a loaded model. @typedef {{ device: import("./types.js").DeviceInfo, model: import("./types.js").ModelInfo | null }} Loaded */
 /**
@@ -64,7 +67,7 @@ export class Engines {
   /** The engine that answers; replaced when WebGPU is ready, and when it fails. @type {Promise<Engine> | null} */
   #engine = null;
   /** What the engine has, or loads. @type {Wanted} */
-  #wanted = { url: "", recipe: null, lines: new Map(), weights: null, adapter: null };
+  #wanted = { url: "", recipe: null, lines: new Map(), weights: null, adapter: null, scale: 1 };
   /** @type {How} */
   #how = { device: "auto", settings: "", limits: { maxBytes: null, why: "" }, canary: false, figures: {} };
   /** The last of the loads that wait for each other. @type {Promise<unknown>} */
@@ -177,19 +180,22 @@ export class Engines {
 
   /**
    * Puts an adapter over the model, in the place of the one before, or takes that off.
-   * @param {string | null} adapter
-   * @param {Map<string, Line>} lines to its pack
+   * @param {Pick<Wanted, "adapter" | "scale" | "lines">} over the adapter, and the line to its pack
    * @param {AbortSignal} signal
    * @param {(event: string) => void} emit
    */
-  adapt(adapter, lines, signal, emit) {
+  adapt({ adapter, scale, lines }, signal, emit) {
     return this.#inTurn(async () => {
-      const next = { ...this.#wanted, adapter };
+      const { above, ...before } = this.#wanted;
+      const isSame = adapter === before.adapter;
+      /** @type {Wanted} */
+      const next = { ...before, adapter, scale, ...(isSame && { above }) };
       // They are closed with the model: another device may be about to fetch an adapter that is not wanted any more.
       for (const [url, line] of lines) {
         if (next.lines.has(url)) line.close();
         else next.lines.set(url, line);
       }
+      if (!isSame) await checkAdapter(next, this.#how.limits);
       for (;;) {
         const ready = await this.#current();
         try {
@@ -256,7 +262,7 @@ export class Engines {
     await (kind === "webgpu" ? this.#risk("gpu", 0, open) : open());
     this.#runtimes.set(kind, runtime);
     runtime.pause(this.#paused);
-    return { kind, runtime, module, words: runtime.words, most: adapter?.most, over: null };
+    return { kind, runtime, module, words: runtime.words, most: adapter?.most, over: null, scale: 1 };
   }
 
   /**
@@ -300,8 +306,7 @@ export class Engines {
    */
   async #fetch({ runtime, most }, model, signal, emit) {
     const { url, recipe, lines } = model;
-    const about = await look(model);
-    if (about) checkSize(about.bytes, this.#how.limits);
+    await check(model, this.#how.limits);
     /** @type {(url: string, work: (line: Line) => Promise<unknown>) => Promise<any>} */
     const once = (url, work) => alone(`sprat ${url}`, signal, () => work(/** @type {Line} */ (lines.get(url))));
     const bytes = await once(url, (line) => runtime.fetch(url, line, most, signal, emit));
@@ -460,14 +465,6 @@ export class Engines {
     old.runtime.retire();
     return ready;
   }
-}
-
-/**
- * Looks up what a model's manifests say, once.
- * @param {Wanted} wanted
- */
-function look(wanted) {
-  return (wanted.about ??= sizeOf(wanted.lines.values()));
 }
 
 /**

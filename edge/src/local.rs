@@ -20,6 +20,7 @@ use crate::device::Engine;
 use crate::disk::Hold;
 use crate::error::Error;
 use crate::net::within;
+use crate::pack::Pack;
 use crate::pause::Pause;
 use crate::request::Choice;
 use crate::web;
@@ -50,15 +51,20 @@ pub(crate) struct Loaded {
 
 /// The adapter that is over a model.
 pub(crate) struct Over {
+    /// With the scale, where that is another than the adapter's own.
     name: String,
-    /// Keeps its pack stored.
-    _hold: Option<Rc<Hold>>,
+    /// It is read again when the scale changes, and is kept stored meanwhile.
+    pack: Rc<Pack>,
 }
 
 impl Over {
-    pub(crate) fn new(name: String, hold: Option<Rc<Hold>>) -> Self {
-        let _hold = hold;
-        Self { name, _hold }
+    pub(crate) fn new(pack: Rc<Pack>, scale: f64) -> Self {
+        let name = &pack.manifest.name;
+        let name = match scale {
+            1.0 => name.clone(),
+            _ => format!("{name} × {scale}"),
+        };
+        Self { name, pack }
     }
 }
 
@@ -86,6 +92,12 @@ impl Loaded {
 }
 
 impl Loaded {
+    /// The pack of the adapter that is over the model, if it is the one at `url`.
+    pub(crate) fn over(&self, url: &str) -> Option<Rc<Pack>> {
+        let over = self.over.as_ref()?;
+        (over.pack.url == url).then(|| over.pack.clone())
+    }
+
     fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, Error> {
         let messages: Vec<_> = messages
             .iter()

@@ -206,6 +206,12 @@ impl<S: Shelf> Shelf for Fallback<S> {
         }
         self.memory.truncate(file, size).await
     }
+
+    fn close(&mut self) {
+        if let Some(disk) = &mut self.disk {
+            disk.close();
+        }
+    }
 }
 
 #[cfg(test)]

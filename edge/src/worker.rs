@@ -204,10 +204,12 @@ impl Runtime {
         self.local.offer();
     }
 
-    /// Fetches the adapter at `url` over its line, unless it is stored: one for the loaded model.
+    /// Fetches the adapter at `url` over its line, unless it is stored: one for the loaded model. `scale` says how much of it
+    /// is wanted; of the one that is over the model nothing is fetched again for that.
     pub async fn adapter(
         &self,
         url: String,
+        scale: f64,
         line: Line,
         signal: AbortSignal,
         tell: Function,
@@ -217,9 +219,14 @@ impl Runtime {
             let loaded = self.local.staged().await?;
             let model = loaded.model.manifest();
             let fits = |own: &Manifest| own.check_base(model).map_err(wrong_base);
-            let pack = unless_aborted(&signal, Pack::get(&url, &line, &fits, &tell)).await?;
-            let over = Over::new(pack.manifest.name.clone(), pack.hold());
-            Ok((pack.adapter(&tell).await?, over))
+            let getting = Pack::get(&url, &line, &fits, &tell);
+            let pack = match loaded.over(&url) {
+                Some(pack) => pack,
+                None => Rc::new(unless_aborted(&signal, getting).await?),
+            };
+            let adapter = pack.adapter(&tell).await?.scaled(scale);
+            let adapter = adapter.map_err(|e| Error::from_model(e, false))?;
+            Ok((adapter, Over::new(pack, scale)))
         };
         let over = fetching.await.map_err(|e| thrown(&e, None))?;
         self.over.replace(Some(over));
