@@ -271,24 +271,21 @@ fn who_has_more_waits_for_who_has_less_and_not_for_ever() {
     block_on(async {
         let site = site(1);
         site.silent.set(true);
-        let (one, two, mut three) = (
-            filling(&site, "a", 20).await,
-            filling(&site, "b", 50).await,
-            filling(&site, "c", 30).await,
-        );
-        // The smallest one does not move.
-        three
-            .append(FILE, PACK as u64 * 3 / 10, &percent(30))
-            .await
-            .unwrap();
-        assert!(three.refused().is_some());
-        assert_eq!(three.size(FILE).await.unwrap(), PACK as u64 * 6 / 10);
-        drop(three);
+        let (one, two) = (filling(&site, "a", 40).await, filling(&site, "b", 50).await);
         let others = site.clone();
         let smaller = move || block_on(gives_way(one, &others));
         site.meanwhile.replace(Some(Box::new(smaller)));
         finish(two).await;
         assert_eq!(names(&tab(&site)).await, ["b"]);
+
+        assert!(tab(&site).forget(&url("b")).await.unwrap());
+        let one = filling(&site, "a", 40).await;
+        let mut two = filling(&site, "b", 50).await;
+        let done = two.size(FILE).await.unwrap();
+        two.append(FILE, done, &percent(50)).await.unwrap();
+        assert!(two.refused().is_some());
+        assert_eq!(two.read_all(FILE).await.unwrap(), percent(100));
+        drop(one);
     });
 }
 
