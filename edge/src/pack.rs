@@ -123,9 +123,10 @@ impl Pack {
         Ok(())
     }
 
-    /// What keeps it stored, for as long as it lives.
+    /// What keeps it stored, for as long as it lives. A part of it that was stored is of no use beyond this.
     pub(crate) fn hold(&self) -> Option<Rc<Hold>> {
-        self.hold.clone()
+        let shelf = self.shelf.try_lock()?;
+        self.hold.clone().filter(|_| shelf.refused().is_none())
     }
 
     /// The files of its weights, checked.

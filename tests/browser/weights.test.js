@@ -200,7 +200,7 @@ describe("no room", () => {
       }));
   }
 
-  test("two tabs fill the store with two models: both answer, what counts as stored is whole, nothing in use is removed", () =>
+  test("two tabs fill the store with two models: both answer, one gives way to the other, nothing in use is removed", () =>
     withContext(async (context) => {
       const sides = ["left", "right"];
       const { half, go } = await offerHalves(sides);
@@ -215,7 +215,7 @@ describe("no room", () => {
       // Both compute their known value, or they would not be loaded.
       const loaded = await Promise.all(loads);
       for (const { stored, warnings } of loaded) assert.deepEqual(warnings, stored ? [] : ["storage_refused"]);
-      assert.ok(!loaded.every(({ stored }) => stored), "there is no room for both");
+      assert.equal(loaded.filter(({ stored }) => stored).length, 1, "there is room for one");
       assert.deepEqual(await tabs[0].evaluate(() => names()), sides.filter((_, side) => loaded[side].stored));
       for (const one of tabs) await one.evaluate(() => release());
       // What could not be finished is in nobody's way any more, though the store is full to the last bytes.
