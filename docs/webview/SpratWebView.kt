@@ -15,6 +15,8 @@ import java.net.HttpURLConnection
 import java.net.URL
 import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.Executors
+import java.util.concurrent.locks.ReentrantLock
+import kotlin.concurrent.withLock
 import org.json.JSONObject
 
 // The asset loader's own origin: https, so the page is a secure context and may store the model.
@@ -100,15 +102,16 @@ class SpratWebView(
     }
 
     private inner class Fetch(private val id: String, private val request: JSONObject) : Runnable {
-        private val lock = Object()
+        private val lock = ReentrantLock()
+        private val changed = lock.newCondition()
         private val window = request.getLong("window")
         private var acknowledged = 0L
         @Volatile private var connection: HttpURLConnection? = null
         @Volatile private var cancelled = false
 
-        fun acknowledge(bytes: Long) = synchronized(lock) { acknowledged = bytes; lock.notifyAll() }
+        fun acknowledge(bytes: Long) = lock.withLock { acknowledged = bytes; changed.signalAll() }
 
-        fun cancel() = synchronized(lock) { cancelled = true; connection?.disconnect(); lock.notifyAll() }
+        fun cancel() = lock.withLock { cancelled = true; connection?.disconnect(); changed.signalAll() }
 
         override fun run() {
             try {
@@ -142,7 +145,7 @@ class SpratWebView(
             while (true) {
                 val count = body?.read(buffer) ?: -1
                 if (count < 0) break
-                synchronized(lock) { while (!cancelled && sent + count - acknowledged > window) lock.wait() }
+                lock.withLock { while (!cancelled && sent + count - acknowledged > window) changed.await() }
                 if (cancelled) return
                 sent += count
                 val data = Base64.encodeToString(buffer, 0, count, Base64.NO_WRAP)

@@ -94,8 +94,9 @@ export function connect({
     handlers: {
       "sprat.load": (params, call) => engine.load(params, call),
       "sprat.chat": (params, call) => engine.chat(params, call),
+      "sprat.adapt": (params, call) => engine.adapt(params, call),
       "sprat.stop": ({ id }) => ({ stopped: peer.stop(id) }),
-      "sprat.status": () => ({ ...engine.status, protocol: PROTOCOL, inFlight: peer.inFlight, refused: peer.refused }),
+      "sprat.status": () => ({ ...engine.status, adapter: engine.adapter, protocol: PROTOCOL, inFlight: peer.inFlight, refused: peer.refused }),
       "sprat.dispose": () => engine.dispose(),
       "sprat.memoryWarning": (params) => engine.memoryWarning(params),
       "sprat.save": (params, call) => engine.save(params, call),

@@ -5,10 +5,12 @@
 
 /** @typedef {import("./line.js").Line} Line */
 /**
- * What a page allows: a model's bytes at most, and why where it is not the page's own limit.
- * @typedef {{ maxBytes: number | null, why: string }} Limits
+ * What a page allows: a model's bytes at most, and why where it is not the page's own limit. `what` is weighed, if not "the
+ * model".
+ * @typedef {{ maxBytes: number | null, why: string, what?: string }} Limits
  */
 /** @typedef {{ name: string, bytes: number }} About */
+/** @typedef {import("./engines.js").Wanted} Wanted */
 
 /** WebAssembly's memory behind a loaded model, by its files: 1.13 to 1.25 measured (docs/package.md), the least for the largest. */
 const TIMES = 1.25;
@@ -23,6 +25,55 @@ const PATIENCE = 10_000;
 
 /** What says how large a pack is. */
 const MANIFEST = "sprat.json";
+
+/**
+ * Looks up what a model's manifests say, once.
+ * @param {Wanted} wanted
+ */
+export function look(wanted) {
+  const { lines, adapter } = wanted;
+  const own = [...lines].filter(([url]) => url !== adapter);
+  return (wanted.about ??= sizeOf(own.map(([, line]) => line)));
+}
+
+/**
+ * The same of the adapter that is to be over it.
+ * @param {Wanted} wanted
+ */
+function lookAbove(wanted) {
+  const line = wanted.adapter && wanted.lines.get(wanted.adapter);
+  return line ? (wanted.above ??= sizeOf([line])) : null;
+}
+
+/**
+ * Refuses a model that is too large for this device, with what is to be over it. Where nothing is known it is let through.
+ * @param {Wanted} wanted
+ * @param {Limits} limits
+ * @returns {Promise<void>} rejects with a failure with the code "too_large"
+ */
+export async function check(wanted, limits) {
+  const [about, above] = await Promise.all([look(wanted), lookAbove(wanted)]);
+  const bytes = (about?.bytes ?? 0) + (above?.bytes ?? 0);
+  if (about || above) checkSize(bytes, { ...limits, what: above ? "the model with its adapter" : "the model" });
+}
+
+/**
+ * The same before an adapter is fetched: one that is refused has no line then.
+ * @param {Wanted} wanted
+ * @param {Limits} limits
+ * @returns {Promise<void>}
+ */
+export async function checkAdapter(wanted, limits) {
+  const { adapter, lines } = wanted;
+  try {
+    await check(wanted, limits);
+  } catch (error) {
+    // It keeps a manifest, which may be another at the next try.
+    if (adapter) lines.get(adapter)?.close();
+    if (adapter) lines.delete(adapter);
+    throw error;
+  }
+}
 
 /**
  * Name and size of the packs at the ends of these lines, by their manifests. The lines keep those for whoever fetches the
@@ -62,14 +113,14 @@ export async function sizeOf(lines, patience = PATIENCE) {
  * @param {(bytes: number) => boolean} hasRoom whether a module may have as much memory
  * @throws a failure with the code "too_large"
  */
-export function checkSize(bytes, { maxBytes, why }, { deviceMemory } = /** @type {any} */ (navigator), hasRoom = canAllocate) {
+export function checkSize(bytes, { maxBytes, why, what = "the model" }, { deviceMemory } = /** @type {any} */ (navigator), hasRoom = canAllocate) {
   const needed = TIMES * bytes;
   const [size, need] = [megabytes(bytes), megabytes(needed)];
-  if (maxBytes !== null && bytes > maxBytes) throw tooLarge(`the model has ${size}, and ${why || `at most ${megabytes(maxBytes)} are allowed`}`);
+  if (maxBytes !== null && bytes > maxBytes) throw tooLarge(`${what} has ${size}, and ${why || `at most ${megabytes(maxBytes)} are allowed`}`);
   if (deviceMemory && needed > deviceMemory * SHARE * 2 ** 30) {
-    throw tooLarge(`the model has ${size} and needs ${need} while it is loaded; this device has ${deviceMemory} GB of memory`);
+    throw tooLarge(`${what} has ${size} and needs ${need} while it is loaded; this device has ${deviceMemory} GB of memory`);
   }
-  if (needed > SMALL && !hasRoom(needed)) throw tooLarge(`the model has ${size} and needs ${need} while it is loaded, which this browser does not give`);
+  if (needed > SMALL && !hasRoom(needed)) throw tooLarge(`${what} has ${size} and needs ${need} while it is loaded, which this browser does not give`);
 }
 
 /** @param {string} message */

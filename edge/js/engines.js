@@ -6,7 +6,7 @@
 
 import { findAdapter } from "./adapter.js";
 import { alone } from "./alone.js";
-import { checkSize, sizeOf } from "./budget.js";
+import { check, checkAdapter, look } from "./budget.js";
 import { putOver } from "./lora.js";
 import { mix, nameOf } from "./mix.js";
 import { Proof } from "./proof.js";
@@ -16,8 +16,8 @@ import { failure, isGpuFailure } from "./thrown.js";
 /** @typedef {import("./line.js").Line} Line */
 /** @typedef {"cpu" | "webgpu"} Kind */
 /**
- * A device, in bytes the most that it takes in one buffer, and the adapter that is over its model.
- * @typedef {{ kind: Kind, runtime: any, module: any, words: string, most: number | undefined, over: string | null }} Engine
+ * A device, in bytes the most that it takes in one buffer, and the adapter that is over its model, at which scale.
+ * @typedef {{ kind: Kind, runtime: any, module: any, words: string, most: number | undefined, over: string | null, scale: number }} Engine
  */
 /**
  * How a model is to be loaded: on which device, with which settings of the runtime (JSON), how large it may be, whether a
@@ -32,15 +32,19 @@ import { failure, isGpuFailure } from "./thrown.js";
 /**
  * A model to load: a pack, or what a recipe makes of several, the one at `url` being their base. `lines` lead to the
  * packs, by their addresses. `weights` are what the recipe made, for further devices.
- * `about` is its size, once it was looked up. `adapter` is the address of what is to be over it.
+ * `about` is its size, once it was looked up. `adapter` is the address of what is to be over it, `scale` times as much as it
+ * says, and `above` its size.
  * @typedef {object} Wanted
  * @property {string} url empty where no model is wanted
  * @property {import("./types.js").Recipe | null} recipe
  * @property {Map<string, Line>} lines
  * @property {Uint8Array[] | null} weights
  * @property {string | null} adapter
+ * @property {number} scale
  * @property {Promise<import("./budget.js").About | null>} [about]
+ * @property {Promise<import("./budget.js").About | null>} [above]
  */
+/** What the page gets to know of a loaded model. @typedef {{ device: import("./types.js").DeviceInfo, model: import("./types.js").ModelInfo | null }} Loaded */
 /**
  * What a worker lends its engines: `instantiate` starts a module, `modules` has them, `sealed` says whether a policy
  * forbids it to connect, `tell` says something to the page that belongs to no call.
@@ -63,7 +67,7 @@ export class Engines {
   /** The engine that answers; replaced when WebGPU is ready, and when it fails. @type {Promise<Engine> | null} */
   #engine = null;
   /** What the engine has, or loads. @type {Wanted} */
-  #wanted = { url: "", recipe: null, lines: new Map(), weights: null, adapter: null };
+  #wanted = { url: "", recipe: null, lines: new Map(), weights: null, adapter: null, scale: 1 };
   /** @type {How} */
   #how = { device: "auto", settings: "", limits: { maxBytes: null, why: "" }, canary: false, figures: {} };
   /** The last of the loads that wait for each other. @type {Promise<unknown>} */
@@ -134,8 +138,10 @@ export class Engines {
         throw error;
       }
       if (wanted.url === "") {
+        const loaded = { device: await this.#describe(ready), model: null };
+        this.#tellReady(loaded);
         giveUp(ready, { code: "model_missing", message: "no model was asked for, because only the cloud is to answer" });
-        return { device: await this.#describe(ready), model: null };
+        return loaded;
       }
       try {
         const better = device === "auto" && adapter && this.#proof.isBetter(adapter, await look(wanted)) ? adapter : null;
@@ -174,19 +180,22 @@ export class Engines {
 
   /**
    * Puts an adapter over the model, in the place of the one before, or takes that off.
-   * @param {string | null} adapter
-   * @param {Map<string, Line>} lines to its pack
+   * @param {Pick<Wanted, "adapter" | "scale" | "lines">} over the adapter, and the line to its pack
    * @param {AbortSignal} signal
    * @param {(event: string) => void} emit
    */
-  adapt(adapter, lines, signal, emit) {
+  adapt({ adapter, scale, lines }, signal, emit) {
     return this.#inTurn(async () => {
-      const next = { ...this.#wanted, adapter };
+      const { above, ...before } = this.#wanted;
+      const isSame = adapter === before.adapter;
+      /** @type {Wanted} */
+      const next = { ...before, adapter, scale, ...(isSame && { above }) };
       // They are closed with the model: another device may be about to fetch an adapter that is not wanted any more.
       for (const [url, line] of lines) {
         if (next.lines.has(url)) line.close();
         else next.lines.set(url, line);
       }
+      if (!isSame) await checkAdapter(next, this.#how.limits);
       for (;;) {
         const ready = await this.#current();
         try {
@@ -253,7 +262,7 @@ export class Engines {
     await (kind === "webgpu" ? this.#risk("gpu", 0, open) : open());
     this.#runtimes.set(kind, runtime);
     runtime.pause(this.#paused);
-    return { kind, runtime, module, words: runtime.words, most: adapter?.most, over: null };
+    return { kind, runtime, module, words: runtime.words, most: adapter?.most, over: null, scale: 1 };
   }
 
   /**
@@ -297,8 +306,7 @@ export class Engines {
    */
   async #fetch({ runtime, most }, model, signal, emit) {
     const { url, recipe, lines } = model;
-    const about = await look(model);
-    if (about) checkSize(about.bytes, this.#how.limits);
+    await check(model, this.#how.limits);
     /** @type {(url: string, work: (line: Line) => Promise<unknown>) => Promise<any>} */
     const once = (url, work) => alone(`sprat ${url}`, signal, () => work(/** @type {Line} */ (lines.get(url))));
     const bytes = await once(url, (line) => runtime.fetch(url, line, most, signal, emit));
@@ -310,7 +318,8 @@ export class Engines {
   }
 
   /**
-   * Loads the fetched model onto the engine's device.
+   * Loads the fetched model onto the engine's device, with its adapter over it, and lets it answer. The page hears of that
+   * before the first answer, if the engine is the one that answers.
    * @param {Engine} ready
    * @param {Wanted} wanted
    * @param {number} bytes of the model
@@ -326,7 +335,15 @@ export class Engines {
     ready.over = null;
     await putOver(ready, wanted, signal, emit);
     if (kind === "webgpu") runtime.lost().then((/** @type {string} */ reason) => this.#lost(ready, reason));
-    return { device, model };
+    const loaded = { device, model };
+    if ((await this.#engine) === ready) this.#tellReady(loaded);
+    runtime.offer();
+    return loaded;
+  }
+
+  /** @param {Loaded} loaded */
+  #tellReady(loaded) {
+    this.#means.tell({ type: "status", state: "ready", ...loaded });
   }
 
   /**
@@ -358,7 +375,7 @@ export class Engines {
     try {
       const ready = await second;
       const loaded = await this.#load(ready, this.#wanted, signal, emit);
-      this.#takeOver(first, ready);
+      this.#takeOver(first, ready, loaded);
       return loaded;
     } catch (error) {
       if (!isGpuFailure(error)) throw error;
@@ -382,17 +399,16 @@ export class Engines {
       const ready = await second;
       const measured = this.#wanted;
       const cpu = await this.#proof.measure(first.runtime, adapter, await look(measured));
-      let device, model;
+      let told;
       do {
         loaded = this.#wanted;
-        ({ device, model } = await this.#load(ready, loaded, signal, () => {}));
+        told = await this.#load(ready, loaded, signal, () => {});
         const known = loaded === measured ? cpu : null;
         if (!(await this.#proof.compare(ready.runtime, known, adapter, await look(loaded)))) return ready.runtime.retire();
         if ((await this.#engine) !== first) return;
         // While the GPU got it the page may have asked for another one. Nothing is awaited from here on.
       } while (loaded !== this.#wanted);
-      this.#takeOver(first, ready);
-      this.#means.tell({ type: "status", state: "ready", device, model });
+      this.#takeOver(first, ready, told);
     } catch (error) {
       // Its lines were closed, because another model has come.
       if (loaded !== this.#wanted) return this.#moveOver(first, second, adapter);
@@ -404,8 +420,10 @@ export class Engines {
    * Whoever asks from now on asks `ready`; answers that `old` has begun it ends.
    * @param {Engine} old
    * @param {Engine} ready
+   * @param {Loaded} loaded
    */
-  #takeOver(old, ready) {
+  #takeOver(old, ready, loaded) {
+    this.#tellReady(loaded);
     this.#engine = Promise.resolve(ready);
     old.runtime.retire();
   }
@@ -423,12 +441,10 @@ export class Engines {
     tell({ type: "status", state: "loading", device: await this.#describe(ready), model: null });
     let loaded = this.#wanted;
     try {
-      let device, model;
       do {
         loaded = this.#wanted;
-        ({ device, model } = await this.#load(ready, loaded, new AbortController().signal, () => {}));
+        await this.#load(ready, loaded, new AbortController().signal, () => {});
       } while (loaded !== this.#wanted);
-      tell({ type: "status", state: "ready", device, model });
     } catch (error) {
       // Another model has been put here meanwhile.
       if (loaded !== this.#wanted) return;
@@ -449,14 +465,6 @@ export class Engines {
     old.runtime.retire();
     return ready;
   }
-}
-
-/**
- * Looks up what a model's manifests say, once.
- * @param {Wanted} wanted
- */
-function look(wanted) {
-  return (wanted.about ??= sizeOf(wanted.lines.values()));
 }
 
 /**

@@ -39,6 +39,18 @@ export function title(name) {
   throw new SpratError({ code: "bad_request", message: "a saved conversation's name must be a text of 1 to 200 characters" });
 }
 
+/** The most of an adapter that can be asked for, and with a minus the least: beyond that nothing is left of the model. */
+export const MAX_SCALE = 10;
+
+/**
+ * How much of an adapter is wanted.
+ * @param {unknown} scale
+ */
+export function scaleOf(scale) {
+  if (typeof scale === "number" && Math.abs(scale) <= MAX_SCALE) return scale;
+  throw new SpratError({ code: "bad_request", message: `an adapter's scale must be a number from -${MAX_SCALE} to ${MAX_SCALE}` });
+}
+
 /**
  * The address of a folder, with the slash at its end.
  * @param {string | URL | undefined} url

@@ -18,14 +18,14 @@ const swaps = new WeakMap();
  * @param {(event: string) => void} emit
  * @returns {Promise<void>} rejects with a failure, and then the model is as it was
  */
-export function putOver(engine, { adapter, lines }, signal, emit) {
+export function putOver(engine, { adapter, scale, lines }, signal, emit) {
   const { runtime } = engine;
   const before = swaps.get(runtime) ?? Promise.resolve();
   const swap = before.then(async () => {
-    if (engine.over === adapter) return;
-    if (adapter) await alone(`sprat ${adapter}`, signal, () => runtime.adapter(adapter, lines.get(adapter), signal, emit));
+    if (engine.over === adapter && (adapter === null || engine.scale === scale)) return;
+    if (adapter) await alone(`sprat ${adapter}`, signal, () => runtime.adapter(adapter, scale, lines.get(adapter), signal, emit));
     await runtime.adapt();
-    engine.over = adapter;
+    [engine.over, engine.scale] = [adapter, scale];
   });
   swaps.set(runtime, swap.catch(() => {}));
   return swap;

@@ -16,7 +16,7 @@
 
 import { layQuestion } from "./cloud-fetch.js";
 import { SpratError } from "./error.js";
-import { folder, headersOf, isHere, resolve, source, title, write } from "./given.js";
+import { folder, headersOf, isHere, resolve, scaleOf, source, title, write } from "./given.js";
 import { Life } from "./life.js";
 import { engineMode } from "./mode.js";
 import { Port, Queue } from "./port.js";
@@ -49,6 +49,7 @@ export { SpratError };
 /** @typedef {import("./types.js").RestoredConversation} RestoredConversation */
 /** @typedef {import("./types.js").Recipe} Recipe */
 /** @typedef {import("./types.js").UseOptions} UseOptions */
+/** @typedef {import("./types.js").AdaptOptions} AdaptOptions */
 
 /** How many times a crashed worker is replaced before Sprat gives up. */
 const MAX_RESTARTS = 3;
@@ -67,8 +68,8 @@ export class Sprat {
   /** Whether a worker has used a GPU, or tried to: after a crash there is no other try. */
   #gpu = false;
   /** @type {Life} */ #life;
-  /** Address of the adapter that is over the model. @type {string | null} */
-  #adapter = null;
+  /** The adapter that is over the model. @type {{ adapter: string, scale: number } | null} */
+  #over = null;
   /** The answers that are being made and read. @type {Set<unknown>} */
   #answers = new Set();
 
@@ -169,7 +170,12 @@ export class Sprat {
 
   /** Address of the adapter that is over the model; `null` where there is none. */
   get adapter() {
-    return this.#adapter;
+    return this.#over?.adapter ?? null;
+  }
+
+  /** How much of that adapter is added, as a multiple of it; `null` where there is none. */
+  get adapterScale() {
+    return this.#over?.scale ?? null;
   }
 
   /** Address of the cloud that may be asked; `null` where there is none. */
@@ -215,8 +221,7 @@ export class Sprat {
     const loaded = await this.#call(this.#port, { type: "use", ...source(model) }, tell, signal);
     // A worker that comes after a crash loads what was used last.
     this.#options = { ...this.#options, model };
-    this.#adapter = null;
-    this.#set("ready", loaded.device, loaded.model);
+    this.#over = null;
     return loaded.model;
   }
 
@@ -225,24 +230,24 @@ export class Sprat {
    * they are: nothing of them is fetched, or put on the device, again.
    *
    *     await sprat.adapt("models/pirate-lora/");
+   *     await sprat.adapt("models/pirate-lora/", { scale: 0.5 });   // half as much of it; nothing is fetched for that
    *
    * An adapter is a pack that `sprat pack` has made for this model, stored and removed like any other. The gate was fitted
    * for the model without it: answers with an adapter stand. Another model comes without.
    *
    * @param {string | URL | null} adapter
-   * @param {UseOptions} [options]
+   * @param {AdaptOptions} [options]
    * @returns {Promise<void>} rejects with a {@link SpratError}, and then all is as it was: "busy" while an answer is being
-   *   made, "wrong_base" where it is another model's
+   *   made, "wrong_base" where it is another model's, "too_large" where it and the model are more than `maxBytes`
    */
-  async adapt(adapter, { signal, onProgress = this.#options.onProgress } = {}) {
+  async adapt(adapter, { scale: given = 1, signal, onProgress = this.#options.onProgress } = {}) {
     if (!this.#port) throw this.#gone();
-    if (this.#answers.size > 0) {
-      throw new SpratError({ code: "busy", message: "an answer is being made", hint: "Wait for its end, or stop it." });
-    }
+    if (this.#answers.size > 0) throw new SpratError({ code: "busy", message: "an answer is being made", hint: "Wait for its end, or stop it." });
     const url = adapter === null ? null : resolve(adapter);
+    const scale = scaleOf(given);
     const tell = (/** @type {unknown} */ notice) => this.#told(notice, onProgress);
-    await this.#call(this.#port, { type: "adapt", adapter: url, packs: url ? [url] : [] }, tell, signal);
-    this.#adapter = url;
+    await this.#call(this.#port, { type: "adapt", adapter: url, scale, packs: url ? [url] : [] }, tell, signal);
+    this.#over = url === null ? null : { adapter: url, scale };
   }
 
   /**
@@ -398,7 +403,6 @@ export class Sprat {
       const tell = (/** @type {unknown} */ notice) => this.#told(notice, onProgress);
       const request = { type: "load", ...this.#wanted(), ...this.#life.plan(device), settings };
       const loaded = await this.#call(port, request, tell, signal);
-      this.#set("ready", loaded.device, loaded.model);
       const { bytes = 0, name = "" } = loaded.model ?? {};
       onProgress?.({ stage: "ready", loaded: bytes, total: bytes, message: name });
     } catch (error) {
@@ -412,8 +416,7 @@ export class Sprat {
     const { model, mode } = this.#options;
     if (!model || engineMode(mode) === "cloud") return { url: "", recipe: null, packs: [] };
     const { packs, ...wanted } = source(model);
-    const adapter = this.#adapter;
-    return { ...wanted, adapter, packs: adapter ? [...packs, adapter] : packs };
+    return { ...wanted, ...this.#over, packs: this.adapter ? [...packs, this.adapter] : packs };
   }
 
   /**

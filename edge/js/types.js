@@ -57,7 +57,7 @@
  * @property {(offer: Offer) => boolean | Promise<boolean>} [onAsk] for the chats that give none of their own
  * @property {"auto" | "cpu" | "webgpu"} [device] "auto": WebGPU where a hardware adapter works and is not slower than the CPU
  * @property {boolean} [canary] false: "auto" does not time the devices, and takes WebGPU wherever there is hardware for it
- * @property {number} [maxBytes] of all files of a model: a larger one is not downloaded, and fails with "too_large"
+ * @property {number} [maxBytes] of all files of a model, with those of its adapter: a larger one is not downloaded, and fails with "too_large"
  * @property {boolean} [strikes] false: no notice is taken of tabs that the browser has killed
  * @property {boolean} [pauseHidden] false: the model goes on to write while nobody sees the page
  * @property {string | URL} [wasm] where the folders cpu, webgpu, mix and link are, if their .wasm files are not beside the scripts
@@ -69,6 +69,9 @@
  * @typedef {object} UseOptions
  * @property {AbortSignal} [signal] stops it; the present model stays
  * @property {(progress: Progress) => void} [onProgress] the one given while opening by default
+ *
+ * @typedef {UseOptions & { scale?: number }} AdaptOptions `scale`: how much of the adapter is added, as a multiple of what it
+ *   says of itself, from -10 to 10; 1 by default
  *
  * @typedef {number | number[] | string | boolean | { filter?: string, value: number | number[] }[]} RecipeParameter
  *   one for all layers, a gradient over them, or by filters on tensors' names

@@ -90,8 +90,7 @@ const handlers = {
 
   /** @type {(data: any, signal: AbortSignal, emit: (event: string) => void) => Promise<void>} */
   async adapt(data, signal, emit) {
-    const { adapter, lines } = want(data);
-    return engines.adapt(adapter, lines, signal, emit);
+    return engines.adapt(want(data), signal, emit);
   },
 
   /** @type {(data: any, signal: AbortSignal, emit: (event: string) => void) => Promise<unknown>} */
@@ -225,11 +224,11 @@ async function answer(ask, line, person, signal, emit) {
 
 /**
  * What to load, as the page asks for it.
- * @param {{ url: string, recipe: import("./types.js").Recipe | null, adapter?: string | null, lines: [string, MessagePort][] }} data
+ * @param {{ url: string, recipe: import("./types.js").Recipe | null, adapter?: string | null, scale?: number, lines: [string, MessagePort][] }} data
  * @returns {Wanted}
  */
-function want({ url, recipe, adapter, lines }) {
-  return { url, recipe, adapter: adapter ?? null, lines: new Map(lines.map(([url, port]) => [url, new Line(port)])), weights: null };
+function want({ url, recipe, adapter = null, scale = 1, lines }) {
+  return { url, recipe, adapter, scale, lines: new Map(lines.map(([url, port]) => [url, new Line(port)])), weights: null };
 }
 
 /**

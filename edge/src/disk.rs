@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use gloo_timers::future::TimeoutFuture;
 use js_sys::{Array, Function, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
@@ -178,6 +179,10 @@ impl Store for Disk {
 
     fn now(&self) -> f64 {
         js_sys::Date::now()
+    }
+
+    async fn wait(&self) {
+        TimeoutFuture::new(200).await;
     }
 }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sprat_model::Manifest;
 
-use crate::shelf::{Refused, Shelf};
+use crate::shelf::{Refused, Rivals, Shelf};
 
 const ABOUT: &str = "about.json";
 const USED: &str = "used";
@@ -44,6 +44,8 @@ pub(crate) trait Store {
     async fn claim(&self, name: &str) -> Option<Self::Hold>;
     /// Milliseconds since 1970.
     fn now(&self) -> f64;
+    /// Lets 0.2 seconds go by.
+    async fn wait(&self);
 }
 
 /// A stored pack, as `Sprat.stored()` lists it.
@@ -121,6 +123,7 @@ impl<S: Store> Library<S> {
             name,
             folder,
             hold,
+            files: manifest.files.iter().map(|f| f.path.clone()).collect(),
             evicted: Vec::new(),
         };
         let known = about(&mut pack.folder).await;
@@ -253,6 +256,8 @@ pub(crate) struct Kept<S: Store> {
     name: String,
     folder: S::Folder,
     hold: Rc<S::Hold>,
+    /// The pack's own files.
+    files: Vec<String>,
     /// What was removed to make room for it.
     evicted: Vec<About>,
 }
@@ -348,6 +353,45 @@ impl<S: Store> Shelf for Kept<S> {
         let any = !evicted.is_empty();
         self.evicted.extend(evicted);
         any
+    }
+
+    async fn rivals(&mut self) -> Rivals {
+        let mut own = 0;
+        for file in &self.files {
+            own += self.folder.size(file).await.unwrap_or_default();
+        }
+        let mut rivals = Rivals::None;
+        for mut found in self.packs.all().await.unwrap_or_default() {
+            let fills = found.name != self.name && !found.published;
+            // What nobody holds was removed already, unless that would not have been enough.
+            if !fills || self.packs.0.claim(&found.name).await.is_some() {
+                continue;
+            }
+            // Of two that have as much, their names decide.
+            if (size_of(&mut found).await, &found.name) < (own, &self.name) {
+                return Rivals::Smaller;
+            }
+            rivals = Rivals::Larger;
+        }
+        rivals
+    }
+
+    async fn wait(&self) {
+        self.packs.0.wait().await;
+    }
+
+    async fn give_way(&mut self) -> Result<Vec<(String, Vec<u8>)>, Refused> {
+        let mut all = Vec::new();
+        for file in &self.files {
+            if self.folder.size(file).await? > 0 {
+                let bytes = read_whole(&mut self.folder, file).await?;
+                all.push((file.clone(), bytes));
+            }
+        }
+        self.folder.close();
+        // What is left there is in the way of others, and that is all.
+        let _ = self.packs.0.remove(&self.name).await;
+        Ok(all)
     }
 
     fn close(&mut self) {

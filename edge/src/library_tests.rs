@@ -18,6 +18,8 @@ struct Site {
     /// Whether the browser says how much room there is.
     silent: Cell<bool>,
     clock: Cell<f64>,
+    /// What others do when one waits.
+    meanwhile: RefCell<Option<Box<dyn FnOnce()>>>,
 }
 
 impl Site {
@@ -103,6 +105,11 @@ impl Store for Tab {
         }
         holds.insert(name.to_owned(), usize::MAX);
         Some(Hold(name.to_owned(), self.0.clone()))
+    }
+    async fn wait(&self) {
+        if let Some(others) = self.0.meanwhile.take() {
+            others();
+        }
     }
     fn now(&self) -> f64 {
         self.0.clock.set(self.0.clock.get() + 1.0);
@@ -215,25 +222,90 @@ fn nothing_is_removed_that_would_not_be_enough() {
     });
 }
 
+/// Parts of a pack's file, in percent.
+fn percent(part: usize) -> Vec<u8> {
+    vec![1; PACK * part / 100]
+}
+
+/// A tab that has so much of a pack.
+async fn filling(site: &Rc<Site>, name: &str, part: usize) -> Fallback<Kept<Tab>> {
+    let mut shelf = Fallback::new(begin(&tab(site), name).await);
+    shelf.append(FILE, 0, &percent(part)).await.unwrap();
+    assert!(shelf.refused().is_none());
+    shelf
+}
+
+/// Adds the rest and says that the pack is whole.
+async fn finish(mut shelf: Fallback<Kept<Tab>>) {
+    let done = shelf.size(FILE).await.unwrap();
+    let rest = vec![1; PACK - usize::try_from(done).unwrap()];
+    shelf.append(FILE, done, &rest).await.unwrap();
+    shelf.disk().unwrap().publish().await.unwrap();
+}
+
+/// Adds more than there is room for: all of it goes to memory, and the store has the room again.
+async fn gives_way(mut shelf: Fallback<Kept<Tab>>, site: &Site) {
+    let (done, used) = (shelf.size(FILE).await.unwrap(), site.used());
+    shelf.append(FILE, done, &percent(30)).await.unwrap();
+    assert!(matches!(shelf.refused(), Some(Refused::Full(_))));
+    assert!(shelf.disk().is_none() && site.used() <= used - done);
+    let all = shelf.read_all(FILE).await.unwrap();
+    assert_eq!(all, vec![1; all.len()]);
+    assert_eq!(all.len() as u64, done + PACK as u64 * 3 / 10);
+}
+
 #[test]
-fn tabs_that_fill_the_store_together_lose_nothing_of_each_other() {
+fn of_tabs_that_fill_the_store_together_the_one_that_has_most_stays() {
     block_on(async {
         let site = site(1);
         site.silent.set(true);
-        let (mut one, mut two) = (
-            Fallback::new(begin(&tab(&site), "a").await),
-            Fallback::new(begin(&tab(&site), "b").await),
-        );
-        let half = vec![1; PACK / 2 + 5_000];
-        one.append(FILE, 0, &half).await.unwrap();
-        two.append(FILE, 0, &half).await.unwrap();
-        // The second one found no room, and nobody to remove: it lives in memory, and nothing of it is published.
-        assert!(one.refused().is_none());
-        assert!(matches!(two.refused(), Some(Refused::Full(_))));
-        assert!(two.disk().is_none());
-        assert_eq!(two.read_all(FILE).await.unwrap(), half);
-        assert_eq!(one.read_all(FILE).await.unwrap(), half);
-        assert_eq!(names(&tab(&site)).await, [""; 0]);
+        let (one, two) = (filling(&site, "a", 40).await, filling(&site, "b", 50).await);
+        gives_way(one, &site).await;
+        finish(two).await;
+        assert_eq!(names(&tab(&site)).await, ["b"]);
+    });
+}
+
+#[test]
+fn who_has_more_waits_for_who_has_less_and_not_for_ever() {
+    block_on(async {
+        let site = site(1);
+        site.silent.set(true);
+        let (one, two) = (filling(&site, "a", 40).await, filling(&site, "b", 50).await);
+        let others = site.clone();
+        let smaller = move || block_on(gives_way(one, &others));
+        site.meanwhile.replace(Some(Box::new(smaller)));
+        finish(two).await;
+        assert_eq!(names(&tab(&site)).await, ["b"]);
+
+        assert!(tab(&site).forget(&url("b")).await.unwrap());
+        let one = filling(&site, "a", 40).await;
+        let mut two = filling(&site, "b", 50).await;
+        let done = two.size(FILE).await.unwrap();
+        two.append(FILE, done, &percent(50)).await.unwrap();
+        assert!(two.refused().is_some());
+        assert_eq!(two.read_all(FILE).await.unwrap(), percent(100));
+        drop(one);
+    });
+}
+
+#[test]
+fn a_full_store_that_nobody_else_fills_keeps_what_it_has() {
+    block_on(async {
+        let site = site(1);
+        let library = tab(&site);
+        let in_use = load(&library, "a").await;
+        site.silent.set(true);
+        site.quota.set(site.quota.get() + PACK as u64 / 2);
+        let mut new = filling(&site, "b", 40).await;
+        let used = site.used();
+        new.append(FILE, PACK as u64 * 4 / 10, &percent(60))
+            .await
+            .unwrap();
+        assert!(new.refused().is_some());
+        assert_eq!(site.used(), used);
+        assert_eq!(new.read_all(FILE).await.unwrap(), percent(100));
+        drop(in_use);
     });
 }
 

@@ -20,6 +20,7 @@ use crate::device::Engine;
 use crate::disk::Hold;
 use crate::error::Error;
 use crate::net::within;
+use crate::pack::Pack;
 use crate::pause::Pause;
 use crate::request::Choice;
 use crate::web;
@@ -50,15 +51,20 @@ pub(crate) struct Loaded {
 
 /// The adapter that is over a model.
 pub(crate) struct Over {
+    /// With the scale, where that is another than the adapter's own.
     name: String,
-    /// Keeps its pack stored.
-    _hold: Option<Rc<Hold>>,
+    /// It is read again when the scale changes, and is kept stored meanwhile.
+    pack: Rc<Pack>,
 }
 
 impl Over {
-    pub(crate) fn new(name: String, hold: Option<Rc<Hold>>) -> Self {
-        let _hold = hold;
-        Self { name, _hold }
+    pub(crate) fn new(pack: Rc<Pack>, scale: f64) -> Self {
+        let name = &pack.manifest.name;
+        let name = match scale {
+            1.0 => name.clone(),
+            _ => format!("{name} × {scale}"),
+        };
+        Self { name, pack }
     }
 }
 
@@ -86,6 +92,12 @@ impl Loaded {
 }
 
 impl Loaded {
+    /// The pack of the adapter that is over the model, if it is the one at `url`.
+    pub(crate) fn over(&self, url: &str) -> Option<Rc<Pack>> {
+        let over = self.over.as_ref()?;
+        (over.pack.url == url).then(|| over.pack.clone())
+    }
+
     fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, Error> {
         let messages: Vec<_> = messages
             .iter()
@@ -113,6 +125,8 @@ impl Loaded {
 pub(crate) enum Slot {
     #[default]
     Loading,
+    /// It is loaded, and answers as soon as what is to be over it is.
+    Staged(Rc<Loaded>),
     Ready(Rc<Loaded>),
     Failed(Error),
     /// Another engine takes over; whoever waits asks that one.
@@ -139,6 +153,13 @@ impl LocalModel {
         }
     }
 
+    /// Lets a staged model answer.
+    pub(crate) fn offer(&self) {
+        if let Slot::Staged(loaded) = self.get() {
+            self.set(Slot::Ready(loaded));
+        }
+    }
+
     /// How many tokens of prompt a conversation is.
     ///
     /// # Errors
@@ -155,7 +176,22 @@ impl LocalModel {
         match self.loaded().await {
             Slot::Ready(loaded) => Ok(loaded),
             Slot::Failed(error) => Err(error),
-            Slot::Loading | Slot::Retired => Err(Error::Retired),
+            Slot::Loading | Slot::Staged(_) | Slot::Retired => Err(Error::Retired),
+        }
+    }
+
+    /// The model as soon as it is loaded, whether or not it may answer.
+    ///
+    /// # Errors
+    /// As [`LocalModel::count`].
+    pub(crate) async fn staged(&self) -> Result<Rc<Loaded>, Error> {
+        loop {
+            match self.get() {
+                Slot::Staged(loaded) | Slot::Ready(loaded) => return Ok(loaded),
+                Slot::Failed(error) => return Err(error),
+                Slot::Retired => return Err(Error::Retired),
+                Slot::Loading => self.changed().await,
+            }
         }
     }
 
@@ -175,7 +211,7 @@ impl LocalModel {
         match self.loaded().await {
             Slot::Ready(loaded) => Ok(loaded.export(messages).await),
             Slot::Failed(_) => Ok(None),
-            Slot::Loading | Slot::Retired => Err(Error::Retired),
+            Slot::Loading | Slot::Staged(_) | Slot::Retired => Err(Error::Retired),
         }
     }
 
@@ -187,7 +223,7 @@ impl LocalModel {
         let loaded = match self.loaded().await {
             Slot::Ready(loaded) => loaded,
             Slot::Failed(_) => return Ok(0),
-            Slot::Loading | Slot::Retired => return Err(Error::Retired),
+            Slot::Loading | Slot::Staged(_) | Slot::Retired => return Err(Error::Retired),
         };
         let mut sessions = loaded.sessions.lock().await;
         match sessions.import(&loaded.model, bytes) {
@@ -204,7 +240,8 @@ impl LocalModel {
     /// # Errors
     /// [`Error::WrongBase`], with which nothing has changed, and as [`LocalModel::count`].
     pub(crate) async fn adapt(&self, over: Option<(Adapter, Over)>) -> Result<(), Error> {
-        let mut loaded = self.present().await?;
+        let mut loaded = self.staged().await?;
+        let is_staged = matches!(self.get(), Slot::Staged(_));
         self.set(Slot::Loading);
         let own = loop {
             match Rc::get_mut(&mut loaded) {
@@ -220,7 +257,10 @@ impl LocalModel {
         if !matches!(self.get(), Slot::Loading) {
             return Err(Error::Retired);
         }
-        self.set(Slot::Ready(loaded));
+        self.set(match is_staged {
+            true => Slot::Staged(loaded),
+            false => Slot::Ready(loaded),
+        });
         adapted.map_err(wrong_base)
     }
 
@@ -238,15 +278,17 @@ impl LocalModel {
     async fn loaded(&self) -> Slot {
         loop {
             match self.get() {
-                Slot::Loading => {
-                    let (sender, changed) = oneshot::channel();
-                    self.waiting.borrow_mut().push(sender);
-                    // A dropped sender means that everything is going down; look once more.
-                    let _ = changed.await;
-                }
+                Slot::Loading | Slot::Staged(_) => self.changed().await,
                 slot => return slot,
             }
         }
+    }
+
+    async fn changed(&self) {
+        let (sender, changed) = oneshot::channel();
+        self.waiting.borrow_mut().push(sender);
+        // A dropped sender means that everything is going down; whoever waits looks once more.
+        let _ = changed.await;
     }
 }
 
@@ -267,7 +309,7 @@ impl Local for LocalModel {
         };
         match slot {
             Slot::Ready(_) => Ok(ModelState::Ready),
-            Slot::Loading => Ok(ModelState::Missing),
+            Slot::Loading | Slot::Staged(_) => Ok(ModelState::Missing),
             Slot::Failed(error) if error.code() == "model_missing" => Ok(ModelState::Missing),
             Slot::Failed(_) => Ok(ModelState::Failed),
             Slot::Retired => Err(Error::Retired),

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::fill::{Fault, fill};
 use crate::library::{Kept, Library, Plan};
 use crate::net::{Folder, Line};
-use crate::shelf::{Fallback, Refused};
+use crate::shelf::{Fallback, Refused, Shelf};
 
 /// Longest `sprat.json` read, in bytes.
 const MAX_MANIFEST: usize = 4 << 20;
@@ -36,7 +36,7 @@ pub(crate) type Tell<'a> = &'a dyn Fn(Notice);
 
 /// A pack whose files are at hand.
 pub(crate) struct Pack {
-    url: String,
+    pub(crate) url: String,
     line: Line,
     pub(crate) manifest: Manifest,
     /// Bytes of all its files.
@@ -100,6 +100,8 @@ impl Pack {
         let origin = Folder::new(&self.url, &self.line);
         let report = |loaded| tell(progress(loaded));
         let filled = fill(&self.manifest, &origin, &mut *shelf, &report).await;
+        // What is refused stays open otherwise, for as long as the pack is used.
+        shelf.close();
         tell_evicted(&mut shelf, tell);
         filled?;
         let published = match shelf.disk() {
@@ -121,9 +123,10 @@ impl Pack {
         Ok(())
     }
 
-    /// What keeps it stored, for as long as it lives.
+    /// What keeps it stored, for as long as it lives. A part of it that was stored is of no use beyond this.
     pub(crate) fn hold(&self) -> Option<Rc<Hold>> {
-        self.hold.clone()
+        let shelf = self.shelf.try_lock()?;
+        self.hold.clone().filter(|_| shelf.refused().is_none())
     }
 
     /// The files of its weights, checked.

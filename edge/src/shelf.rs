@@ -13,6 +13,20 @@ pub(crate) enum Refused {
     Broken(String),
 }
 
+/// Who else fills the same store where there is no room left, and nothing that nobody uses.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Rivals {
+    /// Nobody.
+    None,
+    /// Somebody who has less there, and so gives way soon.
+    Smaller,
+    /// All others have more there.
+    Larger,
+}
+
+/// How often it is tried again while a smaller rival has not given way: five seconds of [`Shelf::wait`].
+const TRIES: usize = 25;
+
 /// One pack's files. Files grow at their end only, so that a download killed at any moment
 /// leaves a prefix of the truth, which is checked again before it is continued.
 pub(crate) trait Shelf {
@@ -27,6 +41,16 @@ pub(crate) trait Shelf {
     /// Removes what nobody uses from where this is, so that `bytes` more fit. Returns whether anything was removed.
     async fn make_room(&mut self, _bytes: u64) -> bool {
         false
+    }
+    /// Who else fills where this is.
+    async fn rivals(&mut self) -> Rivals {
+        Rivals::None
+    }
+    /// Lets 0.2 seconds go by.
+    async fn wait(&self) {}
+    /// Takes all files out of where this is, so that there is room for others.
+    async fn give_way(&mut self) -> Result<Vec<(String, Vec<u8>)>, Refused> {
+        Ok(Vec::new())
     }
     /// Lets other tabs write again.
     fn close(&mut self) {}
@@ -133,16 +157,30 @@ impl<S: Shelf> Fallback<S> {
         self.disk.as_mut().filter(|_| !self.spilled.contains(file))
     }
 
-    /// Adds bytes to what the disk has of `file`, for which other things may have to go.
+    /// Adds bytes to what the disk has of `file`, for which other things may have to go. Of several tabs that fill the disk
+    /// together the one that has most there stays: else all would have a part there, and none a whole.
     async fn append_on_disk(&mut self, file: &str, at: u64, bytes: &[u8]) -> Result<(), Refused> {
+        let mut tries = 0;
         while let Some(disk) = self.on_disk(file) {
-            match disk.append(file, at, bytes).await {
-                Err(why @ Refused::Full(_)) => {
-                    if !disk.make_room(bytes.len() as u64).await {
-                        return Err(why);
-                    }
-                }
+            let why = match disk.append(file, at, bytes).await {
+                Err(why @ Refused::Full(_)) => why,
                 result => return result,
+            };
+            if disk.make_room(bytes.len() as u64).await {
+                continue;
+            }
+            match disk.rivals().await {
+                Rivals::Smaller if tries < TRIES => {
+                    tries += 1;
+                    disk.wait().await;
+                }
+                Rivals::Larger => {
+                    for (file, bytes) in disk.give_way().await? {
+                        self.put(&file, bytes);
+                    }
+                    return Err(why);
+                }
+                _ => return Err(why),
             }
         }
         Ok(())
@@ -151,6 +189,9 @@ impl<S: Shelf> Fallback<S> {
     /// Moves the first `len` bytes of `file` into memory, where it lives from now on.
     async fn spill(&mut self, file: &str, len: u64, why: Refused) -> Result<(), Refused> {
         self.refused.get_or_insert(why);
+        if self.spilled.contains(file) {
+            return Ok(());
+        }
         let mut bytes = Vec::new();
         if len > 0
             && let Some(disk) = self.on_disk(file)
@@ -205,6 +246,12 @@ impl<S: Shelf> Shelf for Fallback<S> {
             }
         }
         self.memory.truncate(file, size).await
+    }
+
+    fn close(&mut self) {
+        if let Some(disk) = &mut self.disk {
+            disk.close();
+        }
     }
 }
 

@@ -179,7 +179,7 @@ impl Runtime {
     }
 
     /// Loads the fetched pack onto the device and checks its known value. Returns the model's
-    /// description as JSON.
+    /// description as JSON. It answers as soon as it is offered.
     pub async fn load(&self, signal: AbortSignal, tell: Function) -> Result<String, JsValue> {
         let tell = |notice: Notice| post(&tell, &notice);
         let pack = self.pack.take();
@@ -195,26 +195,38 @@ impl Runtime {
             .await
             .map_err(|e| thrown(&e, None))?;
         let info = describe(&loaded.model, &pack).await;
-        self.local.set(Slot::Ready(Rc::new(loaded)));
+        self.local.set(Slot::Staged(Rc::new(loaded)));
         Ok(info)
     }
 
-    /// Fetches the adapter at `url` over its line, unless it is stored: one for the loaded model.
+    /// Lets the loaded model answer, whoever has asked it meanwhile included.
+    pub fn offer(&self) {
+        self.local.offer();
+    }
+
+    /// Fetches the adapter at `url` over its line, unless it is stored: one for the loaded model. `scale` says how much of it
+    /// is wanted; of the one that is over the model nothing is fetched again for that.
     pub async fn adapter(
         &self,
         url: String,
+        scale: f64,
         line: Line,
         signal: AbortSignal,
         tell: Function,
     ) -> Result<(), JsValue> {
         let tell = |notice: Notice| post(&tell, &notice);
         let fetching = async {
-            let loaded = self.local.present().await?;
+            let loaded = self.local.staged().await?;
             let model = loaded.model.manifest();
             let fits = |own: &Manifest| own.check_base(model).map_err(wrong_base);
-            let pack = unless_aborted(&signal, Pack::get(&url, &line, &fits, &tell)).await?;
-            let over = Over::new(pack.manifest.name.clone(), pack.hold());
-            Ok((pack.adapter(&tell).await?, over))
+            let getting = Pack::get(&url, &line, &fits, &tell);
+            let pack = match loaded.over(&url) {
+                Some(pack) => pack,
+                None => Rc::new(unless_aborted(&signal, getting).await?),
+            };
+            let adapter = pack.adapter(&tell).await?.scaled(scale);
+            let adapter = adapter.map_err(|e| Error::from_model(e, false))?;
+            Ok((adapter, Over::new(pack, scale)))
         };
         let over = fetching.await.map_err(|e| thrown(&e, None))?;
         self.over.replace(Some(over));

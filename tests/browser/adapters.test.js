@@ -1,16 +1,13 @@
 // LoRA adapters: swapped over a model whose weights stay where they are; what is wrong with one changes nothing.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
+import { makeAdapter } from "./lib/adapter.js";
 import { Bench } from "./lib/bench.js";
-import { ROOT } from "./lib/server.js";
 
-const SPRAT = process.env.SPRAT_BIN ?? path.join(ROOT, "target/debug/sprat");
-const MODEL = path.join(ROOT, "web/models/sprat-tiny");
 const BASE = /\/models\/sprat-tiny\//;
 
 /** @type {Bench} */
@@ -22,7 +19,7 @@ let folder;
 before(async () => {
   bench = await Bench.start();
   folder = mkdtempSync(path.join(os.tmpdir(), "sprat-adapters-"));
-  for (const [name, seed] of [["one", 1], ["two", 2]]) offer(name, adapter(name, seed));
+  for (const [name, seed] of [["one", 1], ["two", 2]]) offer(name, makeAdapter(folder, name, seed));
   bench.recorder.offer("/blank.html", "text/html", "<!doctype html><title>Adapters</title>");
   page = await (await bench.browser.newContext()).newPage();
   await visit("cpu");
@@ -33,12 +30,12 @@ after(async () => {
 });
 
 /** Opens the page, anew if it was open, with a model in it. */
-async function visit(device) {
+async function visit(device, options = {}) {
   await page.goto(`${bench.server.origin}/blank.html`);
-  await page.evaluate(async (device) => {
+  await page.evaluate(async ([device, options]) => {
     const { Sprat } = await import("/sprat/sprat.js");
     globalThis.Sprat = Sprat;
-    globalThis.sprat = await Sprat.load({ model: "/models/sprat-tiny/", device });
+    globalThis.sprat = await Sprat.load({ model: "/models/sprat-tiny/", device, onWarning: ({ code }) => globalThis.warned?.(code), ...options });
     globalThis.ask = async () => {
       const messages = [{ role: "user", content: "What is your name?" }];
       for await (const event of sprat.chat(messages, { mode: "device", maxTokens: 12, temperature: 0 })) {
@@ -46,39 +43,7 @@ async function visit(device) {
       }
     };
     globalThis.code = (promise) => promise.then(() => "none", (error) => error.code);
-  }, device);
-}
-
-/** A pack of a random adapter, made as a person makes it: by `sprat pack` of PEFT's files. */
-function adapter(name, seed) {
-  const config = JSON.parse(readFileSync(path.join(MODEL, "config.json"), "utf8"));
-  const [rank, input, out] = [4, config.intermediate_size, config.hidden_size];
-  let state = seed;
-  const draw = (count, size) =>
-    Float32Array.from({ length: count }, () => ((state = (state * 1103515245 + 12345) % 2 ** 31) / 2 ** 30 - 1) * size);
-  const tensors = [];
-  for (let layer = 0; layer < config.num_hidden_layers; layer++) {
-    const module = `base_model.model.model.layers.${layer}.mlp.down_proj`;
-    tensors.push([`${module}.lora_A.weight`, [rank, input], draw(rank * input, 0.3)]);
-    tensors.push([`${module}.lora_B.weight`, [out, rank], draw(out * rank, 0.3)]);
-  }
-  const header = {};
-  let end = 0;
-  for (const [tensor, shape, { byteLength }] of tensors) {
-    header[tensor] = { dtype: "F32", shape, data_offsets: [end, (end += byteLength)] };
-  }
-  const json = Buffer.from(JSON.stringify(header));
-  const size = Buffer.alloc(8);
-  size.writeBigUInt64LE(BigInt(json.length));
-  const source = path.join(folder, `${name}-peft`);
-  mkdirSync(source);
-  const weights = [size, json, ...tensors.map(([, , values]) => Buffer.from(values.buffer))];
-  writeFileSync(path.join(source, "adapter_model.safetensors"), Buffer.concat(weights));
-  const settings = { peft_type: "LORA", r: rank, lora_alpha: rank, target_modules: ["down_proj"] };
-  writeFileSync(path.join(source, "adapter_config.json"), JSON.stringify(settings));
-  const pack = path.join(folder, name);
-  execFileSync(SPRAT, ["pack", source, "--out", pack, "--base", MODEL], { stdio: "pipe" });
-  return Object.fromEntries(readdirSync(pack).map((file) => [file, readFileSync(path.join(pack, file))]));
+  }, [device, options]);
 }
 
 /** Serves a pack at /lora/NAME/. */
@@ -116,19 +81,48 @@ test("adapters are swapped over one model: nothing of it is fetched, and its ans
   assert.deepEqual(seen.stored, ["one", "sprat-tiny", "two"]);
 });
 
+test("another scale is another adapter, for which nothing is asked for", async () => {
+  await page.evaluate(async () => (await sprat.adapt(null), sprat.adapt("/lora/one/")));
+  const from = bench.recorder.requests.length;
+  const seen = await page.evaluate(async () => {
+    const answers = [await ask()];
+    for (const scale of [0.5, 0, -1, 1]) {
+      await sprat.adapt("/lora/one/", { scale });
+      answers.push({ ...(await ask()), scale: sprat.adapterScale });
+    }
+    await sprat.adapt(null);
+    return { answers, alone: (await ask()).text, codes: [await code(sprat.adapt("/lora/one/", { scale: NaN })), sprat.adapterScale] };
+  });
+  assert.deepEqual(requests(from, /./), []);
+  const [one, half, none, minus, again] = seen.answers;
+  assert.equal(new Set([one.text, half.text, none.text, minus.text]).size, 4, JSON.stringify(seen.answers.map(({ text }) => text)));
+  assert.deepEqual([none.text, again.text], [seen.alone, one.text]);
+  assert.deepEqual([half.scale, half.receipt.model, again.receipt.model], [0.5, "sprat-tiny + one × 0.5", "sprat-tiny + one"]);
+  // What was read at another scale is not remembered.
+  assert.deepEqual(seen.answers.map(({ receipt }) => receipt.cached_tokens), [0, 0, 0, 0, 0]);
+  assert.deepEqual(seen.codes, ["bad_request", null]);
+});
+
 test("a GPU answers with an adapter as a CPU does", async () => {
-  const onCpu = await page.evaluate(async () => (await sprat.adapt("/lora/one/"), (await ask()).text));
+  const onCpu = await page.evaluate(async () => {
+    await sprat.adapt("/lora/one/");
+    const text = (await ask()).text;
+    await sprat.adapt("/lora/one/", { scale: 0.5 });
+    return [text, (await ask()).text];
+  });
   await visit("webgpu");
   const onGpu = await page.evaluate(async () => {
     const alone = (await ask()).text;
     await sprat.adapt("/lora/one/");
-    const adapted = (await ask()).text;
+    const adapted = [(await ask()).text];
+    await sprat.adapt("/lora/one/", { scale: 0.5 });
+    adapted.push((await ask()).text);
     await sprat.adapt(null);
     return { alone, adapted, off: (await ask()).text, kind: sprat.device.kind };
   });
   await visit("cpu");
   assert.equal(onGpu.kind, "webgpu");
-  assert.equal(onGpu.adapted, onCpu);
+  assert.deepEqual(onGpu.adapted, onCpu);
   assert.equal(onGpu.off, onGpu.alone);
 });
 
@@ -138,7 +132,7 @@ test("what is wrong with an adapter is said, and the one before stays", async ()
   const codes = [];
   const adapt = async (url) => codes.push(await page.evaluate((url) => code(sprat.adapt(url)), url));
 
-  const files = adapter("three", 3);
+  const files = makeAdapter(folder, "three", 3);
   const manifest = JSON.parse(files["sprat.json"]);
   const foreign = { ...manifest, bases: [{ name: "another", fingerprint: "00" }] };
   offer("foreign", { ...files, "sprat.json": JSON.stringify(foreign) });
@@ -165,6 +159,19 @@ test("what is wrong with an adapter is said, and the one before stays", async ()
   assert.notEqual(await page.evaluate(async () => (await ask()).text), before.text);
 });
 
+test("a worker that comes after a crash answers with the adapter, whoever asks at once", async () => {
+  await page.evaluate(() => sprat.adapt("/lora/one/"));
+  const before = await page.evaluate(() => ask());
+  const worker = page.workers().findLast((worker) => worker.url().endsWith("/worker.js"));
+  await page.evaluate(() => {
+    globalThis.crashed = new Promise((resolve) => (globalThis.warned = resolve));
+  });
+  // It may be gone before it says that it has heard.
+  await worker.evaluate(() => void setTimeout(() => { throw new Error("a bug"); })).catch(() => {});
+  const after = await page.evaluate(async () => (await globalThis.crashed, { ...(await ask()), state: sprat.state }));
+  assert.deepEqual([after.text, after.receipt.model, after.state], [before.text, before.receipt.model, "ready"]);
+});
+
 test("an adapter is not swapped in the middle of an answer, and may be as soon as that was left", async () => {
   const seen = await page.evaluate(async () => {
     await sprat.adapt(null);
@@ -185,4 +192,16 @@ test("an adapter is not swapped in the middle of an answer, and may be as soon a
   assert.deepEqual(seen.codes, ["busy", "none"]);
   assert.notEqual(seen.adapted, seen.alone);
   assert.ok([seen.alone, seen.adapted].includes(seen.answer), seen.answer);
+});
+
+test("an adapter that is too large on top of the model is refused by its manifest", async () => {
+  const { bytes } = await page.evaluate(() => sprat.model);
+  await visit("cpu", { maxBytes: bytes + 1000 });
+  // None that is stored.
+  offer("four", makeAdapter(folder, "four", 4));
+  const from = bench.recorder.requests.length;
+  const seen = await page.evaluate(async () => ({ code: await code(sprat.adapt("/lora/four/")), adapter: sprat.adapter, text: (await ask()).text }));
+  assert.deepEqual([seen.code, seen.adapter], ["too_large", null]);
+  assert.ok(seen.text.length > 0);
+  assert.deepEqual(requests(from, /./), ["/lora/four/sprat.json"]);
 });

@@ -2,7 +2,11 @@
 // WebGPU, no storage; a real model answers.
 
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
+import { makeAdapter } from "./lib/adapter.js";
 import { canary } from "./lib/bench.js";
 import { strangers } from "./lib/browser.js";
 import { HOSTS, Webview } from "./lib/webview.js";
@@ -104,6 +108,35 @@ test("what is kept: planned, loaded within a limit, saved, restored by the next 
   assert.equal((await host.call("sprat.stored")).result.models[0].bytes, plan.bytes);
   assert.deepEqual((await host.call("sprat.forget", { model })).result, { removed: true });
   assert.deepEqual((await host.call("sprat.stored")).result, { models: [] });
+});
+
+test("an adapter is put over the model, at a scale, and taken off; one that is too large is not fetched", async () => {
+  const folder = mkdtempSync(path.join(os.tmpdir(), "sprat-bridge-"));
+  const files = Object.entries(makeAdapter(folder, "one", 1));
+  rmSync(folder, { recursive: true, force: true });
+  for (const [file, body] of files) webview.recorder.offer(`/lora/one/${file}`, "application/octet-stream", body);
+  poor();
+  host = await webview.open("react-native");
+  const load = async (options) => assert.equal((await host.call("sprat.load", options)).result?.state, "ready");
+  const ask = async () => (await host.call("sprat.chat", { messages: GREETING, options: { temperature: 0, maxTokens: 12 } })).result.text;
+  await load({});
+  const answers = [await ask()];
+  for (const params of [{ adapter: "lora/one/" }, { adapter: "lora/one/", scale: 0.5 }, { adapter: null }]) {
+    const { result, error } = await host.call("sprat.adapt", params);
+    const over = params.adapter && { url: `${webview.files.origin}/lora/one/`, scale: params.scale ?? 1 };
+    assert.deepEqual(result, { adapter: over }, JSON.stringify(error));
+    assert.deepEqual((await host.call("sprat.status")).result.adapter, over);
+    answers.push(await ask());
+  }
+  assert.equal(new Set(answers).size, 3, JSON.stringify(answers));
+  assert.equal(answers[3], answers[0]);
+  await host.call("sprat.dispose");
+  const bytes = (await host.call("sprat.plan", {})).result.bytes;
+  await load({ maxBytes: bytes });
+  const from = webview.recorder.requests.length;
+  assert.equal((await host.call("sprat.adapt", { adapter: "lora/one/" })).error?.data.code, "too_large");
+  assert.deepEqual(webview.recorder.since(from).map(({ path }) => path), ["/lora/one/sprat.json"]);
+  assert.deepEqual(host.mistakes, []);
 });
 
 test("a private question stays on the device, and its words are in no request and no error", async () => {

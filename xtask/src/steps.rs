@@ -330,8 +330,14 @@ fn package_tests() -> Result {
     tools::chromium()?;
     tools::npm_install("tests/browser", "they drive the browser in its tests")?;
     tools::npm_install("tests/package/vite", "a project that uses the package")?;
+    tools::npm_install("tests/package/webpack", "another project that uses it")?;
     tools::npm_install("tests/package/ai-sdk", "the AI SDK, over our provider")?;
     crate::run(Command::new("npm").args(["test", "--prefix", "tests/package/ai-sdk"]))?;
+    tools::npm_install(
+        "tests/package/react-native",
+        "types for the example of an app",
+    )?;
+    crate::run(Command::new("npm").args(["test", "--prefix", "tests/package/react-native"]))?;
     crate::run(Command::new("npm").args(["test", "--prefix", "tests/package"]))
 }
 

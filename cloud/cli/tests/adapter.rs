@@ -69,6 +69,18 @@ fn a_model_answers_with_an_adapter() {
     assert!(!told.contains("confidence"), "{told}");
     let (other, _) = ask(&["--adapter", &path("much")]);
     assert_ne!(alone, other);
+    let scaled = |scale| ask(&["--adapter", &path("much"), "--adapter-scale", scale]).0;
+    assert_eq!([scaled("0"), scaled("1")], [alone, other]);
+    let refused = |more: &[&str]| {
+        let model = model().display().to_string();
+        let output = sprat(&[&["ask", "Hi", "--model", &model], more].concat());
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let told = refused(&["--adapter", &path("much"), "--adapter-scale", "NaN"]);
+    assert!(told.contains("scale"), "{told}");
+    let told = refused(&["--adapter-scale", "2"]);
+    assert!(told.contains("--adapter <DIR>"), "{told}");
     let output = sprat(&[
         "ask",
         "Hi",

@@ -17,7 +17,7 @@ import { CODES, RpcError } from "./rpc.js";
 /** @typedef {import("./host-ask.js").Ask} Ask */
 /** @typedef {import("./host-fetch.js").CloudFetch} CloudFetch */
 /** @typedef {import("./rpc.js").Call} Call */
-/** What the bridge needs of a Sprat. @typedef {Pick<import("../sprat.js").Sprat, "chat" | "save" | "restore" | "dispose" | "state" | "device" | "model">} Engine */
+/** What the bridge needs of a Sprat. @typedef {Pick<import("../sprat.js").Sprat, "chat" | "adapt" | "save" | "restore" | "dispose" | "state" | "device" | "model" | "adapter" | "adapterScale">} Engine */
 /** @typedef {LoadOptions & { cloudFetch?: CloudFetch }} EngineOptions */
 
 /** One engine, which the host loads, asks and disposes of. */
@@ -69,6 +69,12 @@ export class EngineMethods {
     return { state, device, model };
   }
 
+  /** What is over the model. */
+  get adapter() {
+    const { adapter: url = null, adapterScale: scale = null } = this.#engine ?? {};
+    return url === null ? null : { url, scale };
+  }
+
   /**
    * @param {Partial<LoadOptions> & { hostFetch?: boolean, hostAsk?: boolean }} params
    * @param {Call} call
@@ -86,7 +92,7 @@ export class EngineMethods {
         .../** @type {LoadOptions} */ (options),
         ...(hostFetch && { cloudFetch: this.#cloudFetch }),
         signal: stop.signal,
-        onProgress: ({ stage, loaded, total, message }) => this.#notify("sprat.progress", { id, stage, loaded, total, message }),
+        onProgress: this.#progress(id),
         onWarning: ({ code, message }) => this.#notify("sprat.warning", { code, message }),
         onStatus: ({ state, device, model }) => this.#notify("sprat.state", { state, device, model }),
       });
@@ -114,6 +120,17 @@ export class EngineMethods {
   }
 
   /**
+   * @param {{ adapter: string | null, scale?: number }} params
+   * @param {Call} call
+   */
+  adapt({ adapter, scale }, { id, stop }) {
+    return this.#work(async (engine) => {
+      await engine.adapt(adapter, { scale, signal: stop.signal, onProgress: this.#progress(id) });
+      return { adapter: this.adapter };
+    });
+  }
+
+  /**
    * @param {{ name: string, messages: Message[] } & SaveOptions} params
    * @param {Call} call
    * @returns {Promise<SavedConversation>}
@@ -138,6 +155,15 @@ export class EngineMethods {
       this.#taint.remember(restored.messages, restored.level);
       return restored;
     });
+  }
+
+  /**
+   * Tells how far a request is.
+   * @param {Call["id"]} id
+   * @returns {NonNullable<LoadOptions["onProgress"]>}
+   */
+  #progress(id) {
+    return ({ stage, loaded, total, message }) => this.#notify("sprat.progress", { id, stage, loaded, total, message });
   }
 
   /**

@@ -6,6 +6,7 @@
  * Schemas are JSON Schema (2020-12), of which validate.js knows the keywords that are used here.
  */
 
+import { MAX_SCALE } from "../given.js";
 import { MODE_NAMES } from "../mode.js";
 
 /**
@@ -163,6 +164,9 @@ const STORED = object(
   ["name", "bytes", "urls", "used"],
 );
 
+/** The adapter that is over the model, if there is one. @type {Schema} */
+const OVER = orNull(object({ url: TEXT, scale: number(-MAX_SCALE, MAX_SCALE) }, ["url", "scale"]));
+
 const REMOVED = object({ removed: flag("whether there was one") }, ["removed"]);
 
 /** @type {Method[]} */
@@ -186,6 +190,15 @@ const FROM_HOST = [
     about: "Answers a conversation; `sprat.event` brings the text as it comes.",
   },
   {
+    name: "sprat.adapt",
+    from: "host",
+    kind: "request",
+    long: true,
+    params: object({ adapter: orNull(text(MAX_URL)), scale: number(-MAX_SCALE, MAX_SCALE) }, ["adapter"]),
+    result: object({ adapter: OVER }, ["adapter"]),
+    about: "Puts a LoRA adapter over the loaded model, `scale` times as much of it (1 if it is not said), in the place of the one before, or takes that off.",
+  },
+  {
     name: "sprat.stop",
     from: "host",
     kind: "either",
@@ -199,8 +212,8 @@ const FROM_HOST = [
     kind: "request",
     params: object({}),
     result: object(
-      { ...STATE, protocol: integer(1), inFlight: integer(0), refused: { type: "object", additionalProperties: integer(0) } },
-      ["state", "device", "model", "protocol", "inFlight", "refused"],
+      { ...STATE, adapter: OVER, protocol: integer(1), inFlight: integer(0), refused: { type: "object", additionalProperties: integer(0) } },
+      ["state", "device", "model", "adapter", "protocol", "inFlight", "refused"],
     ),
     about: "What is loaded, what is in flight, and what was refused so far, by reason.",
   },

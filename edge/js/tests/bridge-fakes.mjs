@@ -78,6 +78,17 @@ export class FakeSprat {
     return answer.events();
   }
 
+  adapter = null;
+  adapterScale = null;
+
+  /** Waits for the test, if it sets `swap`. */
+  async adapt(adapter, { scale = 1, signal, onProgress }) {
+    onProgress({ stage: "download", loaded: 1, total: 7, message: "lora" });
+    if (this.answers.some(({ over }) => !over)) throw new SpratError({ code: "busy", message: "an answer is being made" });
+    await this.swap?.(signal);
+    [this.adapter, this.adapterScale] = adapter === null ? [null, null] : [`https://example.org/${adapter}`, scale];
+  }
+
   /** What was saved, by name, with what else was said. */
   saved = new Map();
 
@@ -102,6 +113,7 @@ export class FakeSprat {
 class Answer {
   #queue = [];
   #wake = () => {};
+  over = false;
 
   constructor(messages, options) {
     Object.assign(this, { messages, options });
@@ -121,6 +133,7 @@ class Answer {
   }
 
   #put(item) {
+    this.over ||= item instanceof Error || item.type === "end";
     this.#queue.push(item);
     this.#wake();
   }

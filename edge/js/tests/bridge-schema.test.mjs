@@ -46,6 +46,7 @@ test("what the page sends fits the schema too", async () => {
   fake.answers[0].delta("a");
   fake.answers[0].end();
   results["sprat.chat"] = await chat;
+  results["sprat.adapt"] = await host.call("sprat.adapt", { adapter: "lora/", scale: 0.5 });
   results["sprat.save"] = await host.call("sprat.save", { name: "n", messages: ASK, level: "ask" });
   results["sprat.restore"] = await host.call("sprat.restore", { name: "n" });
   results["sprat.status"] = await host.call("sprat.status");

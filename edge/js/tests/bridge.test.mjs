@@ -11,7 +11,7 @@ test("the page says that it listens, and what is loaded", async () => {
   const { host } = bridged();
   assert.deepEqual(host.heard, [{ jsonrpc: "2.0", method: "sprat.connected", params: { protocol: 1, transport: "fake" } }]);
   const { result } = await host.call("sprat.status");
-  assert.deepEqual(result, { state: "empty", device: null, model: null, protocol: 1, inFlight: 0, refused: {} });
+  assert.deepEqual(result, { state: "empty", device: null, model: null, adapter: null, protocol: 1, inFlight: 0, refused: {} });
 });
 
 test("a load passes its options on, and progress, warnings and states back", async () => {
@@ -141,6 +141,50 @@ test("after a dispose a load may follow at once, whenever the first one ends", a
   arrive[1]();
   assert.equal((await second).result.model.name, "b");
   assert.equal((await host.call("sprat.status")).result.model.name, "b");
+});
+
+test("an adapter is put over the model, at a scale, and taken off; the status names it, and a new engine has none", async () => {
+  const { host, engine } = await loaded();
+  const adapt = async (params) => (await host.call("sprat.adapt", params, "swap")).result?.adapter;
+  const adapter = async () => (await host.call("sprat.status")).result.adapter;
+  const [one, half] = [1, -0.5].map((scale) => ({ url: "https://example.org/lora/", scale }));
+  assert.deepEqual([await adapt({ adapter: "lora/" }), await adapter()], [one, one]);
+  assert.deepEqual(host.told("sprat.progress"), [{ id: "swap", stage: "download", loaded: 1, total: 7, message: "lora" }]);
+  assert.deepEqual([await adapt({ adapter: "lora/", scale: -0.5 }), await adapter()], [half, half]);
+  for (const params of [{}, { adapter: 7 }, { adapter: "lora/", scale: 11 }, { adapter: "lora/", scale: "1" }, { adapter: null, more: 1 }]) {
+    assert.equal((await host.call("sprat.adapt", params)).error.code, -32602, JSON.stringify(params));
+  }
+  host.say('{"jsonrpc":"2.0","id":"inf","method":"sprat.adapt","params":{"adapter":"lora/","scale":1e999}}');
+  await turn();
+  assert.deepEqual([host.last.id, host.last.error.code], ["inf", -32602]);
+  assert.deepEqual([await adapt({ adapter: null }), await adapter()], [null, null]);
+  await adapt({ adapter: "lora/" });
+  await host.call("sprat.dispose");
+  assert.equal((await host.call("sprat.adapt", { adapter: "lora/" })).error.data.code, "model_missing");
+  await host.call("sprat.load", { model: MODEL });
+  assert.deepEqual([engine().adapter, await adapter()], [null, null]);
+});
+
+test("a swap is refused in mid-answer, can be stopped, and is waited for before the engine is unloaded", async () => {
+  const { host, engine } = await loaded();
+  const answer = host.call("sprat.chat", { messages: ASK });
+  assert.equal((await host.call("sprat.adapt", { adapter: "lora/" })).error.data.code, "busy");
+  engine().answers[0].end();
+  await answer;
+  let swapped;
+  engine().swap = (signal) =>
+    new Promise((resolve, reject) => {
+      swapped = resolve;
+      signal.addEventListener("abort", () => reject(new SpratError({ code: "aborted", message: "stopped" })));
+    });
+  const first = host.call("sprat.adapt", { adapter: "lora/" }, "A");
+  assert.deepEqual((await host.call("sprat.stop", { id: "A" })).result, { stopped: true });
+  assert.equal((await first).error.data.code, "aborted");
+  const second = host.call("sprat.adapt", { adapter: "lora/" });
+  assert.deepEqual((await host.call("sprat.memoryWarning", { level: "critical" })).result, { unloaded: false, pending: true });
+  swapped();
+  assert.equal((await second).result.adapter.url, "https://example.org/lora/");
+  assert.ok(engine().disposed);
 });
 
 test("too many answers at a time are refused, and stop and status still work", async () => {

@@ -28,9 +28,8 @@ const SLOW = [100.5, 1600];
 
 /** Engines, what happened in them, and what they told the page. `speeds` by kind. */
 function setUp({ speeds = {}, fail = {}, files = [{ size: ABOUT.bytes }] } = {}) {
-  const world = { log: [], told: [], runtimes: [], lose: {} };
-  const manifest = new TextEncoder().encode(JSON.stringify({ name: "tiny", files }));
-  const line = { open: () => ({ status: 200, head: async () => {}, next: once(manifest), end() {} }), keep() {}, close() {} };
+  const world = { log: [], told: [], offers: [], runtimes: [], lose: {} };
+  const line = pack(...files.map(({ size }) => size));
   class Runtime {
     constructor() {
       world.runtimes.push(this);
@@ -51,13 +50,17 @@ function setUp({ speeds = {}, fail = {}, files = [{ size: ABOUT.bytes }] } = {})
       this.note("load");
       return JSON.stringify({ name: "tiny" });
     }
-    async adapter(url) {
+    async adapter(url, scale) {
       if (url === fail.adapter) throw { code: "wrong_base", message: "" };
-      this.fetched = url;
+      this.fetched = scale === 1 ? url : `${url} x ${scale}`;
     }
     async adapt() {
       this.note(`under ${this.fetched ?? "nothing"}`);
       this.fetched = null;
+    }
+    offer() {
+      const isTold = world.told.some(({ type, state, device }) => type === "status" && state === "ready" && device.kind === this.kind);
+      world.offers.push([this.kind, world.log.at(-1), isTold]);
     }
     lost() {
       return new Promise((resolve) => (world.lose[this.kind] = resolve));
@@ -84,10 +87,17 @@ function setUp({ speeds = {}, fail = {}, files = [{ size: ABOUT.bytes }] } = {})
   const how = { device: "auto", settings: "{}", limits: { maxBytes: null, why: "" }, canary: true, figures: {} };
   const { signal } = new AbortController();
   world.load = (changes = {}, url = "https://example.org/tiny/") =>
-    engines.load({ ...how, ...changes }, { url, recipe: null, lines: new Map(url ? [[url, line]] : []), weights: null, adapter: null }, signal, () => {});
-  world.adapt = (adapter) => engines.adapt(adapter, new Map(adapter ? [[adapter, line]] : []), signal, () => {});
+    engines.load({ ...how, ...changes }, { url, recipe: null, lines: new Map(url ? [[url, line]] : []), weights: null, adapter: null, scale: 1 }, signal, () => {});
+  world.adapt = (adapter, scale = 1, line = pack(1e5)) => engines.adapt({ adapter, scale, lines: new Map(adapter ? [[adapter, line]] : []) }, signal, () => {});
   world.kind = () => engines.ask(async ({ kind }) => kind);
   return Object.assign(world, { engines });
+}
+
+/** A line to a pack whose files have these sizes. */
+function pack(...sizes) {
+  const manifest = new TextEncoder().encode(JSON.stringify({ name: "tiny", files: sizes.map((size) => ({ size })) }));
+  const open = () => ({ status: 200, head: async () => {}, next: once(manifest), end() {} });
+  return { open, keep() {}, close() {} };
 }
 
 /** Gives a value once, then the end. */
@@ -191,7 +201,7 @@ test("a GPU that is lost is replaced by a CPU with the same model", async () => 
   await turns();
   assert.equal(await world.kind(), "cpu");
   assert.deepEqual(world.log, ["webgpu fetch", "webgpu load", "webgpu retired", "cpu fetch", "cpu load"]);
-  assert.deepEqual(world.told.filter(({ type }) => type === "status").map(({ state }) => state), ["loading", "ready"]);
+  assert.deepEqual(world.told.filter(({ type }) => type === "status").map(({ state, device }) => `${device.kind} ${state}`), ["webgpu ready", "cpu loading", "cpu ready"]);
 });
 
 test("an adapter goes along to the device that takes over, and to the CPU after a lost GPU", async () => {
@@ -209,8 +219,50 @@ test("an adapter goes along to the device that takes over, and to the CPU after 
   await turns();
   assert.equal(await world.kind(), "cpu");
   assert.deepEqual([last("webgpu"), last("cpu")], ["webgpu under two", "cpu under two"]);
+  // It answers when the adapter is over it, and when the page knows that it is ready.
+  assert.deepEqual(world.offers.at(-1), ["cpu", "cpu under two", true]);
   await world.adapt(null);
   assert.equal(last("cpu"), "cpu under nothing");
+});
+
+test("an adapter's scale goes along too, and another one is another adapter whose size is known", async () => {
+  adapter(CARD);
+  const world = setUp({ speeds: { cpu: SLOW, webgpu: QUICK } });
+  await world.load();
+  await world.adapt("one", 0.5);
+  await turns();
+  const under = () => world.log.filter((entry) => /under/.test(entry)).at(-1);
+  assert.equal(under(), "webgpu under one x 0.5");
+  await world.adapt("one", 0.5);
+  const before = world.log.length;
+  const unread = { open: () => assert.fail("asked again"), close: () => (unread.closed = true) };
+  await world.adapt("one", 2, unread);
+  assert.deepEqual(world.log.slice(before), ["webgpu under one x 2"]);
+  assert.ok(unread.closed);
+  world.lose.webgpu("driver");
+  await turns();
+  assert.equal(under(), "cpu under one x 2");
+});
+
+test("the limit of a model's size counts its adapter, of which only the manifest is asked for", async () => {
+  const world = setUp();
+  await world.load({ device: "cpu", limits: { maxBytes: 3.5e6, why: "" } });
+  await world.adapt("small", 1, pack(1e5, 4e5));
+  const large = Object.assign(pack(1e5, 5e5), { close: () => (large.closed = true) });
+  await assert.rejects(world.adapt("large", 1, large), (error) => error.code === "too_large" && /adapter has 3\.6 MB, and at most 3\.5/.test(error.message));
+  assert.ok(large.closed);
+  assert.equal(world.log.at(-1), "cpu under small");
+  // Not on top of the one before, and by what the server has now.
+  await world.adapt("large", 1, pack(5e5));
+  assert.equal(world.log.at(-1), "cpu under large");
+});
+
+test("a model that comes back with its adapter is weighed with it", async () => {
+  const world = setUp();
+  const wanted = { url: "tiny", recipe: null, lines: new Map([["tiny", pack(3e6)], ["one", pack(1e6)]]), weights: null, adapter: "one", scale: 1 };
+  const how = { device: "cpu", settings: "{}", limits: { maxBytes: 3.5e6, why: "" }, canary: true, figures: {} };
+  await assert.rejects(world.engines.load(how, wanted, new AbortController().signal, () => {}), { code: "too_large" });
+  assert.deepEqual(world.log, ["cpu failed too_large"]);
 });
 
 test("an adapter that cannot be had leaves the one before, and another model has none", async () => {
@@ -221,7 +273,7 @@ test("an adapter that cannot be had leaves the one before, and another model has
   await world.adapt("one");
   assert.deepEqual(world.log.filter((entry) => /under/.test(entry)), ["cpu under one"]);
   const line = { open: () => ({ head: async () => {}, next: async () => {}, end() {} }), close() {} };
-  const next = { url: "other", recipe: null, lines: new Map([["other", line]]), weights: null, adapter: null };
+  const next = { url: "other", recipe: null, lines: new Map([["other", line]]), weights: null, adapter: null, scale: 1 };
   await world.engines.use(next, new AbortController().signal, () => {});
   await world.adapt("one");
   assert.deepEqual(world.log.slice(-3), ["cpu fetch", "cpu load", "cpu under one"]);

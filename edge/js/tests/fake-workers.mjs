@@ -32,11 +32,17 @@ export class FakeWorker {
 globalThis.Worker = FakeWorker;
 globalThis.location ??= { href: "https://example.org/page/" };
 
+/** Has an engine say that its model is loaded: to all, and then to whoever asked for that. */
+export function loaded(engine, device, model) {
+  engine.says({ type: "status", state: "ready", device, model });
+  engine.says({ id: engine.asked("load").id, value: { device, model } });
+}
+
 /** A Sprat whose model is loaded, and its engine. */
 export async function ready(Sprat, options = {}) {
   const sprat = Sprat.open({ model: "models/tiny/", ...options });
   const engine = engines.at(-1);
-  engine.says({ id: engine.asked("load").id, value: { device: { kind: "cpu", words: "CPU" }, model: { name: "tiny", bytes: 7, context: 100 } } });
+  loaded(engine, { kind: "cpu", words: "CPU" }, { name: "tiny", bytes: 7, context: 100 });
   await sprat.ready;
   return { sprat, engine };
 }

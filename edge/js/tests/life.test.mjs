@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { engines, ready } from "./fake-workers.mjs";
+import { engines, loaded, ready } from "./fake-workers.mjs";
 import { Ledger } from "../ledger.js";
 import { Life } from "../life.js";
 import { Sprat } from "../sprat.js";
@@ -168,7 +168,7 @@ test("where only the cloud is to answer no model is asked for, but a cloud is", 
     const sprat = Sprat.open({ model, mode: "only-cloud", cloud: "/v1" });
     const load = engines.at(-1).asked("load");
     assert.deepEqual([load.url, load.lines], ["", []]);
-    engines.at(-1).says({ id: load.id, value: { device: { kind: "cpu", words: "CPU" }, model: null } });
+    loaded(engines.at(-1), { kind: "cpu", words: "CPU" }, null);
     await sprat.ready;
     assert.deepEqual([sprat.state, sprat.model], ["ready", null]);
     sprat.dispose();

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { engines as workers, links } from "./fake-workers.mjs";
+import { engines as workers, links, loaded } from "./fake-workers.mjs";
 
 // What is still loading at a test's end would keep Node waiting for other tabs. plan.test.mjs has a real one.
 globalThis.BroadcastChannel = undefined;
@@ -26,7 +26,7 @@ function open(options = {}) {
 
 async function ready(options) {
   const { sprat, worker } = open(options);
-  worker.says({ id: worker.asked("load").id, value: { device: DEVICE, model: MODEL } });
+  loaded(worker, DEVICE, MODEL);
   await sprat.ready;
   return { sprat, worker };
 }
@@ -61,7 +61,7 @@ test("loading passes absolute addresses on, and progress and warnings back", asy
   assert.deepEqual(sprat.device, DEVICE);
   worker.event(load, { type: "progress", stage: "download", loaded: 1, total: 7, message: "" });
   worker.event(load, { type: "warning", code: "storage_refused", message: "" });
-  worker.says({ id: load.id, value: { device: DEVICE, model: MODEL } });
+  loaded(worker, DEVICE, MODEL);
   await sprat.ready;
   assert.deepEqual([sprat.state, sprat.model], ["ready", MODEL]);
   assert.deepEqual(told, ["loading", "loading", "download", "storage_refused", "ready", "ready"]);
@@ -231,9 +231,30 @@ test("a crashed worker fails what waits, and another takes its place", async () 
   assert.ok(worker.ended);
   const [, second] = workers;
   assert.deepEqual([sprat.state, warnings], ["loading", ["worker_lost"]]);
-  second.says({ id: second.asked("load").id, value: { device: DEVICE, model: MODEL } });
+  loaded(second, DEVICE, MODEL);
   await sprat.ready;
   assert.equal(sprat.state, "ready");
+});
+
+test("an adapter and its scale come back after a crash; what is no scale is the caller's mistake", async () => {
+  const { sprat, worker } = await ready();
+  const swap = sprat.adapt("lora/", { scale: 0.5 });
+  const { id, scale, lines } = worker.asked("adapt");
+  assert.deepEqual([scale, lines.map(([url]) => url)], [0.5, ["https://example.org/page/lora/"]]);
+  assert.deepEqual([sprat.adapter, sprat.adapterScale], [null, null]);
+  worker.says({ id });
+  await swap;
+  for (const scale of [NaN, Infinity, -Infinity, 10.1, "1", null]) await assert.rejects(sprat.adapt("lora/", { scale }), { code: "bad_request" });
+  assert.deepEqual([sprat.adapter, sprat.adapterScale], ["https://example.org/page/lora/", 0.5]);
+  worker.says({ type: "panic", message: "" });
+  const load = workers[1].asked("load");
+  assert.deepEqual([load.adapter, load.scale, load.lines.length], [sprat.adapter, 0.5, 2]);
+  loaded(workers[1], DEVICE, MODEL);
+  await sprat.ready;
+  const off = sprat.adapt(null);
+  workers[1].says({ id: workers[1].asked("adapt").id });
+  await off;
+  assert.deepEqual([sprat.adapter, sprat.adapterScale], [null, null]);
 });
 
 test("a worker that crashed on a GPU is replaced by one on the CPU", async () => {

@@ -14,6 +14,8 @@ use crate::{Error, Fingerprint};
 pub const ADAPTER_CONFIG: &str = "adapter_config.json";
 /// Name of an adapter's tensors.
 pub const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
+/// The most of an adapter that can be asked for, as a multiple of it: beyond that there is nothing left of the model.
+pub const MAX_ADAPTER_SCALE: f64 = 10.0;
 /// What PEFT puts before the names of the model's modules.
 const PREFIX: &str = "base_model.model.";
 const A: &str = ".lora_A.weight";
@@ -121,7 +123,35 @@ impl Adapter {
         Self::from_peft(&read(ADAPTER_CONFIG)?, &read(ADAPTER_WEIGHTS)?)
     }
 
-    /// SHA-256 of its files.
+    /// The same with `scale` times as much of it: W + scale (alpha / rank) B A. With 0 nothing is added, and a negative scale
+    /// takes away what the adapter adds. At every scale but 1 it is another adapter, with a fingerprint of its own: keys and values of
+    /// one are not the other's.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`] for what is no number from -[`MAX_ADAPTER_SCALE`] to [`MAX_ADAPTER_SCALE`].
+    // As for `Model::set_adapter`.
+    #[inline(never)]
+    pub fn scaled(mut self, scale: f64) -> Result<Self, Error> {
+        if scale.is_nan() || scale.abs() > MAX_ADAPTER_SCALE {
+            let range =
+                format!("it must be a number from -{MAX_ADAPTER_SCALE} to {MAX_ADAPTER_SCALE}");
+            return Err(wrong("scale", &range));
+        }
+        if scale == 1.0 {
+            return Ok(self);
+        }
+        for (module, own) in &mut self.factors {
+            own.scale(scale, module)?;
+        }
+        self.fingerprint = Sha256::new()
+            .chain_update(self.fingerprint)
+            .chain_update(scale.to_le_bytes())
+            .finalize()
+            .into();
+        Ok(self)
+    }
+
+    /// SHA-256 of its files, and of what it was scaled by.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
@@ -185,7 +215,7 @@ impl Factors {
             }
         };
         let ([rank, input], a) = matrix(A)?;
-        let ([out, columns], mut b) = matrix(B)?;
+        let ([out, columns], b) = matrix(B)?;
         let (told, alpha) = settings.rank_and_alpha(bare)?;
         if rank != columns || told != rank as f64 {
             let ranks = format!("A has rank {rank}, B {columns}, and {ADAPTER_CONFIG} says {told}");
@@ -195,18 +225,25 @@ impl Factors {
             true => told.sqrt(),
             false => told,
         };
-        let scale = (alpha / divisor) as f32;
-        b.iter_mut().for_each(|b| *b *= scale);
-        if !b.iter().all(|b| b.is_finite()) {
-            return Err(wrong(bare, "its lora_alpha is too large"));
-        }
-        Ok(Self {
+        let mut read = Self {
             rank,
             input,
             out,
             a,
             b,
-        })
+        };
+        read.scale(alpha / divisor, bare)?;
+        Ok(read)
+    }
+
+    /// Multiplies what is added to the module of this name.
+    fn scale(&mut self, scale: f64, module: &str) -> Result<(), Error> {
+        let scale = scale as f32;
+        self.b.iter_mut().for_each(|b| *b *= scale);
+        match self.b.iter().all(|b| b.is_finite()) {
+            true => Ok(()),
+            false => Err(wrong(module, "its lora_alpha is too large")),
+        }
     }
 }
 

@@ -76,7 +76,7 @@ mod weights;
 #[cfg(not(target_arch = "wasm32"))]
 mod write;
 
-pub use adapter::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter};
+pub use adapter::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter, MAX_ADAPTER_SCALE};
 pub use burn::tensor::Device;
 #[cfg(feature = "wgpu")]
 pub use burn::tensor::DeviceKind;

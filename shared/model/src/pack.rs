@@ -14,7 +14,7 @@ pub(crate) const DRAFT: &str = "draft-";
 /// Version of the manifest's format that this crate reads and writes.
 pub const FORMAT: u32 = 1;
 /// Bytes per hashed chunk in packs this crate writes: what a broken download loses at most.
-pub const CHUNK_BYTES: u64 = 512 * 1024;
+pub const CHUNK_BYTES: u64 = 1024 * 1024;
 
 /// `sprat.json`: what the pack is, and the hash of every chunk of every file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -26,6 +26,15 @@ pub(crate) struct Args {
     /// A LoRA adapter of PEFT to answer with: a folder with adapter_config.json and adapter_model.safetensors
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
+    /// How much of the adapter is added, as a multiple of it: 0 is the model alone, and a negative number takes the adapter away
+    #[arg(
+        long,
+        default_value_t = 1.0,
+        value_name = "X",
+        requires = "adapter",
+        allow_negative_numbers = true
+    )]
+    adapter_scale: f64,
     /// What the model runs on
     #[arg(long, value_enum, default_value_t)]
     device: DeviceName,
@@ -46,7 +55,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut model = load_model(&args.model, args.quant, args.device)?;
     if let Some(folder) = &args.adapter {
-        let adapter = Adapter::open(folder)?;
+        let adapter = Adapter::open(folder)?.scaled(args.adapter_scale)?;
         model.set_adapter(Some(&adapter))?;
     }
     let message = Message {

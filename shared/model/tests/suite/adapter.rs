@@ -130,6 +130,26 @@ fn merged(decoder: &Decoder, config: &ModelConfig, peft: &Peft, device: &Device)
     Decoder::from_tensors(config, &mut tensors).unwrap()
 }
 
+/// The decoder whose weights are those of `base`, and `scale` of the way from there to those of `sum`.
+fn between(
+    base: &Decoder,
+    sum: &Decoder,
+    scale: f32,
+    config: &ModelConfig,
+    device: &Device,
+) -> Decoder {
+    let mut tensors = TensorMap::new();
+    for ((name, own), (_, other)) in base.named_weights().into_iter().zip(sum.named_weights()) {
+        let shape = own.shape().to_vec();
+        let (mut own, other): (Vec<f32>, Vec<f32>) =
+            (own.try_to_vec().unwrap(), other.try_to_vec().unwrap());
+        let both = own.iter_mut().zip(other);
+        both.for_each(|(own, other)| *own += scale * (other - *own));
+        tensors.insert(&name, &shape, own, device).unwrap();
+    }
+    Decoder::from_tensors(config, &mut tensors).unwrap()
+}
+
 /// Logits of all positions at once, and of the last ones with a cache: after a few tokens, and after one more.
 fn logits(decoder: &Decoder, config: &ModelConfig, tokens: &[u32], device: &Device) -> Vec<f32> {
     let ids = tokens.iter().map(|&id| id as i32).collect::<Vec<_>>();
@@ -192,7 +212,7 @@ fn an_adapter_computes_what_its_sum_with_the_weights_does() {
     }
 }
 
-/// Against the weights that PEFT itself makes of model and adapter.
+/// Against the weights that PEFT itself makes of model and adapter; at another scale its change of them is multiplied.
 #[test]
 fn adapters_of_peft_compute_what_peft_does() {
     let folder = goldens("merge/lora");
@@ -210,14 +230,26 @@ fn adapters_of_peft_compute_what_peft_does() {
     let tokens: Vec<u32> = (0..40).map(|i| i * i % 8).collect();
     for (backend, device) in devices() {
         let mut decoder = load("model.safetensors", &device);
-        for kind in ["plain", "patterns"] {
+        for (kind, scale) in [
+            ("plain", 1.0),
+            ("plain", 0.5),
+            ("patterns", 0.5),
+            ("patterns", 1.0),
+            ("patterns", -2.0),
+        ] {
             let sum = load(&format!("{kind}/merged.safetensors"), &device);
+            let sum = between(&decoder, &sum, scale as f32, &config, &device);
             let adapter = Adapter::open(&folder.join(kind)).unwrap();
             // In the place of the one before.
-            decoder.adapt(Some(&adapter)).unwrap();
+            decoder
+                .adapt(Some(&adapter.scaled(scale).unwrap()))
+                .unwrap();
             let expected = logits(&sum, &config, &tokens, &device);
             let off = furthest(&logits(&decoder, &config, &tokens, &device), &expected);
-            assert!(off <= logit_tolerance(backend), "{backend}, {kind}: {off}");
+            assert!(
+                off <= logit_tolerance(backend),
+                "{backend}, {kind} at {scale}: {off}"
+            );
         }
     }
     // It has a whole head besides.
@@ -306,7 +338,14 @@ fn a_conversation_goes_on_with_another_adapter_as_if_it_had_begun_so() {
     for (backend, device) in devices() {
         let mut model = model(&device);
         let adapters = two(&model).map(|peft| peft.read().unwrap());
-        let choices = [None, Some(&adapters[0]), Some(&adapters[1]), None];
+        let half = adapters[1].clone().scaled(0.5).unwrap();
+        let choices = [
+            None,
+            Some(&adapters[0]),
+            Some(&adapters[1]),
+            Some(&half),
+            None,
+        ];
         let pool = model.pool(512);
         let mut alone = model.session();
         let mut pooled = model.session_in(&pool, 3);
@@ -325,11 +364,9 @@ fn a_conversation_goes_on_with_another_adapter_as_if_it_had_begun_so() {
             assert_eq!(answer(&model, picked), fresh, "{backend}");
             answers.push(fresh);
         }
-        assert!(
-            answers[0] != answers[1] && answers[1] != answers[2],
-            "{answers:?}"
-        );
-        assert_eq!(answers[0], answers[3]);
+        let changes = answers.windows(2).all(|pair| pair[0] != pair[1]);
+        assert!(changes, "{answers:?}");
+        assert_eq!(answers[0], answers[4]);
     }
 }
 
@@ -337,8 +374,9 @@ fn a_conversation_goes_on_with_another_adapter_as_if_it_had_begun_so() {
 fn what_was_saved_with_one_adapter_is_not_taken_up_with_another() {
     let mut model = model(&Device::flex());
     let [one, other] = two(&model).map(|peft| peft.read().unwrap());
+    let half = one.clone().scaled(0.5).unwrap();
     let mut saved = Vec::new();
-    for adapter in [None, Some(&one), Some(&other)] {
+    for adapter in [None, Some(&one), Some(&other), Some(&half)] {
         model.set_adapter(adapter).unwrap();
         let mut session = model.session();
         answer(&model, &mut session);
@@ -352,6 +390,25 @@ fn what_was_saved_with_one_adapter_is_not_taken_up_with_another() {
             assert_eq!(taken.is_ok(), same, "{taken:?}");
         }
     }
+}
+
+#[test]
+fn a_scale_is_a_number_that_leaves_something_of_the_model() {
+    let modules = [("model.layers.0.self_attn.q_proj".to_owned(), [8, 4])];
+    let adapter = Peft::random(&modules, 0.1).read().unwrap();
+    let scaled = |scale| adapter.clone().scaled(scale);
+    assert_eq!(scaled(1.0).unwrap().fingerprint(), adapter.fingerprint());
+    let names = [0.0, 0.5, -0.5, 10.0, -10.0].map(|scale| scaled(scale).unwrap().fingerprint());
+    for (at, name) in names.iter().enumerate() {
+        assert!(*name != adapter.fingerprint() && !names[..at].contains(name));
+    }
+    for scale in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 10.5, -1e300] {
+        let error = scaled(scale).unwrap_err().to_string();
+        assert!(error.contains("scale: it must be a number"), "{error}");
+    }
+    let large = Peft::random(&modules, 1e38).with("lora_alpha", json!(1));
+    let error = large.read().unwrap().scaled(10.0).unwrap_err();
+    assert!(error.to_string().contains("too large"), "{error}");
 }
 
 #[test]
