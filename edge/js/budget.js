@@ -53,27 +53,35 @@ function lookAbove(wanted) {
  */
 export async function check(wanted, limits) {
   const [about, above] = await Promise.all([look(wanted), lookAbove(wanted)]);
-  const bytes = (about?.bytes ?? 0) + (above?.bytes ?? 0);
-  if (about || above) checkSize(bytes, { ...limits, what: above ? "the model with its adapter" : "the model" });
+  if (about) checkSize(about.bytes + (above?.bytes ?? 0), above ? withAdapter(limits) : limits);
 }
 
 /**
- * The same before an adapter is fetched: one that is refused has no line then.
+ * Refuses an adapter that is too large for this device on top of the model, which is loaded. It has no line then.
  * @param {Wanted} wanted
  * @param {Limits} limits
- * @returns {Promise<void>}
+ * @returns {Promise<void>} rejects with a failure with the code "too_large"
  */
 export async function checkAdapter(wanted, limits) {
   const { adapter, lines } = wanted;
+  const [about, above] = await Promise.all([look(wanted), lookAbove(wanted)]);
+  if (!adapter || !above) return;
   try {
-    await check(wanted, limits);
+    // The model has its memory already.
+    checkSize((about?.bytes ?? 0) + above.bytes, withAdapter(limits), undefined, () => canAllocate(TIMES * above.bytes));
   } catch (error) {
     // It keeps a manifest, which may be another at the next try.
-    if (adapter) lines.get(adapter)?.close();
-    if (adapter) lines.delete(adapter);
+    lines.get(adapter)?.close();
+    lines.delete(adapter);
     throw error;
   }
 }
+
+/**
+ * @param {Limits} limits
+ * @returns {Limits}
+ */
+const withAdapter = (limits) => ({ ...limits, what: "the model with its adapter" });
 
 /**
  * Name and size of the packs at the ends of these lines, by their manifests. The lines keep those for whoever fetches the

@@ -257,6 +257,27 @@ test("the limit of a model's size counts its adapter, of which only the manifest
   assert.equal(world.log.at(-1), "cpu under large");
 });
 
+test("a large adapter needs memory for itself alone: the model has its own already", async () => {
+  const world = setUp();
+  await world.load({ device: "cpu" });
+  const { Memory } = WebAssembly;
+  const asked = [];
+  WebAssembly.Memory = class {
+    constructor({ initial }) {
+      asked.push(initial * 65_536);
+      throw new RangeError("no room");
+    }
+  };
+  try {
+    await assert.rejects(world.adapt("large", 1, pack(300e6)), { code: "too_large" });
+    await world.adapt(null);
+  } finally {
+    WebAssembly.Memory = Memory;
+  }
+  assert.equal(asked.length, 1);
+  assert.ok(asked[0] >= 375e6 && asked[0] < 376e6, String(asked));
+});
+
 test("a model that comes back with its adapter is weighed with it", async () => {
   const world = setUp();
   const wanted = { url: "tiny", recipe: null, lines: new Map([["tiny", pack(3e6)], ["one", pack(1e6)]]), weights: null, adapter: "one", scale: 1 };
