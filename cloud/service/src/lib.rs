@@ -19,6 +19,7 @@ mod engine;
 mod engines;
 mod error;
 mod grammar;
+mod job;
 mod keys;
 mod load;
 mod local;
@@ -34,12 +35,12 @@ pub use calls::CallFormat;
 pub use config::{Device, Limits, ModelSource, OnRequest, ServeConfig};
 pub use echo::{Echo, EchoOptions};
 pub use engine::{
-    Alternative, Begun, Constraint, Counts, Embedded, Engine, EngineError, EngineInfo, EngineState,
-    Event, Finish, Job, JobHandle, JobSink, Judgement, Price, Prompt, Sampling, Stamped, Token,
-    channel,
+    Alternative, Counts, Embedded, Engine, EngineError, EngineInfo, EngineState, Event, Finish,
+    JobHandle, JobSink, Judgement, Price, Stamped, Token, channel,
 };
 pub use engines::{Cascade, CascadeOptions, Expected, Vote, VoteOptions, normalize};
 pub use error::{ApiError, ServiceError};
+pub use job::{Begun, Constraint, Job, Prompt, Sampling};
 pub use keys::ApiKey;
 pub use load::{EngineLoad, Unloads, UpstreamLoad, Weights};
 pub use route::{Route, Rule, Weighed};
