@@ -20,7 +20,7 @@ const BUDGETS: [(&str, &[&str], u64); 3] = [
             "link/sprat_link_bg.wasm",
             "cpu/sprat_edge_bg.wasm",
         ],
-        790_000,
+        763_000,
     ),
     (
         "WebGPU module, fetched later where there is a GPU",
