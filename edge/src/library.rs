@@ -13,6 +13,7 @@
 
 use std::rc::Rc;
 
+use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sprat_model::Manifest;
@@ -349,7 +350,7 @@ impl<S: Store> Shelf for Kept<S> {
     }
 
     async fn make_room(&mut self, bytes: u64) -> bool {
-        let evicted = self.packs.evict(bytes, &self.name).await;
+        let evicted = self.packs.evict(bytes, &self.name).boxed_local().await;
         let any = !evicted.is_empty();
         self.evicted.extend(evicted);
         any

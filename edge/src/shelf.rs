@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::FutureExt;
+
 /// The storage would not take or give bytes.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(crate) enum Refused {
@@ -157,8 +159,7 @@ impl<S: Shelf> Fallback<S> {
         self.disk.as_mut().filter(|_| !self.spilled.contains(file))
     }
 
-    /// Adds bytes to what the disk has of `file`, for which other things may have to go. Of several tabs that fill the disk
-    /// together the one that has most there stays: else all would have a part there, and none a whole.
+    /// Adds bytes to what the disk has of `file`, for which other things may have to go.
     async fn append_on_disk(&mut self, file: &str, at: u64, bytes: &[u8]) -> Result<(), Refused> {
         let mut tries = 0;
         while let Some(disk) = self.on_disk(file) {
@@ -166,24 +167,38 @@ impl<S: Shelf> Fallback<S> {
                 Err(why @ Refused::Full(_)) => why,
                 result => return result,
             };
-            if disk.make_room(bytes.len() as u64).await {
-                continue;
-            }
-            match disk.rivals().await {
-                Rivals::Smaller if tries < TRIES => {
-                    tries += 1;
-                    disk.wait().await;
-                }
-                Rivals::Larger => {
-                    for (file, bytes) in disk.give_way().await? {
-                        self.put(&file, bytes);
-                    }
-                    return Err(why);
-                }
-                _ => return Err(why),
+            // Boxed, it is in the module once and not once for each caller.
+            let settled = self.settle(bytes.len() as u64, &mut tries).boxed_local();
+            if !settled.await? {
+                return Err(why);
             }
         }
         Ok(())
+    }
+
+    /// Finds out what becomes of a full disk's files; whether to try again. Of several tabs that fill the disk together the one
+    /// that has most there stays: else all would have a part there, and none a whole.
+    async fn settle(&mut self, bytes: u64, tries: &mut usize) -> Result<bool, Refused> {
+        let Some(disk) = &mut self.disk else {
+            return Ok(false);
+        };
+        if disk.make_room(bytes).await {
+            return Ok(true);
+        }
+        match disk.rivals().await {
+            Rivals::Smaller if *tries < TRIES => {
+                *tries += 1;
+                disk.wait().await;
+                Ok(true)
+            }
+            Rivals::Larger => {
+                for (file, bytes) in disk.give_way().await? {
+                    self.put(&file, bytes);
+                }
+                Ok(false)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Moves the first `len` bytes of `file` into memory, where it lives from now on.
