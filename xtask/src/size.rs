@@ -25,12 +25,12 @@ const BUDGETS: [(&str, &[&str], u64); 3] = [
     (
         "WebGPU module, fetched later where there is a GPU",
         &["webgpu/sprat_edge_bg.wasm"],
-        2_336_000,
+        1_893_000,
     ),
     (
         "Mixing module, fetched by whoever mixes",
         &["mix/sprat_mix_bg.wasm"],
-        177_000,
+        160_000,
     ),
 ];
 

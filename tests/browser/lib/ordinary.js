@@ -46,6 +46,8 @@ export class Ordinary {
       if (this.#headers.has(`${name}: ${value}`)) continue;
       if (name === "content-length" && Number(value) === body.length) continue;
       if (name === "range" && RANGE.test(value)) continue;
+      // Some time after a visit the browser looks by itself whether a service worker has changed, and calls that its referrer.
+      if (name === "referer" && value === url.href) continue;
       if (name.startsWith("if-") && versions.has(value)) continue;
       return `${address} with ${name}: ${value}`;
     }
