@@ -80,10 +80,21 @@ fn main() -> ExitCode {
         // Whoever reads our output has had enough: that is no failure.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", told(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with what caused it, each said once: many name their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !told.ends_with(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -97,6 +108,22 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let cause = missing().to_string();
+        let error = anyhow::Error::from(missing()).context("reading a.json");
+        assert_eq!(told(&error), format!("reading a.json: {cause}"));
+        let path = "a.json".into();
+        let named = sprat_lab::Error::Io {
+            action: "read",
+            path,
+            source: missing(),
+        };
+        let said = told(&anyhow::Error::from(named));
+        assert_eq!(said, format!("could not read a.json: {cause}"));
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
