@@ -11,7 +11,7 @@ const PROJECT = fileURLToPath(new URL("../vite/", import.meta.url));
 
 /** Installs the tarball into the project; its lock does not name it, because it is new with every build. */
 export function install() {
-  const npm = ["install", "--no-save", "--no-package-lock", "--offline", "--no-audit", "--no-fund", "--silent", tarball()];
+  const npm = ["install", "--no-save", "--no-package-lock", "--prefer-offline", "--no-audit", "--no-fund", "--silent", tarball()];
   execFileSync("npm", npm, { cwd: PROJECT, stdio: "inherit" });
 }
 

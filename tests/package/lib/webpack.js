@@ -11,7 +11,7 @@ const PROJECT = fileURLToPath(new URL("../webpack/", import.meta.url));
 
 /** Builds the page in a folder, which it gives; there is no configuration. */
 export function bundle(t) {
-  const npm = ["install", "--no-save", "--no-package-lock", "--offline", "--no-audit", "--no-fund", "--silent", tarball()];
+  const npm = ["install", "--no-save", "--no-package-lock", "--prefer-offline", "--no-audit", "--no-fund", "--silent", tarball()];
   execFileSync("npm", npm, { cwd: PROJECT, stdio: "inherit" });
   const folder = mkdtempSync(path.join(tmpdir(), "sprat-webpack-"));
   t.after(() => rmSync(folder, { recursive: true }));
