@@ -116,7 +116,7 @@ test("the policy stops the engine's worker from whatever it tries, but for what 
       return code.replace(before, () => after);
     }, String(script)),
   );
-  const word = `zq${process.pid}tried`;
+  const word = "zqvkxjtried";
   const ended = await page.evaluate(async (word) => {
     const { Sprat } = await import("/sprat/sprat.js");
     const sprat = await Sprat.load({ model: "/models/sprat-tiny/", device: "cpu" });

@@ -37,10 +37,13 @@ export class Bench {
 
 let canaries = 0;
 
-/** A word that is in no model and no page: wherever it is found, the question was there. */
+/**
+ * A word that is in no model and no page: wherever it is found, the question was there. The same words in each run, because
+ * the model answers them: of 3000 words by chance 6 made sprat-tiny write on until its context was full.
+ */
 export function canary() {
   canaries += 1;
-  return `zq${process.pid}x${Date.now().toString(36)}x${canaries}`;
+  return `zqvkxj${String(canaries).padStart(4, "0")}xw`;
 }
 
 /** A question that no small model should be sure of. */
