@@ -10,7 +10,7 @@
  * @typedef {{ maxBytes: number | null, why: string, what?: string }} Limits
  */
 /** @typedef {{ name: string, bytes: number }} About */
-/** @typedef {import("./engines.js").Wanted} Wanted */
+/** @typedef {import("./wanted.js").Wanted} Wanted */
 
 /** WebAssembly's memory behind a loaded model, by its files: 1.13 to 1.25 measured (docs/package.md), the least for the largest. */
 const TIMES = 1.25;

@@ -8,9 +8,10 @@ import { findAdapter } from "./adapter.js";
 import { alone } from "./alone.js";
 import { check, checkAdapter, look } from "./budget.js";
 import { putOver } from "./lora.js";
-import { mix, nameOf } from "./mix.js";
+import { Mixer, nameOf } from "./mix.js";
 import { Proof } from "./proof.js";
 import { failure, isGpuFailure } from "./thrown.js";
+import { closeLines, nothing } from "./wanted.js";
 
 /** @typedef {import("./adapter.js").Adapter} Adapter */
 /** @typedef {import("./line.js").Line} Line */
@@ -29,27 +30,12 @@ import { failure, isGpuFailure } from "./thrown.js";
  * @property {boolean} canary
  * @property {Record<string, import("./types.js").Figures>} figures
  */
-/**
- * A model to load: a pack, or what a recipe makes of several, the one at `url` being their base. `lines` lead to the
- * packs, by their addresses. `weights` are what the recipe made, for further devices.
- * `about` is its size, once it was looked up. `adapter` is the address of what is to be over it, `scale` times as much as it
- * says, and `above` its size.
- * @typedef {object} Wanted
- * @property {string} url empty where no model is wanted
- * @property {import("./types.js").Recipe | null} recipe
- * @property {Map<string, Line>} lines
- * @property {Uint8Array[] | null} weights
- * @property {string | null} adapter
- * @property {number} scale
- * @property {Promise<import("./budget.js").About | null>} [about]
- * @property {Promise<import("./budget.js").About | null>} [above]
- */
+/** @typedef {import("./wanted.js").Wanted} Wanted */
 /** What the page gets to know of a loaded model. @typedef {{ device: import("./types.js").DeviceInfo, model: import("./types.js").ModelInfo | null }} Loaded */
 /**
- * What a worker lends its engines: `instantiate` starts a module, `modules` has them, `sealed` says whether a policy
- * forbids it to connect, `tell` says something to the page that belongs to no call.
+ * What engines are lent: their modules, whether a policy forbids them to connect, and what tells the page something that
+ * belongs to no call.
  * @typedef {object} Means
- * @property {(kind: Kind) => Promise<any>} instantiate
  * @property {import("./modules.js").Modules} modules
  * @property {Promise<boolean>} sealed
  * @property {(message: { type: string, id?: never, [name: string]: unknown }) => void} tell
@@ -58,16 +44,20 @@ import { failure, isGpuFailure } from "./thrown.js";
 /** Bytes of a model above which it is not held twice, on the CPU while the GPU gets ready. */
 const HELD_TWICE = 64e6;
 
+/** What is thrown to whoever still waits for an engine when nobody needs it any more. */
+const CLOSED = { code: "aborted", message: "this engine was closed" };
+
 /** How long another engine may take to come in the place of one that was lost, in milliseconds. */
 const REPLACED = 5000;
 
 export class Engines {
   #means;
   #proof;
+  #mixer;
   /** The engine that answers; replaced when WebGPU is ready, and when it fails. @type {Promise<Engine> | null} */
   #engine = null;
   /** What the engine has, or loads. @type {Wanted} */
-  #wanted = { url: "", recipe: null, lines: new Map(), weights: null, adapter: null, scale: 1 };
+  #wanted = nothing();
   /** @type {How} */
   #how = { device: "auto", settings: "", limits: { maxBytes: null, why: "" }, canary: false, figures: {} };
   /** The last of the loads that wait for each other. @type {Promise<unknown>} */
@@ -75,6 +65,7 @@ export class Engines {
   /** The runtimes that may be computing. @type {Map<Kind, any>} */
   #runtimes = new Map();
   #paused = false;
+  #closed = false;
   /** How many risks were taken. */
   #risks = 0;
 
@@ -82,6 +73,7 @@ export class Engines {
   constructor(means) {
     this.#means = means;
     this.#proof = new Proof(means.tell);
+    this.#mixer = new Mixer(means.modules);
   }
 
   /**
@@ -96,6 +88,7 @@ export class Engines {
 
   async #current() {
     const engine = await this.#engine;
+    if (this.#closed) throw CLOSED;
     if (!engine) throw { code: "model_missing", message: "loading was stopped before it began" };
     return engine;
   }
@@ -108,6 +101,12 @@ export class Engines {
     this.#paused = paused;
     this.#proof.pause(paused);
     for (const runtime of this.#runtimes.values()) runtime.pause(paused);
+  }
+
+  /** Gives back what the engines hold; nothing is asked any more. */
+  close() {
+    this.#closed = true;
+    for (const runtime of this.#runtimes.values()) runtime.retire();
   }
 
   /**
@@ -166,13 +165,13 @@ export class Engines {
         for (;;) {
           const ready = await this.#current();
           const loaded = await this.#load(ready, next, signal, emit);
-          if (this.#wanted !== next) close(this.#wanted);
+          if (this.#wanted !== next) closeLines(this.#wanted);
           this.#wanted = next;
           // Meanwhile another device may have taken over, with the model before this one.
           if ((await this.#engine) === ready) return loaded;
         }
       } catch (error) {
-        if (this.#wanted !== next) close(next);
+        if (this.#wanted !== next) closeLines(next);
         throw error;
       }
     });
@@ -256,10 +255,11 @@ export class Engines {
   async #boot(kind, adapter) {
     // Whatever ends this worker from here on may be the GPU's doing.
     if (kind === "webgpu") this.#means.tell({ type: "gpu" });
-    const module = await this.#means.instantiate(kind);
+    const module = await this.#means.modules.start(kind);
     const runtime = new module.Runtime(this.#how.settings);
     const open = () => runtime.open(kind, adapter?.words ?? "");
     await (kind === "webgpu" ? this.#risk("gpu", 0, open) : open());
+    if (this.#closed) throw CLOSED;
     this.#runtimes.set(kind, runtime);
     runtime.pause(this.#paused);
     return { kind, runtime, module, words: runtime.words, most: adapter?.most, over: null, scale: 1 };
@@ -311,7 +311,7 @@ export class Engines {
     const once = (url, work) => alone(`sprat ${url}`, signal, () => work(/** @type {Line} */ (lines.get(url))));
     const bytes = await once(url, (line) => runtime.fetch(url, line, most, signal, emit));
     if (recipe) {
-      model.weights ??= await mix(runtime, this.#means.modules, recipe, once, signal, emit);
+      model.weights ??= await this.#mixer.mix(runtime, recipe, once, signal, emit);
       await runtime.mixed(nameOf(recipe), model.weights);
     }
     return bytes;
@@ -334,6 +334,10 @@ export class Engines {
     const model = JSON.parse(await this.#risk(step, bytes, () => runtime.load(signal, emit)));
     ready.over = null;
     await putOver(ready, wanted, signal, emit);
+    if (this.#closed) {
+      runtime.retire();
+      throw CLOSED;
+    }
     if (kind === "webgpu") runtime.lost().then((/** @type {string} */ reason) => this.#lost(ready, reason));
     const loaded = { device, model };
     if ((await this.#engine) === ready) this.#tellReady(loaded);
@@ -465,14 +469,6 @@ export class Engines {
     old.runtime.retire();
     return ready;
   }
-}
-
-/**
- * Closes the lines of a model that is not wanted any more.
- * @param {Wanted} model
- */
-function close({ lines }) {
-  for (const line of lines.values()) line.close();
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 
 import { Failure } from "./failure.js";
+import { inPlace } from "./in-place.js";
 import { engineMode } from "./mode.js";
 
 export { linked, unlessAborted } from "./signals.js";
@@ -43,12 +44,13 @@ export { linked, unlessAborted } from "./signals.js";
  *   `engine` imports the engine; the one beside this module by default
  */
 
-/** Whether this is a service worker, which may neither start a worker nor import anything later. */
-export const inServiceWorker = () => "ServiceWorkerGlobalScope" in globalThis;
+/** Whether this is a service worker, which may neither start a worker nor import anything later, and has not brought the engine. */
+export const isWithoutEngine = () => inPlace === null && "ServiceWorkerGlobalScope" in globalThis;
 
 async function importEngine() {
-  if (inServiceWorker()) {
-    throw new Failure({ code: "unsupported", message: "a service worker cannot run the engine", hint: "Load it in the page, or ask a cloud: sprat/cloud." });
+  if (inPlace) return inPlace.engine;
+  if (isWithoutEngine()) {
+    throw new Failure({ code: "unsupported", message: "a service worker cannot import the engine later", hint: 'Import "sprat/service-worker" there too, or ask a cloud: sprat/cloud.' });
   }
   return import("./sprat.js").catch((cause) => {
     throw new Failure({ code: "network", message: "the engine's script cannot be fetched", hint: "Check the connection, and that the package's files are on the server.", cause });

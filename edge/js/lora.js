@@ -13,7 +13,7 @@ const swaps = new WeakMap();
  * is stored; answers that are being made end before it is there.
  *
  * @param {import("./engines.js").Engine} engine
- * @param {import("./engines.js").Wanted} wanted the model, and what is to be over it
+ * @param {import("./wanted.js").Wanted} wanted the model, and what is to be over it
  * @param {AbortSignal} signal
  * @param {(event: string) => void} emit
  * @returns {Promise<void>} rejects with a failure, and then the model is as it was

@@ -7,37 +7,54 @@
 /** @typedef {import("./types.js").Recipe} Recipe */
 /** @typedef {import("./line.js").Line} Line */
 
-/** @type {Promise<any> | null} */
-let mixer = null;
+export class Mixer {
+  #modules;
+  /** @type {Promise<any> | null} */
+  #started = null;
 
-/**
- * The weights that a recipe makes, for the pack that `runtime` has fetched: its base.
- *
- * @param {any} runtime
- * @param {import("./modules.js").Modules} modules
- * @param {Recipe} recipe its models are absolute addresses of packs
- * @param {(url: string, work: (line: Line) => Promise<unknown>) => Promise<any>} alone runs a download in one tab at a time
- * @param {AbortSignal} signal
- * @param {(event: string) => void} emit
- * @returns {Promise<Uint8Array[]>} one for each of the base's files of weights
- */
-export async function mix(runtime, modules, recipe, alone, signal, emit) {
-  mixer ??= start(modules);
-  const mixing = await mixer;
-  const parents = parentsOf(recipe);
-  for (const url of parents) {
-    if (!mixing.has(url)) mixing.add(url, await alone(url, (line) => runtime.parent(url, line, signal, emit)));
+  /** @param {import("./modules.js").Modules} modules */
+  constructor(modules) {
+    this.#modules = modules;
   }
-  mixing.keep(parents);
-  /** @param {string} told */
-  const tell = (told) => {
-    const { done, total, warning } = JSON.parse(told);
-    const event = warning
-      ? { type: "warning", code: "recipe", message: warning }
-      : { type: "progress", stage: "mix", loaded: done, total, message: nameOf(recipe) };
-    emit(JSON.stringify(event));
-  };
-  return mixing.mix(JSON.stringify(recipe), tell);
+
+  /**
+   * The weights that a recipe makes, for the pack that `runtime` has fetched: its base.
+   *
+   * @param {any} runtime
+   * @param {Recipe} recipe its models are absolute addresses of packs
+   * @param {(url: string, work: (line: Line) => Promise<unknown>) => Promise<any>} alone runs a download in one tab at a time
+   * @param {AbortSignal} signal
+   * @param {(event: string) => void} emit
+   * @returns {Promise<Uint8Array[]>} one for each of the base's files of weights
+   */
+  async mix(runtime, recipe, alone, signal, emit) {
+    this.#started ??= this.#start();
+    const mixing = await this.#started;
+    const parents = parentsOf(recipe);
+    for (const url of parents) {
+      if (!mixing.has(url)) mixing.add(url, await alone(url, (line) => runtime.parent(url, line, signal, emit)));
+    }
+    mixing.keep(parents);
+    /** @param {string} told */
+    const tell = (told) => {
+      const { done, total, warning } = JSON.parse(told);
+      const event = warning
+        ? { type: "warning", code: "recipe", message: warning }
+        : { type: "progress", stage: "mix", loaded: done, total, message: nameOf(recipe) };
+      emit(JSON.stringify(event));
+    };
+    return mixing.mix(JSON.stringify(recipe), tell);
+  }
+
+  async #start() {
+    try {
+      const module = await this.#modules.start("mix");
+      return new module.WebMixer();
+    } catch (error) {
+      this.#started = null;
+      throw error;
+    }
+  }
 }
 
 /**
@@ -57,18 +74,4 @@ export function nameOf(recipe) {
 function parentsOf({ base_model, models = [] }) {
   const all = models.map(({ model }) => String(model));
   return [...new Set(base_model ? [String(base_model), ...all] : all)];
-}
-
-/** @param {import("./modules.js").Modules} modules */
-async function start(modules) {
-  try {
-    const compiled = modules.get("mix");
-    // @ts-ignore: built, not written
-    const module = await import("./mix/sprat_mix.js");
-    await module.default({ module_or_path: await compiled });
-    return new module.WebMixer();
-  } catch (error) {
-    mixer = null;
-    throw { code: "unsupported", message: `the module that mixes cannot be started: ${error}`, hint: "Check the connection and that the package is whole." };
-  }
 }

@@ -1,11 +1,18 @@
 // @ts-check
 /**
- * The engine's WebAssembly modules, compiled by the worker that can fetch them.
+ * The engine's WebAssembly modules: their scripts, which are at hand, and what the link has compiled for them.
  */
 
 /** @typedef {"cpu" | "webgpu" | "mix"} Name */
+/** The scripts that wasm-bindgen has made for them. @typedef {Record<Name, () => Promise<any>>} Scripts */
+
+/** What runs already: in a service worker all engines have the same. @type {WeakSet<object>} */
+const running = new WeakSet();
 
 export class Modules {
+  #scripts;
+  #sealed;
+  #panicked;
   /** @type {(port: MessagePort) => void} */
   come = () => {};
   /** @type {Promise<MessagePort>} */
@@ -14,11 +21,41 @@ export class Modules {
   #asked = new Map();
 
   /**
-   * A module; after a failure it is asked for again.
+   * @param {Scripts} scripts
+   * @param {Promise<unknown>} sealed nothing is started before
+   * @param {(message: string) => void} panicked
+   */
+  constructor(scripts, sealed, panicked) {
+    this.#scripts = scripts;
+    this.#sealed = sealed;
+    this.#panicked = panicked;
+  }
+
+  /**
+   * Starts a module, unless it runs.
+   * @param {Name} name
+   */
+  async start(name) {
+    try {
+      await this.#sealed;
+      const module = await this.#scripts[name]();
+      if (running.has(module)) return module;
+      await module.default({ module_or_path: await this.#get(name) });
+      module.onPanic?.(this.#panicked);
+      running.add(module);
+      return module;
+    } catch (error) {
+      const code = name === "webgpu" ? "webgpu_unavailable" : "unsupported";
+      throw { code, message: `the ${name} module cannot be started: ${error}`, hint: "Use a current browser; WebAssembly with SIMD is needed." };
+    }
+  }
+
+  /**
+   * What was compiled; after a failure it is asked for again.
    * @param {Name} name
    * @returns {Promise<WebAssembly.Module>}
    */
-  get(name) {
+  #get(name) {
     const asked = this.#asked.get(name) ?? this.#ask(name);
     this.#asked.set(name, asked);
     asked.catch(() => this.#asked.delete(name));

@@ -35,10 +35,11 @@ export class Port {
       this.#engine = startEngine();
       this.#link = startLink();
     } catch (error) {
+      if (error instanceof SpratError) throw error;
       throw new SpratError({
         code: "unsupported",
         message: `no worker can be started: ${error}`,
-        hint: "A service worker may start none; elsewhere, the content security policy must allow worker-src 'self'.",
+        hint: 'A service worker may start none: import Sprat from "sprat/service-worker" there. Elsewhere, the content security policy must allow worker-src \'self\'.',
       });
     }
     /** @param {string} message @param {string} [hint] */

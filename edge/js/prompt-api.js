@@ -13,7 +13,7 @@
  * @module sprat/prompt-api
  */
 
-import { Engine, inServiceWorker, linked, unlessAborted } from "./faces.js";
+import { Engine, isWithoutEngine, linked, unlessAborted } from "./faces.js";
 import { Failure } from "./failure.js";
 import { domException, whileCreating } from "./prompt-api-errors.js";
 import { checkOptions, messagesOf, samplingOf, unsupported } from "./prompt-api-input.js";
@@ -192,7 +192,7 @@ async function availabilityOf(engine) {
   const state = engine.current?.state;
   if (state === "ready") return "available";
   if (state === "loading") return "downloading";
-  if (engine.model === null || inServiceWorker()) return "unavailable";
+  if (engine.model === null || isWithoutEngine()) return "unavailable";
   return (await isStored(engine)) ? "available" : "downloadable";
 }
 

@@ -220,8 +220,9 @@ async function put(saved, key, files) {
  * @param {Uint8Array} bytes
  */
 async function write(folder, name, bytes) {
-  const file = await folder.getFileHandle(name, { create: true });
-  const handle = await /** @type {any} */ (file).createSyncAccessHandle();
+  const file = /** @type {any} */ (await folder.getFileHandle(name, { create: true }));
+  if (!file.createSyncAccessHandle) return writeAnew(file, bytes);
+  const handle = await file.createSyncAccessHandle();
   try {
     handle.truncate(0);
     if (handle.write(bytes, { at: 0 }) !== bytes.length) throw new DOMException("not all was taken", "QuotaExceededError");
@@ -229,6 +230,17 @@ async function write(folder, name, bytes) {
   } finally {
     handle.close();
   }
+}
+
+/**
+ * Writes a file where none can be written in place, as in a service worker. Not all browsers have this way.
+ * @param {FileSystemFileHandle} file
+ * @param {Uint8Array} bytes
+ */
+async function writeAnew(file, bytes) {
+  const stream = await file.createWritable();
+  await stream.write(/** @type {Uint8Array<ArrayBuffer>} */ (bytes));
+  await stream.close();
 }
 
 /**

@@ -50,6 +50,6 @@ mod worker;
 
 pub use error::{Error, Failure};
 #[cfg(target_arch = "wasm32")]
-pub use start::start;
+pub use start::{on_panic, start};
 #[cfg(target_arch = "wasm32")]
 pub use worker::{Runtime, forget, plan, stored};

@@ -19,8 +19,13 @@ use crate::web;
 pub(crate) struct Root(FileSystemDirectoryHandle);
 
 impl Root {
-    /// Opens it, making it where there is none.
+    /// Opens it, making it where there is none. Refused in service workers, where files cannot be written in place.
     pub(crate) async fn open() -> Result<Self, Refused> {
+        if !web::has("FileSystemSyncAccessHandle") {
+            return Err(Refused::Broken(
+                "files cannot be written in place here".into(),
+            ));
+        }
         let storage =
             web::storage().ok_or_else(|| Refused::Broken("it offers no file system".into()))?;
         let root: FileSystemDirectoryHandle = wait(storage.get_directory()).await?;

@@ -1,11 +1,11 @@
 //! What happens once, when the module is instantiated.
 #![cfg_attr(feature = "webgpu", allow(unsafe_code))]
 
-use js_sys::{Object, Reflect};
+use std::cell::RefCell;
+
+use js_sys::Function;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
-
-use crate::web;
 
 #[cfg(feature = "webgpu")]
 unsafe extern "C" {
@@ -26,28 +26,26 @@ pub fn start() {
     std::panic::set_hook(Box::new(report));
 }
 
-/// Tells the page that this worker is finished, so that it can fail what waits and start another.
-///
-/// After a panic the module's memory cannot be trusted. The place is told and not the message,
-/// which could quote what was being worked on.
+thread_local! {
+    static LISTENER: RefCell<Option<Function>> = const { RefCell::new(None) };
+}
+
+/// Has `listener` called with a sentence when this module panics: nothing that waits for it will end, and its memory cannot
+/// be trusted any more.
+#[wasm_bindgen(js_name = onPanic)]
+pub fn on_panic(listener: Function) {
+    LISTENER.set(Some(listener));
+}
+
+/// Tells the place and not the message, which could quote what was being worked on.
 fn report(panic: &std::panic::PanicHookInfo<'_>) {
     let place = panic.location().map_or_else(
         || "an unknown place".to_owned(),
         |at| format!("{}:{}", at.file(), at.line()),
     );
-    let message = Object::new();
-    let set = |name: &str, value: &str| {
-        Reflect::set(
-            &message,
-            &JsValue::from_str(name),
-            &JsValue::from_str(value),
-        )
-    };
-    let told = set("type", "panic").and_then(|_| set("message", &format!("panic at {place}")));
-    if told.is_ok()
-        && let Some(worker) = web::worker()
-    {
-        // Nobody is left to tell if even this fails.
-        let _ = worker.post_message(&message);
-    }
+    let told = JsValue::from_str(&format!("panic at {place}"));
+    // Nobody is left to tell if even this fails.
+    let _ = LISTENER
+        .take()
+        .map(|listener| listener.call1(&JsValue::NULL, &told));
 }

@@ -5,11 +5,16 @@ use std::cell::RefCell;
 use futures::channel::oneshot;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, StorageManager};
+use web_sys::{MessageChannel, StorageManager, WorkerGlobalScope};
 
-/// The worker this module runs in; `None` in a page or elsewhere.
-pub(crate) fn worker() -> Option<DedicatedWorkerGlobalScope> {
+/// The worker of whatever kind this module runs in; `None` in a page or elsewhere.
+pub(crate) fn worker() -> Option<WorkerGlobalScope> {
     js_sys::global().dyn_into().ok()
+}
+
+/// Whether this world has something of that name.
+pub(crate) fn has(name: &str) -> bool {
+    js_sys::Reflect::has(&js_sys::global(), &name.into()).unwrap_or(false)
 }
 
 /// Milliseconds since the worker began, with parts.

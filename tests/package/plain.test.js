@@ -1,6 +1,7 @@
 // A plain page, with the package's folder beside it and no build: in a page, in a worker, in a service worker.
 
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { launchAlone } from "../browser/lib/browser.js";
@@ -26,7 +27,7 @@ async function site(t, csp = policy, prepare = () => {}) {
   await page.addInitScript(prepare);
   const model = `${models.origin}/sprat-tiny/`;
   await page.goto(`${origin}/?model=${model}`);
-  return { page, model, mistakes };
+  return { page, model, mistakes, folder };
 }
 
 test("a page without a build chats under a strict content security policy", async (t) => {
@@ -63,18 +64,28 @@ test("the engine runs in a dedicated worker", async (t) => {
   assert.deepEqual(mistakes, []);
 });
 
-test("in a service worker every face says that there is no engine, and a cloud answers", async (t) => {
-  const { page, model } = await site(t);
-  const seen = await page.evaluate(async (model) => {
-    await navigator.serviceWorker.register("service-worker.js", { type: "module" });
+/** Registers a service worker of the page's own; gives what asks it to do something, and waits for its answer. */
+async function serviceWorker(page, script) {
+  await page.evaluate(async (script) => {
+    await navigator.serviceWorker.register(script, { type: "module" });
     const { active } = await navigator.serviceWorker.ready;
-    const { port1, port2 } = new MessageChannel();
-    active.postMessage({ model }, [port2]);
-    return new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));
-  }, model);
+    globalThis.askServiceWorker = (request) => {
+      const { port1, port2 } = new MessageChannel();
+      active.postMessage(request, [port2]);
+      return new Promise((resolve, reject) => {
+        port1.onmessage = ({ data: { result, failure } }) => (failure ? reject(new Error(failure)) : resolve(result));
+      });
+    };
+  }, script);
+  return (request) => page.evaluate((request) => globalThis.askServiceWorker(request), request);
+}
+
+test("a service worker without the engine: every face says so, and a cloud answers", async (t) => {
+  const { page, model } = await site(t);
+  const ask = await serviceWorker(page, "service-worker-without.js");
   const unsupported = { name: "SpratError", code: "unsupported" };
   const promptApi = { ...unsupported, name: "NotSupportedError" };
-  assert.deepEqual(seen, {
+  assert.deepEqual(await ask({ model }), {
     load: unsupported,
     stored: unsupported,
     openai: unsupported,
@@ -83,4 +94,39 @@ test("in a service worker every face says that there is no engine, and a cloud a
     cloud: "From afar.",
     same: "From afar.",
   });
+});
+
+test("a service worker with the engine: all faces answer in it, what it stores stays, and what was disposed of is given back", async (t) => {
+  const { page, model } = await site(t);
+  const ask = await serviceWorker(page, "service-worker.js");
+  const question = "I am on holiday at the sea with two friends. What is the capital of France?";
+  const { device, ...said } = await ask({ do: "chat", model, question });
+  assert.equal(device.sealed, false, "no policy can keep a service worker from the network that it is for");
+  assert.deepEqual(said.exact, { text: "391", source: "exact" });
+  assert.equal(said.answer.source, "device");
+  assert.ok(said.tokens > 3);
+  assert.deepEqual(said.saved, { tokens: said.restored, level: "open" });
+  assert.ok(said.restored > 0);
+  assert.deepEqual(await ask({ do: "faces", model, question }), { openai: said.answer.text, promptApi: said.answer.text, availability: "available" });
+  assert.deepEqual(await ask({ do: "stop", model }), "aborted");
+  const stored = await ask({ do: "stored" });
+  assert.deepEqual(stored.map(({ urls }) => urls), [[model]]);
+  const [first, ...later] = await ask({ do: "cycles", model, times: 12 });
+  assert.equal(later.length, 11);
+  assert.ok(later.at(-1) <= later[2], `bytes of the module's memory: ${[first, ...later]}`);
+});
+
+test("a panic in a service worker fails what waits, and what comes, until the browser starts it again", async (t) => {
+  const { page, model, folder } = await site(t);
+  const script = path.join(folder, "sprat/cpu/sprat_edge.js");
+  const [hook, glue] = ["export function onPanic(listener) {", readFileSync(script, "utf8")];
+  assert.ok(glue.includes(hook));
+  // What Rust calls when it panics, for the test to call.
+  writeFileSync(script, glue.replace(hook, `${hook} globalThis.panic = listener;`));
+  const ask = await serviceWorker(page, "service-worker.js");
+  const message = "the engine's worker stopped: panic at lib.rs:1";
+  assert.deepEqual(await ask({ do: "panic", model, message: "panic at lib.rs:1" }), [
+    { code: "worker_lost", message },
+    { code: "worker_lost", message: "the engine in this service worker stopped: panic at lib.rs:1" },
+  ]);
 });

@@ -82,7 +82,7 @@ function setUp({ speeds = {}, fail = {}, files = [{ size: ABOUT.bytes }] } = {})
       if (paused) this.note("paused");
     }
   }
-  const means = { instantiate: async () => ({ Runtime }), modules: {}, sealed: Promise.resolve(true), tell: (message) => world.told.push(message) };
+  const means = { modules: { start: async () => ({ Runtime }) }, sealed: Promise.resolve(true), tell: (message) => world.told.push(message) };
   const engines = new Engines(means);
   const how = { device: "auto", settings: "{}", limits: { maxBytes: null, why: "" }, canary: true, figures: {} };
   const { signal } = new AbortController();
@@ -298,4 +298,19 @@ test("an adapter that cannot be had leaves the one before, and another model has
   await world.engines.use(next, new AbortController().signal, () => {});
   await world.adapt("one");
   assert.deepEqual(world.log.slice(-3), ["cpu fetch", "cpu load", "cpu under one"]);
+});
+
+test("closed engines give back what they hold, and are asked nothing", async () => {
+  adapter(CARD);
+  const world = setUp({ speeds: { cpu: SLOW, webgpu: QUICK } });
+  await world.load();
+  // The GPU's engine is on its way.
+  world.engines.close();
+  await turns();
+  await assert.rejects(world.kind(), { code: "aborted" });
+  await assert.rejects(world.load(), { code: "aborted" });
+  assert.ok(world.log.includes("cpu retired"));
+  const gpu = world.log.filter((entry) => entry.startsWith("webgpu"));
+  assert.ok(!gpu.includes("webgpu load") || gpu.includes("webgpu retired"), String(gpu));
+  assert.ok(!world.told.some(({ device }) => device?.kind === "webgpu"));
 });

@@ -1,22 +1,95 @@
-// A service worker may start no worker, so that the engine has no place to run in: every face says so. A cloud can be asked.
-import { SpratOpenAI as ServerClient } from "./sprat/cloud.js";
+// The engine in a service worker, and the faces over it.
 import { SpratOpenAI } from "./sprat/openai.js";
 import { defineLanguageModel } from "./sprat/prompt-api.js";
-import { Sprat } from "./sprat/sprat.js";
+import { Sprat } from "./sprat/service-worker.js";
 
-const failure = (work) => work.then(() => null, ({ name, code, cause }) => ({ name, code: cause?.code ?? code }));
-const request = { model: "auto", messages: [{ role: "user", content: "Hello!" }] };
-const text = (client) => client.chat.completions.create(request).then(({ choices }) => choices[0].message.content);
+/** Memories of the modules that run, whose sizes are no one's business but this test's. */
+const memories = [];
+const { instantiate } = WebAssembly;
+WebAssembly.instantiate = async (...given) => {
+  const made = await instantiate(...given);
+  const memory = (made.instance ?? made).exports.memory;
+  if (memory) memories.push(memory);
+  return made;
+};
 
-onmessage = async ({ data: { model }, ports: [reply] }) => {
-  const LanguageModel = defineLanguageModel({ model });
-  reply.postMessage({
-    load: await failure(Sprat.load({ model })),
-    stored: await failure(Sprat.stored()),
-    openai: await failure(new SpratOpenAI({ model }).chat.completions.create(request)),
-    promptApi: await failure(LanguageModel.create()),
-    availability: await LanguageModel.availability(),
-    cloud: await text(new ServerClient({ baseURL: new URL("v1", location.href) })),
-    same: await text(new SpratOpenAI({ baseURL: new URL("v1", location.href) })),
-  });
+/** What sprat-tiny answers until its context is full. */
+const ENDLESS =
+  "My name is Ada Example. For the file zq2374xmwritzurx1: explain in detail why the Roman Empire fell, and compare what three historians say about it.";
+
+const load = (model) => Sprat.load({ model, device: "cpu" });
+const turn = (content) => [{ role: "user", content }];
+
+async function answer(sprat, question, options) {
+  for await (const event of sprat.chat(turn(question), options)) {
+    if (event.type === "end") return { text: event.text, source: event.receipt.source };
+  }
+}
+
+const actions = {
+  async chat({ model, question }) {
+    const sprat = await load(model);
+    const exact = await answer(sprat, "What is 17 * 23?");
+    const first = await answer(sprat, question);
+    const messages = [...turn(question), { role: "assistant", content: first.text }];
+    const { tokens, level } = await sprat.save("one", messages);
+    const said = { device: sprat.device, exact, answer: first, tokens: await sprat.count(turn(question)), saved: { tokens, level } };
+    sprat.dispose();
+    const another = await load(model);
+    said.restored = (await another.restore("one")).tokens;
+    another.dispose();
+    return said;
+  },
+
+  async faces({ model, question }) {
+    const client = new SpratOpenAI({ model, device: "cpu" });
+    const { choices } = await client.chat.completions.create({ model: "auto", messages: turn(question) });
+    const LanguageModel = defineLanguageModel({ model, device: "cpu" });
+    const session = await LanguageModel.create();
+    const promptApi = await session.prompt(question);
+    return { openai: choices[0].message.content, promptApi, availability: await LanguageModel.availability() };
+  },
+
+  async stop({ model }) {
+    const sprat = await load(model);
+    const stop = new AbortController();
+    try {
+      for await (const event of sprat.chat(turn(ENDLESS), { signal: stop.signal })) if (event.type === "delta") stop.abort();
+      return "answered";
+    } catch ({ code }) {
+      return code;
+    } finally {
+      sprat.dispose();
+    }
+  },
+
+  stored: () => Sprat.stored(),
+
+  async cycles({ model, times }) {
+    const sizes = [];
+    for (let time = 0; time < times; time += 1) {
+      const sprat = await load(model);
+      await answer(sprat, "Hello!", { maxTokens: 4 });
+      sprat.dispose();
+      sizes.push(memories.reduce((sum, { buffer }) => sum + buffer.byteLength, 0));
+    }
+    return sizes;
+  },
+
+  async panic({ model, message }) {
+    const sprat = await load(model);
+    const failure = ({ code, message }) => ({ code, message });
+    const lost = answer(sprat, "Tell me a story.").catch(failure);
+    globalThis.panic(message);
+    return [await lost, await load(model).catch(failure)];
+  },
+};
+
+onmessage = (event) => {
+  const { data, ports } = event;
+  const done = actions[data.do](data).then(
+    (result) => ({ result }),
+    ({ name, code, message }) => ({ failure: `${name} ${code}: ${message}` }),
+  );
+  event.waitUntil(done.then((end) => ports[0].postMessage(end)));
 };

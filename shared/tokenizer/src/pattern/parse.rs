@@ -12,20 +12,9 @@ const MAX_OPS: usize = 1000;
 const MAX_DEPTH: usize = 8;
 
 /// What a pattern is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Node {
-    One(Set),
-    Run {
-        set: Set,
-        least: usize,
-        most: usize,
-        possessive: bool,
-    },
-    Ahead {
-        set: Set,
-        is: bool,
-    },
-    End,
+    Step(Op),
     /// One of several ways; or none of them, if it is optional.
     Group {
         ways: Vec<Vec<Node>>,
@@ -52,7 +41,7 @@ pub(super) fn parse(pattern: &str) -> Result<Vec<Vec<Op>>, Error> {
     parser.rest.reverse();
     let ways = parser.ways().filter(|_| parser.rest.is_empty());
     let ways = ways.ok_or_else(|| refused(pattern))?;
-    let compiled = ways.iter().map(|way| {
+    let compiled = ways.into_iter().map(|way| {
         let mut ops = Vec::new();
         compile(way, &mut ops);
         ops
@@ -64,36 +53,21 @@ pub(super) fn parse(pattern: &str) -> Result<Vec<Vec<Op>>, Error> {
     }
 }
 
-fn compile(nodes: &[Node], ops: &mut Vec<Op>) {
+fn compile(nodes: Vec<Node>, ops: &mut Vec<Op>) {
     for node in nodes {
         match node {
-            Node::One(set) => ops.push(Op::One(set.clone())),
-            Node::Run {
-                set,
-                least,
-                most,
-                possessive,
-            } => ops.push(Op::Run {
-                set: set.clone(),
-                least: *least,
-                most: *most,
-                possessive: *possessive,
-            }),
-            Node::Ahead { set, is } => ops.push(Op::Ahead {
-                set: set.clone(),
-                is: *is,
-            }),
-            Node::End => ops.push(Op::End),
-            Node::Group { ways, optional } => group(ways, *optional, ops),
+            Node::Step(op) => ops.push(op),
+            Node::Group { ways, optional } => group(ways, optional, ops),
         }
     }
 }
 
 /// Each way, with a fork to the next one before it and a jump to what follows after it.
-fn group(ways: &[Vec<Node>], optional: bool, ops: &mut Vec<Op>) {
+fn group(ways: Vec<Vec<Node>>, optional: bool, ops: &mut Vec<Op>) {
     let mut jumps = Vec::new();
-    for (index, way) in ways.iter().enumerate() {
-        let last = index + 1 == ways.len() && !optional;
+    let count = ways.len();
+    for (index, way) in ways.into_iter().enumerate() {
+        let last = index + 1 == count && !optional;
         let fork = ops.len();
         if !last {
             ops.push(Op::Fork(0));
@@ -161,12 +135,12 @@ impl Parser {
             return None;
         }
         Some(match (node, least, most) {
-            (Node::One(set), ..) => Node::Run {
+            (Node::Step(Op::One(set)), ..) => Node::Step(Op::Run {
                 set,
                 least,
                 most,
                 possessive,
-            },
+            }),
             (
                 Node::Group {
                     ways,
@@ -224,25 +198,27 @@ impl Parser {
         for (ahead, is) in [("(?!", false), ("(?=", true)] {
             if self.take(ahead) {
                 // Of one character only, which is all that tokenizers ask for.
-                let Node::One(set) = self.single()? else {
+                let Node::Step(Op::One(set)) = self.single()? else {
                     return None;
                 };
-                return self.take(")").then_some(Node::Ahead { set, is });
+                let ahead = Node::Step(Op::Ahead { set, is });
+                return self.take(")").then_some(ahead);
             }
         }
-        Some(match self.rest.pop()? {
+        let set = match self.rest.pop()? {
             '(' => return self.group(),
-            '[' => Node::One(self.class(0)?),
-            '$' => Node::End,
+            '$' => return Some(Node::Step(Op::End)),
+            '[' => self.class(0)?,
             '.' => {
                 let mut set = Set::one('\n');
                 set.negate();
-                Node::One(set)
+                set
             }
-            '\\' => Node::One(self.escape()?),
+            '\\' => self.escape()?,
             '^' | '*' | '+' | '?' | '{' | '}' | ']' => return None,
-            literal => Node::One(self.literal(literal)?),
-        })
+            literal => self.literal(literal)?,
+        };
+        Some(Node::Step(Op::One(set)))
     }
 
     /// One character, or both of its forms.

@@ -1,14 +1,10 @@
 //! A cascade: when the small model's answer stands, and what happens when it does not.
-#![allow(clippy::unwrap_used)]
-
-#[path = "common/scripted.rs"]
-mod scripted;
 
 use std::sync::Arc;
 
+use crate::scripted::*;
 use axum::body::Body;
 use axum::http::{Request, header};
-use scripted::*;
 use serde_json::{Value, json};
 use sprat_service::*;
 use sprat_wire::{Message, Role};

@@ -1,12 +1,7 @@
 //! Answers that a device has begun and the server goes on with.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-#[path = "common/running.rs"]
-mod running;
-
-use common::{Wire, events};
-use running::Running;
+use crate::common::{Wire, events};
+use crate::running::Running;
 use serde_json::{Value, json};
 use sprat_model::{Device, MANIFEST, Manifest, Message, Model, Options, Storage};
 use sprat_service::ServeConfig;

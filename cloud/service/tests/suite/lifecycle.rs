@@ -1,13 +1,10 @@
 //! Over time: clients that go away, servers that stop, and what is said of it.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use serde_json::json;
 use sprat_service::{AppConfig, app};
 use tokio::sync::Semaphore;

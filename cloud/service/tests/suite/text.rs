@@ -1,10 +1,7 @@
 //! Several answers to one request, and the older API, which continues texts.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
+use crate::common::*;
 use axum::Router;
-use common::*;
 use serde_json::{Value, json};
 
 const BAD: &str = "invalid_request_error";

@@ -1,12 +1,8 @@
 //! A vote: who wins, when it is over, and when there is none.
-#![allow(clippy::unwrap_used)]
-
-#[path = "common/scripted.rs"]
-mod scripted;
 
 use std::sync::Arc;
 
-use scripted::*;
+use crate::scripted::*;
 use sprat_service::*;
 use sprat_wire::{Message, Role, Votes};
 

@@ -1,18 +1,11 @@
 //! A cascade that asks another engine when its answer is expected to be worth more than it costs.
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "common/running.rs"]
-mod running;
-#[path = "common/scripted.rs"]
-mod scripted;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use running::{Running, ask};
-use scripted::*;
+use crate::running::{Running, ask};
+use crate::scripted::*;
 use serde_json::json;
 use sprat_model::{DirSource, Message as Said, Model, Options};
 use sprat_route::gate::Gate;

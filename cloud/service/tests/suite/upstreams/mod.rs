@@ -1,22 +1,17 @@
 //! Another server as an engine: what it may do to us, and what our clients see of that.
-#![allow(clippy::unwrap_used)]
 
 mod answers;
-#[path = "../common/mod.rs"]
-mod common;
 mod faults;
-#[path = "../common/upstream.rs"]
-mod upstream;
 
 use std::sync::Arc;
 
+use crate::common::{Reply, Wire, ask, chat, get, listen, post_to, send};
+use crate::upstream::*;
 use axum::Router;
-use common::{Reply, Wire, ask, chat, get, listen, post_to, send};
 use serde_json::{Value, json};
 use sprat_service::*;
 use sprat_wire::{Message, Role};
 use tokio::net::TcpListener;
-use upstream::*;
 
 fn app_of(engine: Arc<Upstream>) -> Router {
     let engines = vec![engine as Arc<dyn Engine>];

@@ -1,12 +1,9 @@
 //! Several API keys, each with limits of its own.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
+use crate::common::*;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
-use common::*;
 use serde_json::json;
 use sprat_service::{ApiKey, AppConfig};
 

@@ -1,14 +1,11 @@
 //! Bad input and bad moments: each has its own status, code and parameter.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::*;
 use axum::body::Body;
 use axum::http::{Request, header};
-use common::*;
 use serde_json::json;
 use sprat_service::{ApiKey, AppConfig, EngineState};
 use tokio::sync::Semaphore;

@@ -1,6 +1,5 @@
 //! The wall clock may jump: it is set by hand, by the network, by whoever moves a machine. Nothing that waits, limits or
 //! counts may read it.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,6 @@
 //! Chat completions: what is answered, whole and as a stream.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use serde_json::{Value, json};
 use sprat_service::{AppConfig, Prompt};
 

@@ -1,13 +1,10 @@
 //! The whole server without a model: a thousand streams at once, half of whose readers leave.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::{ask, chat, events, get, post};
 use axum::Router;
-use common::{ask, chat, events, get, post};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use sprat_service::{AppConfig, AppState, Echo, EchoOptions, Engine, Limits, app};

@@ -1,9 +1,6 @@
 //! Calls of tools, from what a model writes to what clients read.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{Parrot, app_of, app_with, ask, chat};
+use crate::common::{Parrot, app_of, app_with, ask, chat};
 use serde_json::{Value, json};
 use sprat_service::{AppConfig, CallFormat, Constraint, Echo, EchoOptions, Prompt, app};
 

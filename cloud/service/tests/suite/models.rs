@@ -1,18 +1,13 @@
 //! Models that come and go: within a memory budget, when nobody asks them, and when the operator says so.
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "common/running.rs"]
-mod running;
 
 use std::path::Path;
 use std::time::Duration;
 
-use common::Wire;
+use crate::common::Wire;
+use crate::large::large;
+use crate::running::{Running, ask, character, golden, metric, overwrite, pack, text};
 use futures::future::join_all;
-use running::{Running, ask, character, golden, metric, overwrite, pack, text};
 use serde_json::{Value, json};
-use sprat_model::ModelConfig;
 use sprat_service::{ApiKey, EchoOptions, ServeConfig, ServiceError};
 use tempfile::TempDir;
 
@@ -48,50 +43,6 @@ async fn bytes_of(pack: &TempDir) -> u64 {
     bytes as u64
 }
 
-/// A model whose passes take longer: random weights, 512 tokens of context, 5 million weights.
-fn large(id: &str) -> TempDir {
-    pack(LLAMA, id, |folder| {
-        let path = folder.join("config.json");
-        let mut json: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        let sizes = [
-            ("hidden_size", 256),
-            ("intermediate_size", 768),
-            ("num_hidden_layers", 6),
-            ("num_attention_heads", 8),
-            ("head_dim", 32),
-            ("max_position_embeddings", 512),
-        ];
-        for (name, size) in sizes {
-            json[name] = json!(size);
-        }
-        let json = json.to_string();
-        std::fs::write(&path, &json).unwrap();
-        let config = ModelConfig::from_json(json.as_bytes()).unwrap();
-        std::fs::write(folder.join("model.safetensors"), random(&config)).unwrap();
-    })
-}
-
-/// A safetensors file of weights that are always the same.
-fn random(config: &ModelConfig) -> Vec<u8> {
-    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
-    let mut state = 1u32;
-    for (name, shape) in config.tensors() {
-        let start = data.len();
-        for _ in 0..shape.iter().product() {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let value = (f64::from(state) / f64::from(u32::MAX) - 0.5) * 0.1;
-            data.extend((value as f32).to_le_bytes());
-        }
-        let place = json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]});
-        header.insert(name, place);
-    }
-    let header = Value::Object(header).to_string();
-    let mut file = (header.len() as u64).to_le_bytes().to_vec();
-    file.extend(header.as_bytes());
-    file.extend(data);
-    file
-}
-
 /// The answer that transformers gave to a golden model's prompt.
 async fn answers_well(server: &Running, id: &str, name: &str) {
     let golden = golden(name);
@@ -115,7 +66,7 @@ async fn statuses<const N: usize>(server: &Running, ids: [&str; N]) -> [String; 
 }
 
 /// `POST /v1/models/ID/DO`: the status line, and what it says.
-async fn tell(server: &Running, id: &str, what: &str) -> (String, Value) {
+pub(crate) async fn tell(server: &Running, id: &str, what: &str) -> (String, Value) {
     server
         .post(&format!("/v1/models/{id}/{what}"), &json!({}))
         .await
@@ -455,7 +406,7 @@ async fn nobody_waits_for_a_model_any_more() {
     server.stop().await;
 }
 
-async fn answers_briefly(server: &Running, id: &str) -> Value {
+pub(crate) async fn answers_briefly(server: &Running, id: &str) -> Value {
     let asked = ask(id, &character(9).repeat(40), json!({"max_tokens": 20}));
     let (head, body) = server.chat(asked).await;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head} {body}");
@@ -525,39 +476,4 @@ async fn a_model_that_is_not_there_is_asked_to_call() {
     let (head, body) = server.chat(ask("a", &character(9), options)).await;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head} {body}");
     server.stop().await;
-}
-
-/// Bytes of this process that are in memory.
-#[cfg(target_os = "linux")]
-fn resident() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages = statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap();
-    pages * 4096
-}
-
-/// 20 copies of its weights would be 400 MB.
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn the_memory_of_a_model_that_was_unloaded_is_given_back() {
-    let a = large("a");
-    let server = Running::start(&[&a]).await.unwrap();
-    let weights = bytes_of_file(&a.path().join("model.safetensors"));
-    let mut after_three = 0;
-    for round in 0..20 {
-        tell(&server, "a", "unload").await;
-        tell(&server, "a", "load").await;
-        answers_briefly(&server, "a").await;
-        if round == 2 {
-            after_three = resident();
-        }
-    }
-    let grown = resident().saturating_sub(after_three);
-    // Other tests have models in this process at the same time.
-    assert!(grown < 10 * weights, "{grown} of {weights} for each load");
-    server.stop().await;
-}
-
-#[cfg(target_os = "linux")]
-fn bytes_of_file(path: &Path) -> u64 {
-    std::fs::metadata(path).unwrap().len()
 }

@@ -1,14 +1,9 @@
 //! The whole server with real models: golden ones, whose answers transformers gave.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-#[path = "common/running.rs"]
-mod running;
-
+use crate::common::{Wire, events};
+use crate::running::{Running, ask, character, golden, metric, overwrite, pack, text};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{Wire, events};
-use running::{Running, ask, character, golden, metric, overwrite, pack, text};
 use serde_json::{Value, json};
 use sprat_model::{KvCache, ModelConfig, PAGE};
 use sprat_service::{ModelSource, ServeConfig, ServiceError, serve_until};

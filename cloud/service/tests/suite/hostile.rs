@@ -1,11 +1,8 @@
 //! Input that no client means: broken JSON, huge numbers, deep nesting, bytes that are no text, heads without end. Whatever
 //! comes, the answer is a status below 500 that repeats nothing of it, and the next request is answered.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
+use crate::common::*;
 use axum::Router;
-use common::*;
 use proptest::prelude::*;
 use serde_json::json;
 

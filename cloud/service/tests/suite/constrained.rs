@@ -1,12 +1,9 @@
 //! Constrained answers of real models: whatever they would like to say, they say what was asked for.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use common::{Wire, events};
+use crate::common::{Wire, events};
 use serde_json::{Value, json};
 use sprat_model::{Manifest, PackFile};
 use sprat_service::{ServeConfig, serve_until};
@@ -79,7 +76,7 @@ impl Server {
     }
 
     async fn ask(&self, more: Value) -> Value {
-        let body = common::ask("What is it?", named(more));
+        let body = crate::common::ask("What is it?", named(more));
         let reply = Wire::post(self.address, &body).await.rest().await;
         serde_json::from_str(reply.split_once("\r\n\r\n").unwrap().1).unwrap()
     }
@@ -87,7 +84,7 @@ impl Server {
     async fn stream(&self, more: Value) -> Vec<Value> {
         let mut more = named(more);
         more["stream"] = json!(true);
-        let body = common::ask("What is it?", more);
+        let body = crate::common::ask("What is it?", more);
         let reply = Wire::post(self.address, &body).await.rest().await;
         let events = events(reply.split_once("\r\n\r\n").unwrap().1.as_bytes());
         events.into_iter().flatten().collect()
