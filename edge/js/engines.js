@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The engines of a worker, one for each device: finds a device, changes from the CPU to WebGPU when that is ready, and
+ * The engines of a page, one for each device: finds a device, changes from the CPU to WebGPU when that is ready, and
  * back when it must. One engine at a time answers.
  */
 
@@ -106,6 +106,8 @@ export class Engines {
   /** Gives back what the engines hold; nothing is asked any more. */
   close() {
     this.#closed = true;
+    closeLines(this.#wanted);
+    this.#mixer.close();
     for (const runtime of this.#runtimes.values()) runtime.retire();
   }
 
@@ -122,7 +124,7 @@ export class Engines {
     this.#how = how;
     this.#proof.begin(how.canary, how.figures);
     look(wanted);
-    const finding = device === "cpu" ? Promise.resolve(null) : findAdapter();
+    const finding = device === "cpu" || !this.#means.modules.has("webgpu") ? Promise.resolve(null) : findAdapter();
     // Before anything is awaited: whoever asks at once waits for it.
     const begun = finding.then((adapter) => this.#begin(device, adapter));
     this.#engine = begun;
@@ -242,7 +244,7 @@ export class Engines {
    */
   async #begin(device, adapter) {
     if (device !== "webgpu") return this.#boot("cpu", null);
-    if (!adapter) throw { code: "webgpu_unavailable", message: "this browser offers no WebGPU adapter", hint: 'Use device "auto" or "cpu".' };
+    if (!adapter) throw { code: "webgpu_unavailable", message: "there is no WebGPU adapter here", hint: 'Use device "auto" or "cpu".' };
     return this.#boot("webgpu", adapter);
   }
 
@@ -399,6 +401,7 @@ export class Engines {
   async #moveOver(first, second, adapter) {
     const { signal } = new AbortController();
     let loaded = this.#wanted;
+    if (this.#closed) return;
     try {
       const ready = await second;
       const measured = this.#wanted;
@@ -438,7 +441,7 @@ export class Engines {
    * @param {string} reason
    */
   async #lost(old, reason) {
-    if ((await this.#engine) !== old) return;
+    if (this.#closed || (await this.#engine) !== old) return;
     const { tell } = this.#means;
     tell({ type: "warning", code: "webgpu_lost", message: `The GPU was lost (${reason}); the CPU takes over.` });
     const ready = await this.#change(old);

@@ -9,9 +9,10 @@
  * Answers what is asked on a line.
  * @param {MessagePort} port
  * @param {(request: any, signal: AbortSignal) => Promise<Reply>} open
+ * @param {() => void} [closed] called when the line is closed
  * @returns {() => void} ends what flows, and the line
  */
-export function serve(port, open) {
+export function serve(port, open, closed = () => {}) {
   /** What flows, by the number of the request. @type {Map<number, { reply: Reply | null, stop: AbortController }>} */
   const flows = new Map();
   /** @param {number} id */
@@ -22,6 +23,7 @@ export function serve(port, open) {
   const close = () => {
     for (const one of [...flows.keys()]) end(one);
     port.close();
+    closed();
   };
   port.onmessage = async ({ data }) => {
     const { id, begin, next } = data;

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * LoRA adapters, in the worker: what is over the model of an engine.
+ * LoRA adapters, beside the engine: what is over the model of an engine.
  */
 
 import { alone } from "./alone.js";

@@ -1,18 +1,19 @@
 // @ts-check
 /**
- * Recipes, in the worker: fetches the models that a recipe names, and keeps them with the module that merges them, so
+ * Recipes, beside the engine: fetches the models that a recipe names, and keeps them with the module that merges them, so
  * that other numbers cost no download.
  */
 
 /** @typedef {import("./types.js").Recipe} Recipe */
 /** @typedef {import("./line.js").Line} Line */
+/** @typedef {import("./modules.js").Modules} Modules */
 
 export class Mixer {
   #modules;
   /** @type {Promise<any> | null} */
   #started = null;
 
-  /** @param {import("./modules.js").Modules} modules */
+  /** @param {Modules} modules */
   constructor(modules) {
     this.#modules = modules;
   }
@@ -44,6 +45,12 @@ export class Mixer {
       emit(JSON.stringify(event));
     };
     return mixing.mix(JSON.stringify(recipe), tell);
+  }
+
+  /** Gives the models back. */
+  close() {
+    this.#started?.then((mixing) => mixing.free()).catch(() => {});
+    this.#started = null;
   }
 
   async #start() {

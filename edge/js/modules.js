@@ -4,7 +4,7 @@
  */
 
 /** @typedef {"cpu" | "webgpu" | "mix"} Name */
-/** The scripts that wasm-bindgen has made for them. @typedef {Record<Name, () => Promise<any>>} Scripts */
+/** The scripts that wasm-bindgen has made for them; not everywhere is there one for a GPU. @typedef {Partial<Record<Name, () => Promise<any>>>} Scripts */
 
 /** What runs already: in a service worker all engines have the same. @type {WeakSet<object>} */
 const running = new WeakSet();
@@ -32,13 +32,22 @@ export class Modules {
   }
 
   /**
+   * Whether there is such a module.
+   * @param {Name} name
+   */
+  has(name) {
+    return name in this.#scripts;
+  }
+
+  /**
    * Starts a module, unless it runs.
    * @param {Name} name
    */
   async start(name) {
     try {
       await this.#sealed;
-      const module = await this.#scripts[name]();
+      const module = await this.#scripts[name]?.();
+      if (!module) throw "this place has none";
       if (running.has(module)) return module;
       await module.default({ module_or_path: await this.#get(name) });
       module.onPanic?.(this.#panicked);
@@ -46,7 +55,8 @@ export class Modules {
       return module;
     } catch (error) {
       const code = name === "webgpu" ? "webgpu_unavailable" : "unsupported";
-      throw { code, message: `the ${name} module cannot be started: ${error}`, hint: "Use a current browser; WebAssembly with SIMD is needed." };
+      const hint = name === "mix" ? "Check the connection and that the package is whole." : "Use a current browser; WebAssembly with SIMD is needed.";
+      throw { code, message: `the ${name} module cannot be started: ${error}`, hint };
     }
   }
 

@@ -27,7 +27,8 @@ export class Port {
 
   /**
    * @param {string | undefined} wasm where the engine's modules are; beside the scripts by default
-   * @param {(error: SpratError) => void} crashed called once, after all pending calls have failed
+   * @param {(error: SpratError, isLast: boolean) => void} crashed called once, after all pending calls have failed, and told
+   *   whether no other engine can be started
    * @param {(note: unknown) => void} noted called for what belongs to no call
    */
   constructor(wasm, crashed, noted) {
@@ -43,9 +44,9 @@ export class Port {
       });
     }
     /** @param {string} message @param {string} [hint] */
-    const crash = (message, hint = "Ask again: it is being started anew. If it happens again, take a smaller model, or report it.") => {
+    const crash = (message, hint = "Ask again: it is being started anew. If it happens again, take a smaller model, or report it.", isLast = false) => {
       const error = new SpratError({ code: "worker_lost", message: `the engine's worker stopped: ${message}`, hint });
-      if (this.close(error)) crashed(error);
+      if (this.close(error)) crashed(error, isLast);
     };
     for (const worker of this.#workers()) {
       // An error without words is one of fetching it.
@@ -54,7 +55,7 @@ export class Port {
       worker.onmessageerror = () => crash("a message was unreadable");
     }
     this.#engine.onmessage = ({ data }) => {
-      if (data.type === "panic") return crash(data.message);
+      if (data.type === "panic") return crash(data.message, data.hint, "hint" in data);
       const pending = this.#pending.get(data.id);
       if (data.id === undefined) noted(data);
       else if (!pending) return;

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Saved conversations in the origin private file system, for the engine's worker:
+ * Saved conversations in the origin private file system:
  *
  *     sprat/saved/<first 32 hex digits of the name's SHA-256>-<when>/
  *         cache        keys and values, which say themselves what they are of; may be missing

@@ -34,8 +34,8 @@ class Link {
   #started = null;
   /** The cloud's address and keys, as JSON. @type {string | null} */
   #cloud = null;
-  /** Ends of the lines that were laid. @type {(() => void)[]} */
-  #ends = [];
+  /** What closes the lines that are laid. @type {Set<() => void>} */
+  #lines = new Set();
 
   /** @param {() => Promise<any>} script */
   constructor(script) {
@@ -43,7 +43,7 @@ class Link {
   }
 
   close() {
-    for (const end of this.#ends) end();
+    for (const close of this.#lines) close();
   }
 
   /** @param {any} data */
@@ -53,6 +53,7 @@ class Link {
       case "modules":
         this.#base = data.base;
         port.onmessage = (/** @type {MessageEvent} */ { data: kind }) => this.#module(kind, port);
+        this.#lines.add(() => port.close());
         return;
       case "cloud":
         this.#cloud = data.settings;
@@ -69,7 +70,8 @@ class Link {
    * @param {Parameters<typeof serve>[1]} open
    */
   #serve(port, open) {
-    this.#ends.push(serve(port, open));
+    const close = serve(port, open, () => this.#lines.delete(close));
+    this.#lines.add(close);
   }
 
   /**

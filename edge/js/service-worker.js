@@ -6,9 +6,9 @@
  *     const sprat = Sprat.open({ model: "models/sprat-tiny/" });
  *     onmessage = (event) => event.waitUntil(answer(event));
  *
- * It is the same `Sprat`, and with it the other faces work there too. What is different: nothing else runs while a token is
- * computed, no policy keeps what people write from the network (`sprat.device.sealed` is false), and after a panic the
- * engine starts again only with the service worker. Where workers can be started, they are.
+ * It is the same `Sprat`, and with it the other faces work there too. What is different: it runs on the CPU; nothing else runs
+ * while a prompt is read or a token computed; no policy keeps what people write from the network (`sprat.device.sealed` is
+ * false); and after a panic the engine starts again only with the service worker. Where workers can be started, they are.
  *
  * @module sprat/service-worker
  */
@@ -20,8 +20,6 @@ import * as cpu from "./cpu/sprat_edge.js";
 import * as link from "./link/sprat_link.js";
 // @ts-ignore: built, not written
 import * as mix from "./mix/sprat_mix.js";
-// @ts-ignore: built, not written
-import * as webgpu from "./webgpu/sprat_edge.js";
 import { SpratError } from "./error.js";
 import { runInPlace } from "./in-place.js";
 import { serveEngine } from "./serve-engine.js";
@@ -36,26 +34,38 @@ export * from "./sprat.js";
 /** The engines that run here, by their ends. @type {Set<End>} */
 const running = new Set();
 
+/** Without the one for a GPU: a module gets one device, and here one module would have to serve all engines, one after another. */
+const scripts = { cpu: async () => cpu, mix: async () => mix };
+
 /** Why the modules, of which there is one instance here, cannot be used any more. @type {string | null} */
 let panic = null;
+
+const hint = "It starts again with the service worker: a browser ends one that has nothing to do.";
 
 /** @param {string} message */
 function panicked(message) {
   panic = message;
-  for (const end of running) end.postMessage({ type: "panic", message });
+  for (const end of running) end.postMessage({ type: "panic", message, hint });
 }
 
-const scripts = { cpu: async () => cpu, webgpu: async () => webgpu, mix: async () => mix };
+/**
+ * Hears of traps that are no panics, as when memory runs out: who waits for what they ended would wait for ever.
+ * @param {unknown} error
+ */
+function trapped(error) {
+  if (error instanceof WebAssembly.RuntimeError && panic === null) panicked(error.message);
+}
 
 function startEngine() {
-  if (panic !== null) {
-    const hint = "It starts again with the service worker: a browser ends one that has nothing to do.";
-    throw new SpratError({ code: "worker_lost", message: `the engine in this service worker stopped: ${panic}`, hint });
-  }
+  if (panic !== null) throw new SpratError({ code: "worker_lost", message: `the engine in this service worker stopped: ${panic}`, hint });
   return start((end) => {
     running.add(end);
     const close = serveEngine(end, { sealed: Promise.resolve(false), scripts, panicked });
-    return () => (running.delete(end), close());
+    return () => {
+      running.delete(end);
+      // What has panicked is not called again.
+      if (panic === null) close();
+    };
   });
 }
 
@@ -79,4 +89,8 @@ function start(serve) {
   return /** @type {any} */ (Object.assign(port2, { onerror: null, terminate }));
 }
 
-if ("WorkerGlobalScope" in globalThis && !("Worker" in globalThis)) runInPlace({ startEngine, startLink, engine });
+if ("WorkerGlobalScope" in globalThis && !("Worker" in globalThis)) {
+  addEventListener("error", ({ error }) => trapped(error));
+  addEventListener("unhandledrejection", ({ reason }) => trapped(reason));
+  runInPlace({ startEngine, startLink, engine });
+}

@@ -63,6 +63,8 @@ export class Sprat {
   /** @type {ModelInfo | null} */ #model = null;
   /** @type {Promise<void>} */ #ready;
   #restarts = 0;
+  /** Why there can be no other worker. @type {SpratError | null} */
+  #end = null;
   /** What was private, for as long as this lives; a worker that crashes forgets it. */
   #taint = new Taint();
   /** Whether a worker has used a GPU, or tried to: after a crash there is no other try. */
@@ -387,7 +389,7 @@ export class Sprat {
     this.#set("loading", null, null);
     let port;
     try {
-      port = new Port(folder(wasm), (error) => this.#crashed(error), (note) => this.#noted(note));
+      port = new Port(folder(wasm), (...crash) => this.#crashed(...crash), (note) => this.#noted(note));
     } catch (error) {
       this.#set("failed", null, null);
       throw error;
@@ -451,15 +453,16 @@ export class Sprat {
   /**
    * The worker is gone. Its pending calls have failed already; the next ones get a new worker.
    * @param {SpratError} error
+   * @param {boolean} isLast whether there can be no other
    */
-  #crashed(error) {
+  #crashed(error, isLast) {
     this.#port = null;
     this.#life.survived();
     if (this.#state === "disposed") return;
-    this.#restarts += 1;
+    this.#restarts += isLast ? Infinity : 1;
     if (this.#restarts > MAX_RESTARTS) {
-      this.#set("failed", null, null);
-      return;
+      if (isLast) this.#end = error;
+      return this.#set("failed", null, null);
     }
     this.#options.onWarning?.({ code: error.code, message: `${error.message}; the model is being loaded again` });
     const wanted = this.#options.device ?? "auto";
@@ -490,8 +493,7 @@ export class Sprat {
   }
 
   #gone() {
-    return this.#state === "disposed"
-      ? new SpratError({ code: "aborted", message: "this Sprat was disposed of" })
-      : new SpratError({ code: "worker_lost", message: "the engine's worker stopped too often", hint: "Reload the page." });
+    if (this.#state === "disposed") return new SpratError({ code: "aborted", message: "this Sprat was disposed of" });
+    return this.#end ?? new SpratError({ code: "worker_lost", message: "the engine's worker stopped too often", hint: "Reload the page." });
   }
 }

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What is thrown in the engine's worker.
+ * What is thrown where the engine is.
  */
 
 /**

@@ -80,7 +80,7 @@ impl LineCloud {
             .person
             .call1(&JsValue::NULL, &JsValue::from_str(&shown));
         let answer = JsFuture::from(asked.ok()?.dyn_into::<Promise>().ok()?).await;
-        // Our own worker.js gives a line or nothing.
+        // Our own serve-engine.js gives a line or nothing.
         answer
             .ok()
             .filter(JsValue::is_object)

@@ -1,4 +1,5 @@
-//! Sprat in the browser: the model, its store and the gate, in a worker that cannot connect to anything.
+//! Sprat in the browser: the model, its store and the gate, in a worker that cannot connect to anything (or, where none can be
+//! started, in a service worker).
 //!
 //! ```text
 //! sprat.js (page) ─▶ worker.js ─▶ Runtime ─▶ chat ─▶ exact answer

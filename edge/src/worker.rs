@@ -1,4 +1,4 @@
-//! What `worker.js` calls. Everything crosses as JSON text; failures are thrown as plain objects
+//! What `serve-engine.js` calls. Everything crosses as JSON text; failures are thrown as plain objects
 //! in the shape of [`Failure`].
 
 use std::cell::RefCell;
@@ -457,7 +457,7 @@ async fn describe(model: &Model, pack: &Pack) -> String {
 /// Hands `value` to JavaScript as JSON text.
 fn post(to: &Function, value: &impl Serialize) {
     if let Ok(text) = serde_json::to_string(value) {
-        // Our own worker.js is on the other side; if it throws there is nobody to tell.
+        // Our own serve-engine.js is on the other side; if it throws there is nobody to tell.
         let _ = to.call1(&JsValue::NULL, &JsValue::from_str(&text));
     }
 }

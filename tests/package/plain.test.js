@@ -109,6 +109,7 @@ test("a service worker with the engine: all faces answer in it, what it stores s
   assert.ok(said.restored > 0);
   assert.deepEqual(await ask({ do: "faces", model, question }), { openai: said.answer.text, promptApi: said.answer.text, availability: "available" });
   assert.deepEqual(await ask({ do: "stop", model }), "aborted");
+  assert.equal(await ask({ do: "gpu", model }), "webgpu_unavailable");
   const stored = await ask({ do: "stored" });
   assert.deepEqual(stored.map(({ urls }) => urls), [[model]]);
   const [first, ...later] = await ask({ do: "cycles", model, times: 12 });
@@ -116,17 +117,19 @@ test("a service worker with the engine: all faces answer in it, what it stores s
   assert.ok(later.at(-1) <= later[2], `bytes of the module's memory: ${[first, ...later]}`);
 });
 
-test("a panic in a service worker fails what waits, and what comes, until the browser starts it again", async (t) => {
-  const { page, model, folder } = await site(t);
-  const script = path.join(folder, "sprat/cpu/sprat_edge.js");
-  const [hook, glue] = ["export function onPanic(listener) {", readFileSync(script, "utf8")];
-  assert.ok(glue.includes(hook));
-  // What Rust calls when it panics, for the test to call.
-  writeFileSync(script, glue.replace(hook, `${hook} globalThis.panic = listener;`));
-  const ask = await serviceWorker(page, "service-worker.js");
-  const message = "the engine's worker stopped: panic at lib.rs:1";
-  assert.deepEqual(await ask({ do: "panic", model, message: "panic at lib.rs:1" }), [
-    { code: "worker_lost", message },
-    { code: "worker_lost", message: "the engine in this service worker stopped: panic at lib.rs:1" },
-  ]);
-});
+for (const trap of [false, true]) {
+  test(`a ${trap ? "trap" : "panic"} in a service worker fails what waits, and what comes, until the browser starts it again`, async (t) => {
+    const { page, model, folder } = await site(t);
+    const script = path.join(folder, "sprat/cpu/sprat_edge.js");
+    const [hook, glue] = ["export function onPanic(listener) {", readFileSync(script, "utf8")];
+    assert.ok(glue.includes(hook));
+    // What Rust calls when it panics, for the test to call.
+    writeFileSync(script, glue.replace(hook, `${hook} globalThis.panic = listener;`));
+    const ask = await serviceWorker(page, "service-worker.js");
+    const message = "panic at lib.rs:1";
+    assert.deepEqual(await ask({ do: "panic", model, message, trap }), [
+      { code: "worker_lost", message: `the engine's worker stopped: ${message}` },
+      { code: "worker_lost", message: `the engine in this service worker stopped: ${message}` },
+    ]);
+  });
+}

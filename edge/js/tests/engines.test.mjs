@@ -27,7 +27,7 @@ const QUICK = [10, 85];
 const SLOW = [100.5, 1600];
 
 /** Engines, what happened in them, and what they told the page. `speeds` by kind. */
-function setUp({ speeds = {}, fail = {}, files = [{ size: ABOUT.bytes }] } = {}) {
+function setUp({ speeds = {}, fail = {}, files = [{ size: ABOUT.bytes }], without = null } = {}) {
   const world = { log: [], told: [], offers: [], runtimes: [], lose: {} };
   const line = pack(...files.map(({ size }) => size));
   class Runtime {
@@ -82,7 +82,7 @@ function setUp({ speeds = {}, fail = {}, files = [{ size: ABOUT.bytes }] } = {})
       if (paused) this.note("paused");
     }
   }
-  const means = { modules: { start: async () => ({ Runtime }) }, sealed: Promise.resolve(true), tell: (message) => world.told.push(message) };
+  const means = { modules: { has: (name) => name !== without, start: async () => ({ Runtime }) }, sealed: Promise.resolve(true), tell: (message) => world.told.push(message) };
   const engines = new Engines(means);
   const how = { device: "auto", settings: "{}", limits: { maxBytes: null, why: "" }, canary: true, figures: {} };
   const { signal } = new AbortController();
@@ -313,4 +313,13 @@ test("closed engines give back what they hold, and are asked nothing", async () 
   const gpu = world.log.filter((entry) => entry.startsWith("webgpu"));
   assert.ok(!gpu.includes("webgpu load") || gpu.includes("webgpu retired"), String(gpu));
   assert.ok(!world.told.some(({ device }) => device?.kind === "webgpu"));
+});
+
+test("where there is no module for a GPU, none is looked for", async () => {
+  adapter(CARD);
+  const world = setUp({ without: "webgpu" });
+  assert.equal((await world.load()).device.kind, "cpu");
+  await turns();
+  assert.deepEqual(world.runtimes.map(({ kind }) => kind), ["cpu"]);
+  await assert.rejects(setUp({ without: "webgpu" }).load({ device: "webgpu" }), { code: "webgpu_unavailable" });
 });

@@ -369,3 +369,13 @@ test("what was private stays private when the worker that knew it is gone", asyn
   for (const messages of [null, "hi", [null], [{ role: "user", content: 7 }]]) assert.equal(await ask(messages), false);
   sprat.dispose();
 });
+
+test("an engine after which there can be no other says what to do, then and later", async () => {
+  const warnings = [];
+  const { sprat, worker } = await ready({ onWarning: (warning) => warnings.push(warning.code) });
+  const answer = read(sprat.chat(MESSAGES));
+  worker.says({ type: "panic", message: "panic at lib.rs:1", hint: "Wait." });
+  assert.deepEqual([(await answer).error.hint, sprat.state, workers.length, warnings], ["Wait.", "failed", 1, []]);
+  const { error } = await read(sprat.chat(MESSAGES));
+  assert.deepEqual([error.code, error.hint], ["worker_lost", "Wait."]);
+});

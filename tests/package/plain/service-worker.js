@@ -76,11 +76,15 @@ const actions = {
     return sizes;
   },
 
-  async panic({ model, message }) {
+  gpu: ({ model }) => Sprat.load({ model, device: "webgpu" }).then(() => "loaded", ({ code }) => code),
+
+  async panic({ model, message, trap }) {
     const sprat = await load(model);
     const failure = ({ code, message }) => ({ code, message });
-    const lost = answer(sprat, "Tell me a story.").catch(failure);
-    globalThis.panic(message);
+    const lost = answer(sprat, ENDLESS).catch(failure);
+    // As what WebAssembly ends by itself reaches the service worker.
+    if (trap) void Promise.reject(new WebAssembly.RuntimeError(message));
+    else globalThis.panic(message);
     return [await lost, await load(model).catch(failure)];
   },
 };

@@ -5,5 +5,6 @@ import * as promptApi from "sprat/prompt-api";
 import * as aiSdk from "sprat/ai-sdk";
 import { SpratChat } from "sprat/element";
 import * as bridge from "sprat/bridge";
+import { Sprat as InServiceWorker } from "sprat/service-worker";
 
-export const entries = [SpratOpenAI, APIError, ServerClient, promptApi, aiSdk, SpratChat, bridge];
+export const entries = [SpratOpenAI, APIError, ServerClient, promptApi, aiSdk, SpratChat, bridge, InServiceWorker];
