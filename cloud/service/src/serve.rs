@@ -83,8 +83,10 @@ async fn run(
 
     tokio::pin!(shutdown);
     let loaded = tokio::select! {
-        loaded = local.loaded() => Some(loaded),
+        biased;
+        // Polled first: whoever is told that it serves may end it at once, and is heard.
         () = &mut shutdown => None,
+        loaded = local.loaded() => Some(loaded),
     };
     match loaded {
         Some(Ok(())) => {

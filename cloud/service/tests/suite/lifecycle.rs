@@ -51,7 +51,7 @@ async fn an_answer_that_takes_longer_than_any_may() {
             ..Parrot::default()
         };
         let mut config = AppConfig::default();
-        config.limits.answer_timeout = Duration::from_millis(50);
+        config.limits.answer_timeout = Duration::from_millis(500);
         let app = app_with(vec![parrot.share()], config);
         let reply = chat(&app, ask("a b c", json!({"stream": stream}))).await;
         if stream {

@@ -98,9 +98,10 @@ async fn failures_are_tried_three_times_and_refusals_once() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Nobody else gets the port, and nobody listens on it.
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = taken.local_addr().unwrap();
     let options = UpstreamOptions {
         id: "far".into(),
         base_url: format!("http://{address}/v1"),
@@ -133,7 +134,8 @@ async fn a_connection_that_is_not_made_in_time() {
 async fn silence_before_and_in_an_answer_ends() {
     let fake = Fake::start(vec![vec![Step::Hang]]).await;
     let options = UpstreamOptions {
-        first_byte_timeout_seconds: 0.05,
+        // By then the request must have arrived.
+        first_byte_timeout_seconds: 1.0,
         ..fake.options()
     };
     let reply = chat(&app_of(fake.engine(options)), say("hello", json!({}))).await;

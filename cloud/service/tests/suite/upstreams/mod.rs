@@ -11,7 +11,7 @@ use axum::Router;
 use serde_json::{Value, json};
 use sprat_service::*;
 use sprat_wire::{Message, Role};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 fn app_of(engine: Arc<Upstream>) -> Router {
     let engines = vec![engine as Arc<dyn Engine>];
