@@ -191,6 +191,11 @@ impl<S: Shelf> Fallback<S> {
                 disk.wait().await;
                 Ok(true)
             }
+            // Whoever filled it too may have given way since these bytes were refused.
+            Rivals::None if *tries == 0 => {
+                *tries += 1;
+                Ok(true)
+            }
             Rivals::Larger => {
                 for (file, bytes) in disk.give_way().await? {
                     self.put(&file, bytes);
@@ -275,9 +280,9 @@ mod tests {
     use super::*;
     use pollster::block_on;
 
-    /// A disk with room for a few bytes.
+    /// A disk with room for a few bytes, and for a few more once it has refused some.
     #[derive(Default)]
-    struct Small(MemoryShelf, u64);
+    struct Small(MemoryShelf, u64, u64);
 
     impl Shelf for Small {
         async fn size(&mut self, file: &str) -> Result<u64, Refused> {
@@ -289,6 +294,7 @@ mod tests {
         async fn append(&mut self, file: &str, at: u64, bytes: &[u8]) -> Result<(), Refused> {
             let used: usize = self.0.files.values().map(Vec::len).sum();
             if used + bytes.len() > usize::try_from(self.1).unwrap() {
+                self.1 += std::mem::take(&mut self.2);
                 return Err(Refused::Full("full".into()));
             }
             self.0.append(file, at, bytes).await
@@ -300,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_spills_into_memory_and_loses_nothing() {
-        let mut shelf = Fallback::new(Ok(Small(MemoryShelf::default(), 5)));
+        let mut shelf = Fallback::new(Ok(Small(MemoryShelf::default(), 5, 0)));
         block_on(async {
             shelf.append("a", 0, b"123").await.unwrap();
             assert!(shelf.refused().is_none());
@@ -310,6 +316,17 @@ mod tests {
             shelf.append("b", 0, b"7").await.unwrap();
             assert_eq!(shelf.read_all("a").await.unwrap(), b"123456");
             assert_eq!(shelf.read_all("b").await.unwrap(), b"7");
+        });
+    }
+
+    #[test]
+    fn what_was_refused_just_before_another_gave_way_is_stored() {
+        let mut shelf = Fallback::new(Ok(Small(MemoryShelf::default(), 5, 1)));
+        block_on(async {
+            shelf.append("a", 0, b"123").await.unwrap();
+            shelf.append("a", 3, b"456").await.unwrap();
+            assert!(shelf.refused().is_none());
+            assert_eq!(shelf.disk().unwrap().0.bytes(), 6);
         });
     }
 
@@ -328,7 +345,7 @@ mod tests {
 
     #[test]
     fn what_the_disk_holds_is_read_from_it_after_it_refused() {
-        let mut shelf = Fallback::new(Ok(Small(MemoryShelf::default(), 3)));
+        let mut shelf = Fallback::new(Ok(Small(MemoryShelf::default(), 3, 0)));
         block_on(async {
             shelf.append("a", 0, b"123").await.unwrap();
             shelf.append("b", 0, b"4").await.unwrap();

@@ -38,7 +38,7 @@ async function answers(page, mixed) {
   // The last answer grows for a while after it has begun.
   let texts = await dialog.locator(".mix-answer").allInnerTexts();
   for (;;) {
-    await page.waitForTimeout(500);
+    await page.waitForTimeout(1500);
     const now = await dialog.locator(".mix-answer").allInnerTexts();
     if (JSON.stringify(now) === JSON.stringify(texts)) return texts;
     texts = now;

@@ -7,7 +7,7 @@ import os from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { canary, hardQuestion } from "./lib/bench.js";
-import { ChatPage, launchAlone } from "./lib/browser.js";
+import { ChatPage, PATIENCE, launchAlone } from "./lib/browser.js";
 import { ROOT, Server, WEB } from "./lib/server.js";
 
 const web = path.join(mkdtempSync(path.join(os.tmpdir(), "sprat-offline-")), "web");
@@ -30,6 +30,7 @@ after(async () => {
 async function visit(context) {
   const chat = new ChatPage(context, server.origin);
   chat.page = await context.newPage();
+  chat.page.setDefaultTimeout(PATIENCE);
   chat.page.on("pageerror", (error) => chat.mistakes.push(error));
   await chat.page.goto(`${server.origin}/?device=cpu`);
   return chat.ready();

@@ -147,7 +147,8 @@ test("a tab that waits for another one's download sees how far it is, and fetche
     assert.deepEqual([seen.stored, other.stored], [true, true]);
     const [, total] = seen.progress.at(-1);
     assert.ok(other.progress.some(([loaded]) => loaded > 0 && loaded < total), JSON.stringify(other.progress));
-    assert.deepEqual(other.progress.at(-1), [total, total]);
+    // The last step may come when this tab waits no more.
+    assert.ok(other.progress.every(([, of]) => of === total) && other.progress.at(-1)[0] > total / 2, JSON.stringify(other.progress));
     assert.equal(asked(from).length, weights.sha256.length);
   }));
 
@@ -174,17 +175,22 @@ async function offerHalves(names) {
   return { half, go };
 }
 
+/** A worker that was ended lets go of its pack a little later. */
+const letGo = (page) =>
+  page.waitForFunction(async () => !(await navigator.locks.query()).held.some(({ name }) => name.startsWith("sprat pack ")));
+
 describe("no room", () => {
   const SMALL = `navigator.storage.estimate = async () => ({ quota: 1e6, usage: 0 });`;
-  const FULL_ONCE = `{
+  // Twice: what was refused is tried once more, because another tab may have made room meanwhile.
+  const FULL_TWICE = `{
     const write = FileSystemSyncAccessHandle.prototype.write;
-    let full = true;
+    let full = 2;
     FileSystemSyncAccessHandle.prototype.write = function (bytes, options) {
-      if (full && options?.at > 1e6) throw (full = false), new DOMException("no more", "QuotaExceededError");
+      if (full > 0 && options?.at > 1e6) throw (full -= 1), new DOMException("no more", "QuotaExceededError");
       return write.call(this, bytes, options);
     };
   }`;
-  for (const [name, code] of [["told by the browser", SMALL], ["in the middle", FULL_ONCE]]) {
+  for (const [name, code] of [["told by the browser", SMALL], ["in the middle", FULL_TWICE]]) {
     test(`${name}: what another tab uses stays, and goes when nobody uses it`, () =>
       withContext(async (context) => {
         const [one, two] = [await tab(context), await tab(context)];
@@ -194,6 +200,7 @@ describe("no room", () => {
         assert.deepEqual([refused.stored, refused.warnings], [false, ["storage_refused"]]);
         assert.deepEqual(await two.evaluate(() => names()), [manifest.name]);
         await one.evaluate(() => release());
+        await letGo(two);
         const loaded = await two.evaluate((model) => load(model), OTHER);
         assert.deepEqual([loaded.stored, loaded.warnings], [true, ["evicted"]]);
         assert.deepEqual(await two.evaluate(() => names()), ["other"]);
@@ -218,6 +225,7 @@ describe("no room", () => {
       assert.equal(loaded.filter(({ stored }) => stored).length, 1, "there is room for one");
       assert.deepEqual(await tabs[0].evaluate(() => names()), sides.filter((_, side) => loaded[side].stored));
       for (const one of tabs) await one.evaluate(() => release());
+      await letGo(tabs[1]);
       // What could not be finished is in nobody's way any more, though the store is full to the last bytes.
       const next = await tabs[1].evaluate((model) => load(model), "/models/right/");
       assert.equal(next.stored, true, next.warnings.join());

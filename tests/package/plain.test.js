@@ -114,7 +114,8 @@ test("a service worker with the engine: all faces answer in it, what it stores s
   assert.deepEqual(stored.map(({ urls }) => urls), [[model]]);
   const [first, ...later] = await ask({ do: "cycles", model, times: 12 });
   assert.equal(later.length, 11);
-  assert.ok(later.at(-1) <= later[2], `bytes of the module's memory: ${[first, ...later]}`);
+  // Twelve models that are kept would be 40 MB; what goes when garbage is collected may cost one of them.
+  assert.ok(later.at(-1) - later[2] < 8e6, `bytes of the module's memory: ${[first, ...later]}`);
 });
 
 for (const trap of [false, true]) {

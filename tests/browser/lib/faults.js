@@ -28,6 +28,9 @@ async function crashWorker(talk) {
   const script = talk.random.pick(["/worker.js", "/link.js"]);
   const worker = [...talk.watch.targets.workers].findLast(({ url }) => url.endsWith(script));
   await worker?.run(`setTimeout(() => { throw new Error("crashed by the test"); })`).catch(() => {});
+  // Until the page has heard of it, and ended both workers.
+  const { workers } = talk.watch.targets;
+  for (let tries = 0; workers.has(worker) && tries < 500; tries += 1) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 /** Alters the engine's module on its way to the browser, which the page's service worker has kept as it was. */

@@ -66,10 +66,11 @@ export async function openTab(watch, known, device) {
  * @param {Plan} plan
  */
 export async function converse(watch, { seed, conversations, known, faults = Object.keys(FAULTS), device = "cpu", tell = () => {} }) {
-  const random = new Random(seed);
   const tab = await openTab(watch, known, device);
   const tally = { conversations: 0, questions: 0, open: 0, faults: {}, ends: {}, wrong: [] };
   for (let index = 0; index < conversations; index += 1) {
+    // Each has its own: how often the one before has drawn depends on how far its answers came.
+    const random = new Random(seed * 100_003 + index);
     const name = index < faults.length ? faults[index] : random.chance(QUIET) ? "nothing" : random.pick(faults);
     const plan = conversation(random);
     const talk = new Talk(tab, plan, random);
