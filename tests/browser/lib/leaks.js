@@ -62,7 +62,7 @@ export class LeakingBuild {
 
 const CALL = "const { signal, onAsk = this.#options.onAsk, ...rest } = options;";
 const TAKEN = "takeAway(scope);";
-const ANSWER = "return await engines.ask((engine) => (asked = engine).runtime.chat(ask, line, person, signal, tell));";
+const ANSWER = "return await this.#engines.ask((engine) => (asked = engine).runtime.chat(ask, line, person, signal, tell));";
 
 /** Runs code in the page whenever a question is asked; `text` is the question. */
 const onQuestion = (code) => (build) => build.edit("sprat/sprat.js", CALL, `${CALL}\n{ const text = messages.at(-1).content; ${code} }`);
