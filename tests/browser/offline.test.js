@@ -41,17 +41,24 @@ function build(name) {
   appendFileSync(path.join(web, "app.js"), `document.documentElement.dataset.test = "${name}";\n`);
   execFileSync("node", [path.join(ROOT, "web/precache.mjs"), web]);
 }
+/** Resolves when the browser has looked for another build: what it finds must be whole, and not about to be written. */
+const looked = (chat) => chat.page.evaluate(async () => void (await (await navigator.serviceWorker.ready).update().catch(() => {})));
 const built = (chat) => chat.page.evaluate(() => document.documentElement.dataset.test);
 
-/** What is kept, once a service worker has kept something other than `before`: the caches' names, and all addresses. */
+/**
+ * What is kept, once a service worker has kept something other than `before`: the caches' names, and all addresses. A look for
+ * a new build that comes while one is under way is the same one to a browser, and finds what that finds: as at a visit after
+ * this one, there is another after a while.
+ */
 async function kept(chat, before = []) {
-  for (;;) {
-    const [state, names, addresses] = await chat.page.evaluate(async () => {
+  for (let tries = 1; ; tries += 1) {
+    const [state, names, addresses] = await chat.page.evaluate(async (again) => {
       const registration = await navigator.serviceWorker.ready;
+      if (again) await registration.update().catch(() => {});
       const names = await caches.keys();
       const lists = names.map(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => url));
       return [registration.active.state, names, (await Promise.all(lists)).flat()];
-    });
+    }, tries % 100 === 0);
     if (state === "activated" && names.length === 1 && String(names) !== String(before)) return { names, addresses };
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
@@ -96,6 +103,7 @@ test("a new build is taken at the next visit, whole, and is there without a netw
   await chat.page.reload();
   await chat.ready();
   const { names } = await kept(chat);
+  await looked(chat);
   build("second");
   const second = await visit(chat.context);
   assert.equal(await built(second), "second");
@@ -111,6 +119,7 @@ test("a new build is taken at the next visit, whole, and is there without a netw
 
 test("a build that is not whole is not kept: the page works from the network, and without one as the build before", async () => {
   // As in the middle of a copy to the server: a file is there that is not of this build.
+  await looked(chat);
   build("third");
   appendFileSync(path.join(web, "style.css"), "/* newer */\n");
   const third = await visit(chat.context);
