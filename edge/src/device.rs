@@ -40,6 +40,7 @@ impl Engine {
     /// Prepares the device of `kind`, "cpu" or "webgpu"; `words` names the adapter found.
     pub(crate) async fn open(kind: &str, words: String) -> Result<Self, Error> {
         match kind {
+            #[cfg(feature = "cpu")]
             "cpu" => Ok(Self::new(
                 Device::flex(),
                 false,

@@ -70,6 +70,7 @@ const STEPS: &[Step] = &[
     step("JavaScript tests", javascript_tests),
     step("lint", lint),
     step("tests", tests),
+    step("plain tensors", plain_tensors),
     step("ARM kernels", arm_kernels),
     step("doc tests", doc_tests),
     step("fuzz", crate::fuzz::fuzz),
@@ -228,6 +229,13 @@ fn tests() -> Result {
     run_cargo(&format!("test {NATIVE} --lib --bins --tests"))
 }
 
+/// The model's suite over the tensors that a page without a GPU has in the place of burn's.
+fn plain_tensors() -> Result {
+    let model = "--package sprat-model --no-default-features --features plain,all-tokenizers";
+    run_cargo(&format!("test {model} --lib --tests"))?;
+    run_cargo(&format!("clippy {model} --all-targets -- -D warnings"))
+}
+
 /// The kernels for ARM, built for it and run by an emulator.
 fn arm_kernels() -> Result {
     if cfg!(target_arch = "aarch64") || cfg!(not(target_os = "linux")) {
@@ -273,7 +281,7 @@ fn modules() -> Result {
 }
 
 /// The browser's half of the code, which native lints don't see. In the profile of the modules, so
-/// that build scripts and macros are built once. The engine with WebGPU, which has all of the one without.
+/// that build scripts and macros are built once.
 fn engine_lint() -> Result {
     let wasm = tools::wasm_compiler()?;
     if !wasm.has_clippy() {
@@ -281,7 +289,7 @@ fn engine_lint() -> Result {
         return Ok(());
     }
     let profile = Profile::from_env()?;
-    for module in MODULES.iter().filter(|module| module.folder != "cpu") {
+    for module in &MODULES {
         let mut cargo = wasm.cargo();
         cargo.arg("clippy").args(module.selection());
         cargo.args(["--profile", profile.name()]);

@@ -15,6 +15,7 @@
 //! | `arena` | where weights lie: large pieces, huge pages |
 //! | `activations` | f32 to 8-bit integers in blocks |
 //! | [`vector`] | what a decoder does between products: norms, gates, rotations |
+//! | [`floats`] | products of matrices that are not quantized |
 //! | [`attend()`] | attention over a cache of `f32` or `f16` |
 //! | `pool` | threads for pieces of work of ten microseconds |
 //! | `plain` | the twin of every kernel in portable Rust: what the others are tested against |
@@ -27,6 +28,7 @@
 mod activations;
 mod arena;
 mod attend;
+pub mod floats;
 mod layout;
 mod multiversion;
 #[cfg(target_arch = "aarch64")]

@@ -174,6 +174,22 @@ multiversion! {
 }
 
 multiversion! {
+    /// `e^x / Σ e^x` of each row of this width, in place.
+    pub fn softmax(rows: &mut [f32], width: usize) {
+        for row in rows.chunks_exact_mut(width.max(1)) {
+            let top = max(row);
+            for value in row.iter_mut() {
+                *value = exp(*value - top);
+            }
+            let scale = 1.0 / sum(row);
+            for value in row {
+                *value *= scale;
+            }
+        }
+    }
+}
+
+multiversion! {
     /// `silu(gate) * up` (SwiGLU, arXiv 2002.05202), into `gate`.
     pub fn swiglu(gate: &mut [f32], up: &[f32]) {
         for (gate, up) in gate.iter_mut().zip(up) {
@@ -243,6 +259,20 @@ mod tests {
             for (values, sum) in found.chunks(size).zip(&sums) {
                 let exact: f64 = values.iter().map(|value| f64::from(*value)).sum();
                 prop_assert!((sum - exact).abs() < 1e-9);
+            }
+        }
+
+        #[test]
+        fn a_softmax_is_its_formula(width in 1usize..40, rows in 1usize..4, values in numbers(120)) {
+            let values = &values[..width * rows];
+            let mut found = values.to_vec();
+            softmax(&mut found, width);
+            for (row, found) in values.chunks(width).zip(found.chunks(width)) {
+                let powers = row.iter().map(|value| f64::from(*value).exp());
+                let all: f64 = powers.clone().sum();
+                for (power, found) in powers.zip(found) {
+                    prop_assert!((f64::from(*found) - power / all).abs() < 1e-6);
+                }
             }
         }
 

@@ -1,8 +1,8 @@
 //! Grouped-query attention with rotary positions (arXiv 2305.13245).
 
-use burn::module::Module;
-use burn::tensor::Tensor;
-use burn::tensor::activation::softmax;
+use crate::tensor::Tensor;
+use crate::tensor::activation::softmax;
+use crate::tensor::module::Module;
 
 use crate::cache::Seat;
 use crate::config::{AttentionConfig, QkNorm};
@@ -33,7 +33,7 @@ pub(crate) struct Attention {
     head_norms: Option<(Tensor<1>, f32)>,
     #[module(skip)]
     config: AttentionConfig,
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "cpu")]
     #[module(skip)]
     is_one_pass: bool,
 }
@@ -62,7 +62,7 @@ impl Projected {
 }
 
 /// Sizes and scale of the heads, as the passes of a CPU and a GPU want them.
-#[cfg(any(feature = "flex", feature = "gpu"))]
+#[cfg(any(feature = "cpu", feature = "gpu"))]
 pub(crate) struct Heads {
     /// Query heads.
     pub(crate) heads: usize,
@@ -77,7 +77,7 @@ pub(crate) struct Heads {
 }
 
 impl AttentionConfig {
-    #[cfg(any(feature = "flex", feature = "gpu"))]
+    #[cfg(any(feature = "cpu", feature = "gpu"))]
     fn sizes(&self) -> Heads {
         Heads {
             heads: self.heads,
@@ -173,7 +173,7 @@ impl Attention {
             o_proj,
             q_norm,
             k_norm,
-            #[cfg(feature = "flex")]
+            #[cfg(feature = "cpu")]
             is_one_pass: config.is_one_pass(model),
             config,
         })
@@ -205,7 +205,7 @@ impl Attention {
             return residual.unwrap_or(input.x);
         };
         let projected = match self.project(input, true, first) {
-            #[cfg(feature = "flex")]
+            #[cfg(feature = "cpu")]
             Projected::Apart(qkv) if self.fits_cpu(&qkv[0]) => {
                 let context = self.on_cpu(qkv, &parts);
                 return self.o_proj.forward_onto(context.into(), residual);
@@ -273,7 +273,7 @@ impl Attention {
             ..
         } = self.config;
         let groups = heads / kv;
-        #[cfg(feature = "flex")]
+        #[cfg(feature = "cpu")]
         if let Some(seat) = cache
             && self.fits_cpu(&qkv[0])
         {
@@ -328,13 +328,13 @@ impl Attention {
     }
 
     /// Whether [`Attention::on_cpu`] does what this layer wants.
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "cpu")]
     fn fits_cpu(&self, q: &Tensor<3>) -> bool {
         self.is_one_pass && q.dims()[0] == 1 && crate::cpu::usable(q)
     }
 
     /// All between the projections in one pass, for the texts that have their part in it.
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "cpu")]
     fn on_cpu<'p>(&self, qkv: [Tensor<3>; 3], parts: &[(&'p Pass<'p>, Seat<'p>)]) -> Tensor<3> {
         let norms = [&self.q_norm, &self.k_norm].map(|norm| norm.as_ref().map(RmsNorm::parts));
         let texts = parts.iter().map(|&(pass, seat)| crate::cpu::Text {

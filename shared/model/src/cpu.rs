@@ -7,57 +7,38 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use burn::backend::Flex;
-use burn::backend::flex::FlexTensor;
-use burn::tensor::{DType, Device, Element, Tensor, TensorData};
-use bytemuck::Pod;
-use half::f16;
-use half::slice::HalfFloatSliceExt;
 use sprat_kernels::{Number, for_each_chunk, vector};
 
 use crate::attention::Heads;
 use crate::cache::{Seat, Table};
 use crate::rope::Rope;
+use crate::tensor::{DType, Device, Tensor};
+#[cfg(all(feature = "train", feature = "flex"))]
+pub(crate) use buffer::contiguous;
+pub(crate) use buffer::{Buffer, Held, lower, raise};
+
+mod buffer;
 
 /// Whether the operations of this module can be used on `x`.
 pub(crate) fn usable<const D: usize>(x: &Tensor<D>) -> bool {
     !x.is_autodiff() && x.dtype() == DType::F32 && x.device() == Device::flex()
 }
 
-/// The tensor as one contiguous buffer, copied only if it is none.
-pub(crate) fn contiguous(x: FlexTensor) -> FlexTensor {
-    let whole = x.layout().num_elements() * x.dtype().size() == x.bytes().len();
-    match whole && x.is_contiguous() && x.layout().start_offset() == 0 {
-        true => x,
-        false => x.to_contiguous(),
-    }
-}
-
-/// The buffer of a tensor that [`usable`] accepted.
-pub(crate) fn lower<const D: usize>(x: Tensor<D>) -> FlexTensor {
-    let x = x.try_into_primitive::<Flex>();
-    contiguous(x.expect("callers ask `usable` first"))
-}
-
-/// A tensor of values in row-major order.
-pub(crate) fn raise<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
-    Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(values, shape)))
-}
-
 /// `x / sqrt(mean(x²) + eps) * weight` over the last dimension.
 pub(crate) fn rms_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, eps: f32) -> Tensor<D> {
     let shape = x.dims();
     let (x, weight) = (lower(x), lower(weight));
-    let mut out = vec![0.0; x.layout().num_elements()];
-    vector::rms_norm(x.storage(), weight.storage(), eps, &mut out);
+    let mut out = vec![0.0; x.of::<f32>().len()];
+    vector::rms_norm(x.of(), weight.of(), eps, &mut out);
     raise(out, shape)
 }
 
 /// `silu(gate) * up`.
 pub(crate) fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
+    let shape = gate.dims();
     let (mut gate, up) = (lower(gate), lower(up));
-    vector::swiglu(gate.storage_mut(), up.storage());
-    Tensor::from_primitive::<Flex>(gate)
+    vector::swiglu(gate.of_mut(), up.of());
+    gate.raise(shape)
 }
 
 /// Positions up to which [`low_rank`] is faster than two products of matrices.
@@ -67,12 +48,12 @@ pub(crate) const FEW: usize = 32;
 pub(crate) fn low_rank<const D: usize>(x: Tensor<D>, a: Tensor<2>, b: Tensor<2>) -> Tensor<D> {
     let (mut shape, [rank, input], [out, _]) = (x.dims(), a.dims(), b.dims());
     let (x, a, b) = (lower(x), lower(a), lower(b));
-    let x: &[f32] = x.storage();
+    let x: &[f32] = x.of();
     let mut inner = vec![0.0; rank];
     let mut sums = vec![0.0; x.len() / input * out];
     for (x, sums) in x.chunks_exact(input).zip(sums.chunks_exact_mut(out)) {
-        vector::matvec(a.storage(), x, &mut inner);
-        vector::matvec(b.storage(), &inner, sums);
+        vector::matvec(a.of(), x, &mut inner);
+        vector::matvec(b.of(), &inner, sums);
     }
     shape[D - 1] = out;
     raise(sums, shape)
@@ -106,16 +87,16 @@ pub(crate) fn attention(
     let normed = |x: Tensor<3>, norm: HeadNorm| {
         let mut x = lower(x);
         if let Some((weight, eps)) = norm {
-            let mut normed = vec![0.0; x.layout().num_elements()];
-            vector::rms_norm(x.storage(), lower(weight).storage(), eps, &mut normed);
-            x.storage_mut::<f32>().copy_from_slice(&normed);
+            let mut normed = vec![0.0; x.of::<f32>().len()];
+            vector::rms_norm(x.of(), lower(weight).of(), eps, &mut normed);
+            x.of_mut().copy_from_slice(&normed);
         }
         x
     };
     let [q_norm, k_norm] = norms;
     let (mut q, mut k, v) = (normed(q, q_norm), normed(k, k_norm), lower(v));
     for (x, row) in [(&mut q, heads.heads), (&mut k, heads.kv_heads)] {
-        let mut rest = x.storage_mut::<f32>();
+        let mut rest = x.of_mut::<f32>();
         for text in texts {
             let (own, others) = rest.split_at_mut(text.time * row * heads.width);
             rest = others;
@@ -124,7 +105,7 @@ pub(crate) fn attention(
             }
         }
     }
-    let mut new = [k.storage::<f32>(), v.storage::<f32>()];
+    let mut new = [k.of::<f32>(), v.of::<f32>()];
     let mut seen = Vec::with_capacity(texts.len());
     // Texts of one pool have the same rows.
     for texts in texts.chunk_by(|a, b| a.seat.is_beside(&b.seat)) {
@@ -134,9 +115,9 @@ pub(crate) fn attention(
             *new = others;
             own
         });
-        seen.extend(write(texts, heads.width, own));
+        seen.extend(write(texts, own));
     }
-    let context = attend(q.storage(), heads, texts, &seen);
+    let context = attend(q.of(), heads, texts, &seen);
     raise(context, [1, time, heads.heads * heads.width])
 }
 
@@ -153,7 +134,7 @@ fn turn(x: &mut [f32], time: usize, [cos, sin]: &[Vec<f32>; 2]) {
 const WORTH_THREADS: usize = 1 << 11;
 
 /// Keys and values of the rows that a text has its pages in, as they are kept.
-type Kept = [FlexTensor; 2];
+type Kept = [Buffer; 2];
 
 /// What the heads of all new positions found: `[time, heads * width]`, of queries of the same shape. `kept` is of each
 /// text.
@@ -177,16 +158,18 @@ fn attend(q: &[f32], n: &Heads, texts: &[Text<'_>], kept: &[Kept]) -> Vec<f32> {
         let first = n.window.map_or(0, |window| end.saturating_sub(window));
         let q = &q[t * row + head * group..][..group];
         let table = tables[text];
-        match kept[text][0].dtype() {
-            DType::F16 => attend_to::<f16>(q, &kept[text], head, table.runs(first..end), n, out),
-            _ => attend_to::<f32>(q, &kept[text], head, table.runs(first..end), n, out),
+        let runs = table.runs(first..end);
+        #[cfg(feature = "burn")]
+        if kept[text][0].is_half() {
+            return attend_to::<half::f16>(q, &kept[text], head, runs, n, out);
         }
+        attend_to::<f32>(q, &kept[text], head, runs, n, out);
     });
     out
 }
 
 /// One position's queries that share the key head `head`.
-fn attend_to<N: Number + Pod + Element>(
+fn attend_to<N: Number + Held>(
     q: &[f32],
     kept: &Kept,
     head: usize,
@@ -198,7 +181,7 @@ fn attend_to<N: Number + Pod + Element>(
         static ROOM: RefCell<(Vec<Range<usize>>, Vec<f32>)> = RefCell::default();
     }
     let rows = kept.each_ref().map(|rows| {
-        let all = rows.storage::<N>();
+        let all = rows.of::<N>();
         let own = all.len() / n.kv_heads;
         &all[head * own..][..own]
     });
@@ -217,29 +200,32 @@ fn attend_to<N: Number + Pod + Element>(
 
 /// Writes keys and values `[time, kv_heads * width]` of texts that have the same rows, in place. Returns the rows for each
 /// text.
-fn write(texts: &[Text<'_>], width: usize, new: [&[f32]; 2]) -> Vec<Kept> {
+fn write(texts: &[Text<'_>], new: [&[f32]; 2]) -> Vec<Kept> {
     let mut rows = texts[0].seat.rows();
     let (keys, values) = rows.tensors_mut();
     let mut kept = Vec::with_capacity(2);
     for (tensor, new) in [keys, values].into_iter().zip(new) {
-        let [_, _, capacity, _] = tensor.dims();
+        let shape = tensor.dims();
         tensor.inplace(|old| {
             let mut buffer = lower(old);
-            match buffer.dtype() {
-                DType::F16 => {
-                    let rows = buffer.storage_mut::<f16>();
-                    put(texts, width, capacity, new, rows, |new, place| {
+            #[cfg(feature = "burn")]
+            if buffer.is_half() {
+                use half::slice::HalfFloatSliceExt;
+                put(
+                    texts,
+                    shape,
+                    new,
+                    buffer.of_mut::<half::f16>(),
+                    |new, place| {
                         place.convert_from_f32_slice(new);
-                    });
-                }
-                _ => {
-                    let rows = buffer.storage_mut::<f32>();
-                    put(texts, width, capacity, new, rows, |new, place| {
-                        place.copy_from_slice(new);
-                    });
-                }
+                    },
+                );
+                return buffer.raise(shape);
             }
-            Tensor::from_primitive::<Flex>(buffer)
+            put(texts, shape, new, buffer.of_mut::<f32>(), |new, place| {
+                place.copy_from_slice(new);
+            });
+            buffer.raise(shape)
         });
         kept.push(lower(tensor.clone()));
     }
@@ -252,13 +238,11 @@ fn write(texts: &[Text<'_>], width: usize, new: [&[f32]; 2]) -> Vec<Kept> {
 /// Puts each head of each position into its row of `[kv_heads, capacity, width]`.
 fn put<N>(
     texts: &[Text<'_>],
-    width: usize,
-    capacity: usize,
+    [_, heads, capacity, width]: [usize; 4],
     new: &[f32],
     rows: &mut [N],
     put: impl Fn(&[f32], &mut [N]),
 ) {
-    let heads = rows.len() / (capacity * width);
     let mut new = new.chunks_exact(heads * width);
     for text in texts {
         let positions = text.start..text.start + text.time;

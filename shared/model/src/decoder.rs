@@ -2,8 +2,8 @@
 //!
 //! A tensor's name in a checkpoint is its path here; `config::Names` has what families call parts.
 
-use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use crate::tensor::module::Module;
+use crate::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::cache::{KvCache, KvType};
 #[cfg(feature = "gpu")]

@@ -1,7 +1,7 @@
 //! One layer of a decoder: what looks at other positions, then what looks at one.
 
-use burn::module::Module;
-use burn::tensor::Tensor;
+use crate::tensor::Tensor;
+use crate::tensor::module::Module;
 
 use crate::attention::Attention;
 use crate::cache::LayerCache;

@@ -1,7 +1,7 @@
 //! Guessing the next tokens by a smaller model (speculative decoding, arXiv 2211.17192, for greedy answers):
 //! the large one checks several in the time of one.
 
-use burn::tensor::Device;
+use crate::tensor::Device;
 
 use crate::cache::KvCache;
 use crate::generate::read;

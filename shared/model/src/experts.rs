@@ -3,9 +3,9 @@
 //! Routing stays on the device: a browser can't wait for a GPU in the middle of a pass. One token
 //! gathers the matrices of its experts; many tokens run all experts and weigh most results with 0.
 
-use burn::module::{Module, Param};
-use burn::tensor::activation::{sigmoid, softmax};
-use burn::tensor::{Int, Tensor, TensorData};
+use crate::tensor::activation::{sigmoid, softmax};
+use crate::tensor::module::{Module, Param};
+use crate::tensor::{Int, Tensor, TensorData};
 
 use crate::config::{ExpertsConfig, GroupsConfig, MlpConfig, RouterConfig, Scoring};
 use crate::layers::{Linear, Maps, Shapes, Weights};

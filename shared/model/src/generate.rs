@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use burn::tensor::Tensor;
+use crate::tensor::Tensor;
 
 use crate::lookup::{MOST, Pace, look_up};
 use crate::options::{Finish, Options, Token, Top};

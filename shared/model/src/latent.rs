@@ -5,9 +5,9 @@
 //! A prompt expands the latents into keys and values; a single token takes the expansion into its
 //! query and output instead ("absorbed"), so that nothing is ever expanded while decoding.
 
-use burn::module::Module;
-use burn::tensor::Tensor;
-use burn::tensor::activation::softmax;
+use crate::tensor::Tensor;
+use crate::tensor::activation::softmax;
+use crate::tensor::module::Module;
 
 use crate::cache::Seat;
 use crate::config::LatentConfig;

@@ -2,8 +2,8 @@
 
 mod low_rank;
 
-use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use crate::tensor::module::{Module, Param};
+use crate::tensor::{Device, Tensor, TensorData};
 
 #[cfg(feature = "gpu")]
 use crate::config::Activation;
@@ -297,14 +297,14 @@ impl RmsNorm {
     }
 
     /// Factor and eps, for a norm that is part of something else.
-    #[cfg(any(feature = "flex", feature = "gpu"))]
+    #[cfg(any(feature = "cpu", feature = "gpu"))]
     pub(crate) fn parts(&self) -> (Tensor<1>, f32) {
         (self.factor(), self.eps as f32)
     }
 
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let weight = self.factor();
-        #[cfg(feature = "flex")]
+        #[cfg(feature = "cpu")]
         if crate::cpu::usable(&x) {
             return crate::cpu::rms_norm(x, weight, self.eps as f32);
         }

@@ -19,6 +19,7 @@
 //! | [`gguf`] | the GGUF format: metadata, quantized blocks to f32 |
 //! | `pack`, `write` | `sprat.json`: files, hashes, where they come from; writing packs |
 //! | `tokenizer`, `template`, `python_json` | text to ids and back, conversations to prompts |
+//! | [`tensor`] | burn's tensors, or what stands for them in a page without a GPU |
 //! | `cpu`, `matrix` | the CPU's own passes; products with quantized matrices |
 //! | `loss`, `fused` | cross entropy; training operations in one pass each, for the CPU |
 //! | `session`, `sessions` | what is remembered of one conversation, and of a few |
@@ -29,6 +30,9 @@
 //! thread that made them; futures are not `Send`.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(all(feature = "cpu", feature = "burn", not(feature = "flex")))]
+compile_error!("a CPU beside burn's other backends is burn's: switch `flex` on");
+
 mod adapter;
 mod attention;
 mod cache;
@@ -37,7 +41,7 @@ mod checkpoint;
 mod config;
 #[cfg(not(target_arch = "wasm32"))]
 mod constraint;
-#[cfg(feature = "flex")]
+#[cfg(feature = "cpu")]
 mod cpu;
 mod decoder;
 mod decoder_layer;
@@ -54,6 +58,7 @@ mod guard;
 mod latent;
 mod layers;
 mod lookup;
+#[cfg(feature = "burn")]
 mod loss;
 mod matrix;
 mod mlp;
@@ -70,6 +75,7 @@ mod short_conv;
 mod stop_text;
 mod storage;
 mod template;
+pub mod tensor;
 mod together;
 mod tokenizer;
 mod weights;
@@ -77,7 +83,6 @@ mod weights;
 mod write;
 
 pub use adapter::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter, MAX_ADAPTER_SCALE};
-pub use burn::tensor::Device;
 #[cfg(feature = "wgpu")]
 pub use burn::tensor::DeviceKind;
 pub use cache::{Fingerprint, KvCache, KvPool, KvType, PAGE};
@@ -96,10 +101,12 @@ pub use constraint::Constraint;
 pub use decoder::{Decoder, Part};
 pub use error::Error;
 pub use generate::Generation;
+#[cfg(feature = "burn")]
 pub use loss::cross_entropy;
 pub use options::{Finish, Options, Token};
 pub use session::Session;
 pub use sessions::Sessions;
+pub use tensor::Device;
 
 /// How many of this crate's GPU kernels this thread has launched: none without a GPU's backend.
 #[cfg(not(feature = "gpu"))]

@@ -1,6 +1,6 @@
 //! The loss that models are trained and judged by.
 
-use burn::tensor::{Int, Tensor};
+use crate::tensor::{Int, Tensor};
 
 /// Cross entropy in nats, summed over rows: `-ln softmax(logits)[target]` for logits
 /// `[rows, vocab]` and token ids `[rows, 1]`, as a tensor `[1]`.

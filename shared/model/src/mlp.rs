@@ -1,8 +1,8 @@
 //! Gated feed-forward networks (arXiv 2002.05202).
 
-use burn::module::Module;
-use burn::tensor::Tensor;
-use burn::tensor::activation::{sigmoid, silu};
+use crate::tensor::Tensor;
+use crate::tensor::activation::{sigmoid, silu};
+use crate::tensor::module::Module;
 
 use crate::config::{Activation, MlpConfig};
 use crate::layers::{Input, Linear, Maps, Shapes, Weights};
@@ -100,7 +100,7 @@ impl Mlp {
         }
         let x = input.value();
         let [gate, up] = Linear::forward_all([&self.gate_proj, &self.up_proj], x);
-        #[cfg(feature = "flex")]
+        #[cfg(feature = "cpu")]
         if self.config.activation == Activation::Silu && crate::cpu::usable(&gate) {
             return crate::cpu::swiglu(gate, up);
         }

@@ -1,8 +1,8 @@
 //! A loaded model: decoder, tokenizer and chat template on one device.
 
-use burn::tensor::Device;
+use crate::tensor::Device;
 #[cfg(not(target_arch = "wasm32"))]
-use burn::tensor::{Tensor, TensorData};
+use crate::tensor::{Tensor, TensorData};
 
 #[cfg(not(target_arch = "wasm32"))]
 use crate::cache::{KvCache, KvPool};

@@ -45,7 +45,7 @@ impl Options {
 
     /// Whether a device can pick the tokens by itself.
     #[cfg(feature = "gpu")]
-    pub(crate) fn is_ahead_possible(&self, device: &burn::tensor::Device) -> bool {
+    pub(crate) fn is_ahead_possible(&self, device: &crate::tensor::Device) -> bool {
         self.is_greedy() && self.top_logprobs == 0 && crate::gpu::runs_on(device)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::{OnceCell, RefCell};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use crate::tensor::{Device, Tensor, TensorData};
 
 use crate::ModelConfig;
 #[cfg(feature = "gpu")]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ops::Range;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use crate::tensor::{Device, Tensor, TensorData};
 use serde_json::{Map, Value};
 
 use crate::Error;
@@ -338,7 +338,7 @@ impl Rope {
     }
 
     /// Cosines and sines, `[time, pairs]` each.
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "cpu")]
     pub(crate) fn halves(&self) -> &[Vec<f32>; 2] {
         &self.halves
     }

@@ -1,8 +1,8 @@
 //! LFM2's gated short convolution: `out(c * conv(b * x))`, where `b`, `c` and `x` are three linear
 //! maps of the input and `conv` is a causal filter of a few positions per channel.
 
-use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use crate::tensor::Tensor;
+use crate::tensor::module::{Module, Param};
 
 use crate::config::ShortConvConfig;
 use crate::layers::{Linear, Maps, Shapes, Weights};

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use burn::module::Param;
-use burn::tensor::{Device, Tensor, TensorData};
+use crate::tensor::module::Param;
+use crate::tensor::{Device, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -290,10 +290,12 @@ impl<'a> Path<'a> {
             && (N == 1 || outs.iter().all(|out| matrix.can_be_cut_at(*out)))
             && let Stored::Quantized(matrix) = self.take(&name_here)?
         {
-            return Ok(outs.map(|out| match N {
-                1 => matrix.clone(),
-                _ => matrix.part(next(out)),
-            }));
+            let mut whole = Some(matrix);
+            let mut part = |out: usize| match N {
+                1 => whole.take(),
+                _ => whole.as_ref().map(|whole| whole.part(next(out))),
+            };
+            return Ok(outs.map(|out| part(out).expect("the one is taken once")));
         }
         let whole = self.floats(name, shape)?;
         Ok(outs.map(|out| {

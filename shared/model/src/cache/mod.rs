@@ -7,7 +7,7 @@ mod rows;
 mod saved;
 mod snapshots;
 
-use burn::tensor::{Device, Tensor};
+use crate::tensor::{Device, Tensor};
 
 use crate::config::{Hop, MixerConfig};
 #[cfg(feature = "gpu")]
@@ -49,7 +49,7 @@ pub struct KvCache {
     scope: u64,
     /// The table, where a kernel has asked for it.
     #[cfg(feature = "gpu")]
-    table_there: Option<Tensor<1, burn::tensor::Int>>,
+    table_there: Option<Tensor<1, crate::tensor::Int>>,
 }
 
 /// The memory of one layer.
@@ -322,11 +322,11 @@ impl KvCache {
 
     /// The pages, where kernels can read them.
     #[cfg(feature = "gpu")]
-    pub(crate) fn table_there(&mut self, device: &Device) -> Tensor<1, burn::tensor::Int> {
+    pub(crate) fn table_there(&mut self, device: &Device) -> Tensor<1, crate::tensor::Int> {
         let pages = self.table.pages();
         let there = self.table_there.get_or_insert_with(|| {
-            let pages = burn::tensor::TensorData::new(pages.to_vec(), [pages.len()]);
-            Tensor::from_data(pages, (device, burn::tensor::DType::U32))
+            let pages = crate::tensor::TensorData::new(pages.to_vec(), [pages.len()]);
+            Tensor::from_data(pages, (device, crate::tensor::DType::U32))
         });
         there.clone()
     }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use burn::tensor::Tensor;
+use crate::tensor::Tensor;
 
 /// Positions of a page of a [`crate::KvPool`].
 pub const PAGE: usize = 16;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use burn::tensor::{Device, Tensor};
+use crate::tensor::{Device, Tensor};
 
 use super::pages::{Adopted, Kin, PAGE, Pages, Serial};
 use super::rows::{KvType, Rows, Table};

@@ -3,10 +3,10 @@
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use burn::tensor::{DType, Device, Tensor};
+use crate::tensor::{DType, Device, Tensor};
 
 use super::pages::PAGE;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
 use crate::Storage;
 
 /// What keys and values are kept as.
@@ -17,13 +17,13 @@ pub enum KvType {
     F32,
     /// Half the memory, and on a CPU half the time of reading it, for eleven bits of precision; weights of 8 bits have
     /// fewer. For attention over keys on a CPU; all else stays `f32`.
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
     F16,
 }
 
 impl KvType {
     /// What [`crate::Decoder::kv_type`] says of a model with weights of this kind, on a CPU.
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
     pub fn beside(weights: Storage) -> Self {
         match weights {
             Storage::F32 | Storage::F16 => Self::F32,
@@ -33,7 +33,7 @@ impl KvType {
 
     fn of(dtype: DType) -> Self {
         match dtype {
-            #[cfg(not(target_arch = "wasm32"))]
+            #[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
             DType::F16 => Self::F16,
             _ => Self::F32,
         }
@@ -67,7 +67,7 @@ impl<'a> Seat<'a> {
     }
 
     /// Whether both texts have their pages in the same rows.
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "cpu")]
     pub(crate) fn is_beside(&self, other: &Self) -> bool {
         std::ptr::eq(self.rows, other.rows)
     }
@@ -207,7 +207,7 @@ impl Rows {
         Self { keys, values }
     }
 
-    #[cfg(any(feature = "flex", feature = "gpu"))]
+    #[cfg(any(feature = "cpu", feature = "gpu"))]
     pub(crate) fn tensors_mut(&mut self) -> (&mut Tensor<4>, &mut Tensor<4>) {
         (&mut self.keys, &mut self.values)
     }
@@ -255,13 +255,13 @@ fn room(shape: [usize; 4], kept: KvType, device: &Device) -> Tensor<4> {
     }
     match kept {
         KvType::F32 => Tensor::zeros(shape, device),
-        #[cfg(not(target_arch = "wasm32"))]
-        KvType::F16 => Tensor::zeros(shape, (device, burn::tensor::DType::F16)),
+        #[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
+        KvType::F16 => Tensor::zeros(shape, (device, crate::tensor::DType::F16)),
     }
 }
 
 /// Numbers of type `to`.
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
 fn cast(x: Tensor<4>, to: DType) -> Tensor<4> {
     match x.dtype() == to {
         true => x,
@@ -270,7 +270,7 @@ fn cast(x: Tensor<4>, to: DType) -> Tensor<4> {
 }
 
 /// There is only one type.
-#[cfg(target_arch = "wasm32")]
+#[cfg(not(all(feature = "flex", not(target_arch = "wasm32"))))]
 fn cast(x: Tensor<4>, _: DType) -> Tensor<4> {
     x
 }

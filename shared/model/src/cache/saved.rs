@@ -11,7 +11,7 @@
 //! Sizes and tokens are `u32`, and all numbers little-endian. Nothing is believed: what does not agree with the cache that
 //! takes it, to the byte, is refused before anything is written.
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use crate::tensor::{DType, Device, Tensor, TensorData};
 use sha2::{Digest, Sha256};
 
 use super::{KvCache, LayerCache};
@@ -128,7 +128,10 @@ impl KvCache {
 
     /// Bytes between layout and checksum for so many tokens.
     fn body_bytes(&self, tokens: usize) -> usize {
-        let states = self.states.iter().map(|state| state.shape().num_elements());
+        let states = self
+            .states
+            .iter()
+            .map(|state| state.dims().iter().product::<usize>());
         let states = states.sum::<usize>() * DType::F32.size();
         let of_token = self.bytes_per_token() + size_of::<u32>();
         tokens.saturating_mul(of_token).saturating_add(states)
@@ -177,7 +180,7 @@ fn tensor<const D: usize>(
 ) -> Result<Tensor<D>, Error> {
     let bytes = take(rest, shape.iter().product::<usize>() * dtype.size())?;
     // Bytes from anywhere are not aligned as numbers must be.
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
     if dtype == DType::F16 {
         let numbers = bytes.chunks_exact(2);
         let numbers = numbers.map(|b| half::f16::from_le_bytes([b[0], b[1]]));

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use burn::tensor::Tensor;
+use crate::tensor::Tensor;
 
 /// Convolution states at earlier lengths. A state can't be cut back like rows, but it is small: one
 /// per prompt and the last few tokens cost less than a hundred positions of keys and values.

@@ -8,7 +8,7 @@ mod tiktoken;
 
 use std::path::Path;
 
-use burn::tensor::Device;
+use crate::tensor::Device;
 
 use crate::{Error, LoadProgress, LoadStage, ModelConfig, Storage, TensorMap};
 

@@ -12,7 +12,7 @@ mod measure;
 mod norm;
 mod product;
 mod sample;
-#[cfg(all(test, feature = "flex", feature = "wgpu"))]
+#[cfg(all(test, feature = "cpu", feature = "wgpu"))]
 mod tests;
 
 use std::cell::Cell;
@@ -74,7 +74,7 @@ fn count_all(launches: u64) {
 
 /// Whether `device` runs these kernels.
 pub(crate) fn runs_on(device: &Device) -> bool {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "cpu")]
     if *device == Device::flex() {
         return false;
     }

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use crate::tensor::{Device, Tensor, TensorData};
 
 use crate::adapter::Factors;
 use crate::matrix::project;
@@ -43,7 +43,7 @@ impl LowRank {
     /// `[.., in]` to `[.., out]`.
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let (a, b) = (self.a.clone(), self.b.clone());
-        #[cfg(feature = "flex")]
+        #[cfg(feature = "cpu")]
         if crate::cpu::usable(&x) && x.dims()[..D - 1].iter().product::<usize>() <= crate::cpu::FEW
         {
             return crate::cpu::low_rank(x, a, b);

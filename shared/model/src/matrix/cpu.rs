@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use burn::tensor::{Int, Tensor};
+use crate::tensor::{Int, Tensor};
 use sprat_kernels::{Activations, BLOCK, Bits, Stored, matmul_all, row};
 
 use crate::cpu::{lower, raise};
@@ -65,7 +65,7 @@ impl Quantized {
     ) -> [Tensor<D>; N] {
         let shape = x.dims();
         let x = lower(x);
-        let activations = Activations::new(x.storage(), shape[D - 1]);
+        let activations = Activations::new(x.of(), shape[D - 1]);
         let mut sums = matrices.map(|matrix| vec![0.0; activations.tokens() * matrix.shape()[0]]);
         {
             let mut places = sums.each_mut().into_iter();
@@ -83,8 +83,9 @@ impl Quantized {
     }
 
     pub(super) fn rows(&self, numbers: Tensor<1, Int>) -> Tensor<2> {
-        let numbers = numbers.into_data();
-        let numbers: Vec<usize> = numbers.iter::<i64>().map(|n| n as usize).collect();
+        let numbers = numbers.into_data().convert::<i32>();
+        let numbers: Vec<i32> = numbers.try_to_vec().expect("they were converted");
+        let numbers: Vec<usize> = numbers.into_iter().map(|n| n as usize).collect();
         self.collect(numbers.into_iter())
     }
 

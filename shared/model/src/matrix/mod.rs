@@ -1,12 +1,12 @@
 //! A matrix of weights: floats of the backend, or quantized blocks that are multiplied as they are.
 
-#[cfg(feature = "flex")]
+#[cfg(feature = "cpu")]
 mod cpu;
 
 use std::ops::Range;
 
-use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor};
+use crate::tensor::module::{Module, Param};
+use crate::tensor::{Device, Int, Tensor};
 use sprat_kernels::TILE;
 
 #[cfg(feature = "gpu")]
@@ -30,7 +30,7 @@ pub(crate) struct Matrix {
 /// Blocks where they are multiplied.
 #[derive(Debug, Clone)]
 enum Quantized {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "cpu")]
     Cpu(cpu::Quantized),
     #[cfg(feature = "gpu")]
     Gpu(Box<crate::gpu::Quantized>),
@@ -40,7 +40,7 @@ enum Quantized {
 macro_rules! each {
     ($quantized:expr, $it:ident => $call:expr) => {
         match $quantized {
-            #[cfg(feature = "flex")]
+            #[cfg(feature = "cpu")]
             Quantized::Cpu($it) => $call,
             #[cfg(feature = "gpu")]
             Quantized::Gpu($it) => $call,
@@ -51,7 +51,7 @@ macro_rules! each {
 impl Quantized {
     fn part(&self, rows: Range<usize>) -> Self {
         match self {
-            #[cfg(feature = "flex")]
+            #[cfg(feature = "cpu")]
             Self::Cpu(it) => Self::Cpu(it.part(rows)),
             #[cfg(feature = "gpu")]
             Self::Gpu(it) => Self::Gpu(Box::new(it.part(rows))),
@@ -69,7 +69,7 @@ impl Matrix {
 
     /// A matrix that stays as it is stored, on a device without gradients.
     pub(crate) fn quantized(blocks: &Blocks<'_>, device: &Device) -> Self {
-        #[cfg(feature = "flex")]
+        #[cfg(feature = "cpu")]
         if *device == Device::flex() {
             return Self {
                 floats: None,
@@ -206,7 +206,7 @@ impl Matrix {
         matrices: [&Self; N],
         x: Tensor<D>,
     ) -> [Tensor<D>; N] {
-        #[cfg(feature = "flex")]
+        #[cfg(feature = "cpu")]
         {
             let on_cpu = |matrix: &Self| match &matrix.quantized {
                 Some(Quantized::Cpu(quantized)) => Some(quantized.clone()),
@@ -261,7 +261,7 @@ pub(crate) fn project<const D: usize>(x: Tensor<D>, w: Tensor<2>) -> Tensor<D> {
         .reshape(shape)
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(all(test, feature = "cpu"))]
 mod tests {
     use super::*;
     use crate::Storage;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Int, Tensor, TensorData};
 use pollster::block_on;
 use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::{Value, json};
+use sprat_model::tensor::{Int, Tensor, TensorData};
 use sprat_model::{
     Adapter, Checkpoint, Decoder, Device, Error, KvCache, Model, ModelConfig, Options, RandomModel,
     Session, Sessions, Storage, TensorMap,

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use burn::tensor::{Int, Tensor, TensorData};
 use pollster::block_on;
+use sprat_model::tensor::{Int, Tensor, TensorData};
 use sprat_model::{
     Checkpoint, Decoder, Device, DirSource, KvCache, Message, Model, ModelConfig, Options,
     RandomModel, Storage, TensorMap,

@@ -1,10 +1,10 @@
 //! The decoder against transformers on tiny random models, on every backend compiled in.
 
 use crate::common::{devices, golden_models, golden_pack, goldens};
-use burn::tensor::{Int, Tensor, TensorData};
 use pollster::block_on;
 use safetensors::SafeTensors;
 use serde::Deserialize;
+use sprat_model::tensor::{Int, Tensor, TensorData};
 use sprat_model::{
     Decoder, Device, Family, KvCache, MixerConfig, Model, ModelConfig, Options, TensorMap,
 };

@@ -1,6 +1,6 @@
 //! Ways through the layers that are not simply from the first to the last.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use sprat_model::tensor::{Int, Tensor, TensorData};
 use sprat_model::{Decoder, Device, Hop, KvCache, ModelConfig, TensorMap};
 
 use crate::common::devices;
@@ -39,7 +39,7 @@ fn decoder(config: &ModelConfig, order: &[usize], device: &Device) -> Decoder {
             None => name.clone(),
         };
         let (_, values) = source.iter().find(|(name, _)| *name == of).unwrap();
-        let values = values.iter::<f32>().collect();
+        let values = values.try_to_vec().unwrap();
         tensors.insert(&name, &shape, values, device).unwrap();
     }
     Decoder::from_tensors(config, &mut tensors).unwrap()
@@ -51,7 +51,10 @@ fn logits(decoder: &Decoder, device: &Device) -> Vec<f32> {
     let ids: Vec<i32> = TOKENS.iter().map(|&id| id as i32).collect();
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, TOKENS.len()]), device);
     let logits = decoder.forward(ids).into_data();
-    logits.iter::<f32>().skip((TOKENS.len() - 1) * 64).collect()
+    logits
+        .try_to_vec()
+        .unwrap()
+        .split_off((TOKENS.len() - 1) * 64)
 }
 
 /// The logits after the last token, token by token with a cache.

@@ -32,6 +32,15 @@ fn go_on(decoder: &Decoder, cache: &mut KvCache, device: &Device) -> Vec<u32> {
     logits.concat().iter().map(|l| l.to_bits()).collect()
 }
 
+/// What keys and values can be kept as there.
+fn kept_as(backend: &str) -> &'static [KvType] {
+    match backend {
+        #[cfg(feature = "flex")]
+        "flex" => &[KvType::F32, KvType::F16],
+        _ => &[KvType::F32],
+    }
+}
+
 #[test]
 fn a_text_goes_on_from_its_bytes_as_if_nothing_had_been() {
     for (backend, device) in devices() {
@@ -41,10 +50,7 @@ fn a_text_goes_on_from_its_bytes_as_if_nothing_had_been() {
         }
         for name in names {
             let (config, decoder) = decoder(&name, &device);
-            for kept in [KvType::F32, KvType::F16] {
-                if kept == KvType::F16 && backend != "flex" {
-                    continue;
-                }
+            for &kept in kept_as(backend) {
                 let mut one = read(&decoder, &config, kept, &device);
                 let bytes = block_on(one.export(&MODEL, &PROMPT)).unwrap();
                 let mut other = KvCache::of_type(&config, kept, &device);
@@ -198,7 +204,14 @@ fn another_models_and_other_kinds_are_told_apart() {
     let mut newer = bytes.clone();
     newer[8] += 1;
     foreign(session.import(&llama, &newer).map(|_| ()));
-    // The same model with other numbers in its cache.
+    // And it goes on with what it has.
+    assert_eq!(answer(&llama, &mut session, &PROMPT).1, PROMPT.len() - 1);
+}
+
+#[cfg(feature = "flex")]
+#[test]
+fn numbers_of_another_size_are_refused() {
+    let foreign = |result| assert!(matches!(result, Err(Error::CacheForeign(_))), "{result:?}");
     let device = Device::flex();
     let (config, decoder) = decoder("llama-gqa-tied", &device);
     let mut cache = read(&decoder, &config, KvType::F16, &device);
@@ -207,8 +220,6 @@ fn another_models_and_other_kinds_are_told_apart() {
     foreign(whole.import(&MODEL, &halves, &device).map(|_| ()));
     foreign(cache.import(&[8; 32], &halves, &device).map(|_| ()));
     assert_eq!((whole.len(), cache.len()), (0, PROMPT.len()));
-    // And it goes on with what it has.
-    assert_eq!(answer(&llama, &mut session, &PROMPT).1, PROMPT.len() - 1);
 }
 
 /// With the checksum that these bytes should have.

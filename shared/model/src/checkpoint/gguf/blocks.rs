@@ -121,7 +121,7 @@ mod tests {
     use std::io::Cursor;
     use std::path::{Path, PathBuf};
 
-    use burn::tensor::Device;
+    use crate::tensor::Device;
 
     use super::*;
     use crate::gguf::Gguf;

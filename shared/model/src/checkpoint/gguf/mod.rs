@@ -8,7 +8,7 @@ mod tokenizer;
 
 use std::path::Path;
 
-use burn::tensor::Device;
+use crate::tensor::Device;
 
 use super::{ChatSettings, Checkpoint, finite, load};
 use crate::gguf::Metadata;
