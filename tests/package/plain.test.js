@@ -122,10 +122,10 @@ for (const trap of [false, true]) {
   test(`a ${trap ? "trap" : "panic"} in a service worker fails what waits, and what comes, until the browser starts it again`, async (t) => {
     const { page, model, folder } = await site(t);
     const script = path.join(folder, "sprat/cpu/sprat_edge.js");
-    const [hook, glue] = ["export function onPanic(listener) {", readFileSync(script, "utf8")];
-    assert.ok(glue.includes(hook));
     // What Rust calls when it panics, for the test to call.
-    writeFileSync(script, glue.replace(hook, `${hook} globalThis.panic = listener;`));
+    const [hook, glue] = [/export function onPanic\(listener\)\s*\{/, readFileSync(script, "utf8")];
+    assert.match(glue, hook);
+    writeFileSync(script, glue.replace(hook, (begin) => `${begin} globalThis.panic = listener;`));
     const ask = await serviceWorker(page, "service-worker.js");
     const message = "panic at lib.rs:1";
     assert.deepEqual(await ask({ do: "panic", model, message, trap }), [

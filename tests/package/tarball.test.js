@@ -44,7 +44,7 @@ test("every file that a script asks for is there", () => {
 });
 
 test("bundlers are told which files do something when they are imported", () => {
-  const acts = /customElements\.define\(|^(?:serveEngine|serveLink)\(|^\s*runInPlace\(/m;
+  const acts = /customElements\.define\(|(?:^|[;}])(?:serveEngine|serveLink|runInPlace)\(/m;
   const found = scripts.filter((script) => acts.test(source(script))).map((script) => `./${script}`);
   assert.deepEqual(manifest.sideEffects.toSorted(), found.toSorted());
 });

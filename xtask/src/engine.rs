@@ -114,13 +114,13 @@ pub(crate) fn build(profile: Profile) -> Result {
     for module in &MODULES {
         make(profile, module, &wasm, &bindgen)?;
     }
-    join_worker()
+    publish_scripts()
 }
 
-/// The engine's worker as one file: sealed, it may load no other.
-fn join_worker() -> Result {
+/// The scripts as they are published; the engine's worker as one file: sealed, it may load no other.
+fn publish_scripts() -> Result {
     tools::npm_program("esbuild", "makes one file of the engine's worker")?;
-    run(Command::new("node").args(["xtask/worker.mjs", PACKAGE]))
+    run(Command::new("node").args(["xtask/scripts.mjs", PACKAGE]))
 }
 
 /// The package's scripts, and nothing that an older build has left beside the modules.
@@ -197,7 +197,7 @@ fn make(profile: Profile, module: &Module, wasm: &tools::WasmCompiler, bindgen: 
 }
 
 /// What the modules are made of, besides the compiler: the crates, what they lock, the profiles.
-const SOURCES: [&str; 21] = [
+const SOURCES: [&str; 22] = [
     ".cargo/config.toml",
     "edge/src",
     "edge/Cargo.toml",
@@ -213,6 +213,7 @@ const SOURCES: [&str; 21] = [
     "shared/kernels/Cargo.toml",
     "shared/model/src",
     "shared/model/Cargo.toml",
+    "shared/tensor",
     "shared/tokenizer/src",
     "shared/tokenizer/Cargo.toml",
     "shared/route",

@@ -40,7 +40,7 @@ const zlib = require("node:zlib"), fs = require("node:fs"), path = require("node
 const files = new Set(process.argv.slice(1));
 for (const file of files) {
   if (!file.endsWith(".js")) continue;
-  const imports = fs.readFileSync(file, "utf8").matchAll(/^(?:import|export)\b[^;]*?["'](\.[^"']+)["'];/gm);
+  const imports = fs.readFileSync(file, "utf8").matchAll(/\b(?:import|export)\b[^;()]*?["'](\.[^"']+)["'];/g);
   for (const [, name] of imports) files.add(path.join(path.dirname(file), name));
 }
 const size = (file) => {

@@ -1,11 +1,9 @@
 //! Requests on the browser's `fetch`: those that a pack or the cloud needs, and no others.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 
 use gloo_net::http::{Request, RequestBuilder, Response};
-use js_sys::{ArrayBuffer, Error, Function, Object, Reflect, Uint8Array};
-use serde::Deserialize;
+use js_sys::{Array, ArrayBuffer, Error, Function, JSON, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -14,7 +12,7 @@ use web_sys::{
     RequestCache,
 };
 
-use crate::listing::{Chunk, Listing, MANIFEST};
+use crate::listing::{Chunk, Listed, Listing, MANIFEST};
 
 /// Longest `sprat.json` read, in bytes.
 const MAX_MANIFEST: usize = 4 << 20;
@@ -101,7 +99,7 @@ impl Pack {
                 return Err(refused("sprat.json is longer than 4 MB"));
             }
         }
-        self.listing.replace(Listing::read(&bytes));
+        self.listing.replace(listing(&bytes));
         reply.body = Body::Whole(Cell::new(Some(Uint8Array::from(&*bytes))));
         Ok(reply)
     }
@@ -111,13 +109,11 @@ impl Pack {
 #[wasm_bindgen]
 pub struct Cloud(Settings);
 
-#[derive(Deserialize)]
 struct Settings {
     /// Base URL, as in `https://example.org/v1`.
     url: String,
     /// More request headers, such as `Authorization`.
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
+    headers: Vec<(String, String)>,
 }
 
 #[wasm_bindgen]
@@ -125,10 +121,10 @@ impl Cloud {
     /// Settings as JSON: `{url, headers}`.
     #[wasm_bindgen(constructor)]
     pub fn new(settings: &str) -> Result<Cloud, JsValue> {
-        let settings = serde_json::from_str(settings);
+        let settings = JSON::parse(settings).ok().as_ref().and_then(Settings::read);
         settings
             .map(Self)
-            .map_err(|_| refused("the cloud's settings cannot be read"))
+            .ok_or_else(|| refused("the cloud's settings cannot be read"))
     }
 
     /// Sends a chat completion's body.
@@ -213,6 +209,53 @@ impl Reply {
     fn header(&self, name: &str) -> Option<String> {
         self.response.headers().get(name)
     }
+}
+
+impl Settings {
+    fn read(settings: &JsValue) -> Option<Self> {
+        let headers = match field(settings, "headers")? {
+            none if none.is_undefined() => Array::new(),
+            headers => Object::entries(headers.dyn_ref()?),
+        };
+        let header = |entry: JsValue| {
+            let entry: Array = entry.dyn_into().ok()?;
+            Some((entry.get(0).as_string()?, entry.get(1).as_string()?))
+        };
+        Some(Self {
+            url: field(settings, "url")?.as_string()?,
+            headers: headers.iter().map(header).collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// The files that a manifest lists; `None` if it is none. The browser reads it: a reader of JSON would be a third of this
+/// module.
+fn listing(manifest: &[u8]) -> Option<Listing> {
+    let manifest = JSON::parse(std::str::from_utf8(manifest).ok()?).ok()?;
+    let files: Array = field(&manifest, "files")?.dyn_into().ok()?;
+    let listed = |file: JsValue| {
+        Some(Listed {
+            path: field(&file, "path")?.as_string()?,
+            size: whole(&field(&file, "size")?)?,
+            chunk_bytes: whole(&field(&file, "chunk_bytes")?)?,
+        })
+    };
+    let files = files.iter().map(listed).collect::<Option<_>>();
+    files.map(Listing::new)
+}
+
+/// A field of an object; undefined where there is none. `None` for what is no object.
+fn field(object: &JsValue, name: &str) -> Option<JsValue> {
+    Reflect::get(object, &name.into()).ok()
+}
+
+/// A whole number that a file can be long.
+fn whole(number: &JsValue) -> Option<u64> {
+    let number = number.as_f64()?;
+    let fits = (0.0..=9_007_199_254_740_991.0).contains(&number) && number.fract() == 0.0;
+    // Exactly this number then.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    fits.then_some(number as u64)
 }
 
 /// The first number of `bytes 40-99/100`.

@@ -21,4 +21,4 @@ mod listing;
 
 #[cfg(target_arch = "wasm32")]
 pub use fetch::{Cloud, Pack, Reply};
-pub use listing::{Chunk, Listing};
+pub use listing::{Chunk, Listed, Listing};

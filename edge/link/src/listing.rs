@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use serde::Deserialize;
-
 /// The pack's list of its files.
 #[cfg(target_arch = "wasm32")]
 pub(crate) const MANIFEST: &str = "sprat.json";
@@ -12,27 +10,29 @@ pub(crate) const MANIFEST: &str = "sprat.json";
 ///
 /// A download needs nothing else. So the name of a file and the place in it carry nothing that the engine could have
 /// put there, beyond which of the pack's chunks it lacks.
-#[derive(Debug, Deserialize)]
-pub struct Listing {
-    files: Vec<Listed>,
-}
+#[derive(Debug)]
+pub struct Listing(Vec<Listed>);
 
-#[derive(Debug, Deserialize)]
-struct Listed {
-    path: String,
-    size: u64,
-    chunk_bytes: u64,
+/// A file of a pack.
+#[derive(Debug)]
+pub struct Listed {
+    /// Its name.
+    pub path: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Bytes of a chunk, but for the last.
+    pub chunk_bytes: u64,
 }
 
 impl Listing {
-    /// Reads `sprat.json`; `None` if it is none. Whether it is a good one, the engine says.
-    pub fn read(manifest: &[u8]) -> Option<Self> {
-        serde_json::from_slice(manifest).ok()
+    /// Of these files. Whether the manifest is a good one, the engine says.
+    pub fn new(files: Vec<Listed>) -> Self {
+        Self(files)
     }
 
     /// The chunk of `file` that begins at byte `from`, if there is one: nothing else may be asked for.
     pub fn chunk(&self, file: &str, from: u64) -> Option<Chunk> {
-        let listed = self.files.iter().find(|listed| listed.path == file)?;
+        let listed = self.0.iter().find(|listed| listed.path == file)?;
         let begins = from < listed.size && from.checked_rem(listed.chunk_bytes) == Some(0);
         let end = from.saturating_add(listed.chunk_bytes).min(listed.size);
         begins.then_some(Chunk {
@@ -56,9 +56,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn of(path: &str, size: u64, chunk_bytes: u64) -> Listing {
+        let path = path.to_owned();
+        Listing::new(vec![Listed {
+            path,
+            size,
+            chunk_bytes,
+        }])
+    }
+
     fn listing() -> Listing {
-        Listing::read(br#"{"format":1,"name":"m","files":[{"path":"a.bin","size":25,"chunk_bytes":10,"sha256":[]}]}"#)
-            .unwrap()
+        of("a.bin", 25, 10)
     }
 
     #[test]
@@ -81,27 +89,26 @@ mod tests {
 
     #[test]
     fn a_file_of_one_chunk_is_asked_for_as_a_whole() {
-        let small = Listing::read(br#"{"files":[{"path":"a","size":9,"chunk_bytes":10}]}"#);
         let whole = Some(Chunk {
             bytes: 0..9,
             whole: true,
         });
-        assert_eq!(small.unwrap().chunk("a", 0), whole);
+        assert_eq!(of("a", 9, 10).chunk("a", 0), whole);
         assert!(!listing().chunk("a.bin", 0).unwrap().whole);
     }
 
     #[test]
     fn chunks_of_no_length_are_none() {
-        let odd = Listing::read(br#"{"files":[{"path":"a","size":9,"chunk_bytes":0}]}"#).unwrap();
-        assert_eq!(odd.chunk("a", 0), None);
+        assert_eq!(of("a", 9, 0).chunk("a", 0), None);
     }
 
     proptest! {
         #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), file in ".*", from: u64) {
-            if let Some(listing) = Listing::read(&bytes) {
-                let _ = listing.chunk(&file, from);
+        fn no_numbers_panic(size: u64, chunk_bytes: u64, file in ".*", from: u64) {
+            if let Some(chunk) = of("a", size, chunk_bytes).chunk("a", from) {
+                prop_assert!(chunk.bytes.start < chunk.bytes.end && chunk.bytes.end <= size);
             }
+            prop_assert!(file == "a.bin" || listing().chunk(&file, from).is_none());
             prop_assert!(from == 0 || from == 10 || from == 20 || listing().chunk("a.bin", from).is_none());
         }
     }

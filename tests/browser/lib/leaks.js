@@ -9,6 +9,29 @@ import { WEB } from "./server.js";
 const WORKER = "sprat/worker.js";
 const UNSEALED = "sprat/unsealed.js";
 
+/**
+ * A script with some of its code replaced, which may be laid out in another way there: scripts are published without the
+ * space that only readers want.
+ *
+ * @param {string} code
+ * @param {string} before
+ * @param {string} after
+ */
+export function edited(code, before, after) {
+  // Parentheses that change nothing go too, and semicolons before a brace.
+  const tokens = before.match(/[\w$#]+|[^\w$#\s]/g) ?? [];
+  const patterns = tokens.map((token) => {
+    const literal = token.replace(/\W/g, "\\$&");
+    if (token === ";") return `(?:${literal}|(?=\\s*\\}))`;
+    return "()".includes(token) ? `${literal}?` : literal;
+  });
+  const isWord = (/** @type {string | undefined} */ token) => /^[\w$#]/.test(token ?? "");
+  const joined = patterns.map((pattern, i) => pattern + (isWord(tokens[i]) && isWord(tokens[i + 1]) ? "\\s+" : "\\s*"));
+  const place = new RegExp(joined.join("").replace(/\\s[*+]$/, ""));
+  if (!place.test(code)) throw new Error(`there is no "${before}" any more: what was to be put there has to be put elsewhere`);
+  return code.replace(place, () => after);
+}
+
 /** A copy of the built page that can be altered, and put right again. */
 export class LeakingBuild {
   folder = mkdtempSync(path.join(os.tmpdir(), "sprat-leaking-"));
@@ -20,13 +43,13 @@ export class LeakingBuild {
     cpSync(WEB, this.folder, { recursive: true });
   }
 
-  /** Alters a script. @param {string} file @param {string} before a text in it @param {string} after what comes instead */
+  /** Alters a script. @param {string} file @param {string} before code in it @param {string} after what comes instead */
   edit(file, before, after) {
     const at = path.join(this.folder, file);
     const code = readFileSync(at, "utf8");
-    if (!code.includes(before)) throw new Error(`${file} has no "${before}" any more: the leak has to be put elsewhere`);
+    const altered = edited(code, before, after);
     if (!this.#real.has(at)) this.#real.set(at, code);
-    writeFileSync(at, code.replace(before, () => after));
+    writeFileSync(at, altered);
   }
 
   /** Adds a file. @param {string} file @param {string} content */
