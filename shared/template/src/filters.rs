@@ -1,0 +1,482 @@
+//! Jinja's filters.
+
+use crate::args::{Args, or_int};
+use crate::error::{Error, invalid, unknown, unsupported};
+use crate::json::to_json;
+use crate::meter::{Meter, Out};
+use crate::operate::{compute, equal};
+use crate::print::to_string;
+use crate::sequence::{from_char, item, items, length, pairs};
+use crate::sort::{Order, sort};
+use crate::tests::test;
+use crate::text;
+use crate::tree::Operator;
+use crate::value::{Form, Number, Value, number};
+
+/// Applies a filter.
+pub(crate) fn filter(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Value, Error> {
+    meter.weigh(value)?;
+    match name {
+        "default" | "d" => default(value, args),
+        "tojson" => to_json(value, args, meter),
+        "length" | "count" => {
+            let [] = args.bind([])?;
+            Ok(Value::Int(
+                i64::try_from(length(value)?).unwrap_or(i64::MAX),
+            ))
+        }
+        "abs" | "round" | "int" | "float" => numeric(name, value, args),
+        "map" | "select" | "reject" | "selectattr" | "rejectattr" => {
+            // Filters can be named by filters, which goes as deep as there are arguments.
+            meter.enter()?;
+            let made = match name {
+                "map" => map(value, args, meter),
+                _ => select(name, value, args, meter),
+            };
+            meter.leave();
+            made
+        }
+        "first" | "last" | "list" | "reverse" | "unique" | "items" | "sum" | "min" | "max"
+        | "join" | "sort" | "dictsort" => sequence(name, value, args, meter),
+        "attr" => {
+            let [name] = args.bind(["name"])?;
+            crate::sequence::attribute(value, name.text()?, meter)
+        }
+        _ => textual(name, value, args, meter),
+    }
+}
+
+/// `default`, which may be told to stand for all that is false.
+fn default(value: &Value, mut args: Args) -> Result<Value, Error> {
+    let given = args.first().or_else(|| args.take("default_value"));
+    let [boolean] = args.bind(["boolean"])?;
+    if value.is_undefined() || boolean.is_true() && !value.is_true() {
+        return Ok(given.unwrap_or_else(|| Value::from("")));
+    }
+    Ok(value.clone())
+}
+
+/// Filters of text; anything else is printed first.
+fn textual(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Value, Error> {
+    let text = match value {
+        Value::Text(text) => text.to_string(),
+        other => to_string(other)?,
+    };
+    match name {
+        "trim" => {
+            let [chars] = args.bind(["chars"])?;
+            Ok(Value::from(text::strip(&text, &chars, true, true)?))
+        }
+        "upper" | "lower" | "capitalize" => text::call(&text, name, args, meter),
+        "replace" => {
+            let [old, new, limit] = args.bind(["s", "new", "count"])?;
+            text::replace(&text, &to_string(&old)?, &to_string(&new)?, &limit)
+        }
+        "string" | "safe" => {
+            let [] = args.bind([])?;
+            Ok(Value::from(text))
+        }
+        "title" => {
+            let [] = args.bind([])?;
+            let parts = |c: char| !text::is_space(c) && !"-({[<".contains(c);
+            Ok(Value::from(text::title(&text, parts)))
+        }
+        "indent" => indent(&text, args, meter),
+        "escape" | "e" => {
+            let [] = args.bind([])?;
+            escape(&text)
+        }
+        "wordcount" => {
+            let [] = args.bind([])?;
+            let words = text.split(|c: char| c != '_' && !c.is_alphanumeric());
+            let count = words.filter(|word| !word.is_empty()).count();
+            Ok(Value::Int(i64::try_from(count).unwrap_or(i64::MAX)))
+        }
+        _ => Err(unknown("the filter", name)),
+    }
+}
+
+fn indent(text: &str, args: Args, meter: &Meter) -> Result<Value, Error> {
+    let [width, first, blank] = args.bind(["width", "first", "blank"])?;
+    let mut indention = Out::default();
+    match &width {
+        Value::Text(text) => indention.push(text)?,
+        width => indention.repeat(" ", usize::try_from(or_int(width, 4)?).unwrap_or(0))?,
+    }
+    let indention = indention.into_string();
+    let mut out = Out::default();
+    // The line after the last line's end is one, too.
+    for (index, line) in text::lines(&[text, "\n"].concat(), false)
+        .into_iter()
+        .enumerate()
+    {
+        meter.spend(1)?;
+        out.push(if index > 0 { "\n" } else { "" })?;
+        let indents = if index == 0 {
+            first.is_true()
+        } else {
+            blank.is_true() || !line.is_empty()
+        };
+        out.push(if indents { &indention } else { "" })?;
+        out.push(line)?;
+    }
+    Ok(out.into_value())
+}
+
+fn escape(text: &str) -> Result<Value, Error> {
+    let mut out = Out::default();
+    for c in text.chars() {
+        match c {
+            '&' => out.push("&amp;")?,
+            '<' => out.push("&lt;")?,
+            '>' => out.push("&gt;")?,
+            '"' => out.push("&#34;")?,
+            '\'' => out.push("&#39;")?,
+            c => out.push_char(c)?,
+        }
+    }
+    Ok(out.into_value())
+}
+
+/// Filters of numbers.
+fn numeric(name: &str, value: &Value, args: Args) -> Result<Value, Error> {
+    match name {
+        "abs" => {
+            let [] = args.bind([])?;
+            match number(value) {
+                Some(Number::Int(value)) => {
+                    let value = value.checked_abs();
+                    value
+                        .map(Value::Int)
+                        .ok_or_else(|| unsupported("an integer of more than 64 bits"))
+                }
+                Some(Number::Float(value)) => Ok(Value::Float(value.abs())),
+                None => Err(no_number(value)),
+            }
+        }
+        "round" => round(value, args),
+        "int" => {
+            let [default, base] = args.bind(["default", "base"])?;
+            to_int(value, &default, or_int(&base, 10)?)
+        }
+        _ => {
+            let [default] = args.bind(["default"])?;
+            let default = if default.is_undefined() {
+                Value::Float(0.0)
+            } else {
+                default
+            };
+            Ok(to_float(value)?.map_or(default, Value::Float))
+        }
+    }
+}
+
+fn no_number(value: &Value) -> Error {
+    invalid(["expected a number, not ", value.kind()].concat())
+}
+
+fn to_int(value: &Value, default: &Value, base: i64) -> Result<Value, Error> {
+    let default = if default.is_undefined() {
+        &Value::Int(0)
+    } else {
+        default
+    };
+    if let Value::Text(text) = value {
+        let radix = u32::try_from(base).unwrap_or(0);
+        if !(2..=36).contains(&radix) {
+            return Err(unsupported("this base of numbers"));
+        }
+        if let Ok(value) = i64::from_str_radix(text.trim_matches(text::is_space), radix) {
+            return Ok(Value::Int(value));
+        }
+    }
+    if let Some(Number::Int(value)) = number(value) {
+        return Ok(Value::Int(value));
+    }
+    // Within what 64 bits hold; Python has integers beyond that.
+    match to_float(value)? {
+        Some(float) if float.abs() < 9.2e18 => Ok(Value::Int(float as i64)),
+        Some(float) if float.is_finite() => Err(unsupported("an integer of more than 64 bits")),
+        _ => Ok(default.clone()),
+    }
+}
+
+/// The number that a value is, or that a text is of.
+fn to_float(value: &Value) -> Result<Option<f64>, Error> {
+    match value {
+        Value::Undefined => Err(no_number(value)),
+        Value::Text(text) => Ok(text.trim_matches(text::is_space).parse().ok()),
+        other => Ok(number(other).map(Number::float)),
+    }
+}
+
+/// Rounds half to even, as Python does; to decimals by their power of ten, which may differ from Python's in the last digit.
+fn round(value: &Value, args: Args) -> Result<Value, Error> {
+    let [precision, method] = args.bind(["precision", "method"])?;
+    let precision = or_int(&precision, 0)?.clamp(-400, 400);
+    let method = if method.is_undefined() {
+        "common"
+    } else {
+        method.text()?
+    };
+    let value = match (number(value), method) {
+        (Some(Number::Int(value)), "common") if precision >= 0 => return Ok(Value::Int(value)),
+        (Some(value), _) => value.float(),
+        (None, _) => return Err(no_number(value)),
+    };
+    let scale = 10f64.powi(i32::try_from(precision).unwrap_or(0));
+    let scaled = value * scale;
+    let rounded = match method {
+        "common" => scaled.round_ties_even(),
+        "ceil" => scaled.ceil(),
+        "floor" => scaled.floor(),
+        _ => return Err(invalid("there is no such way to round")),
+    };
+    let result = rounded / scale;
+    // Where scaling leaves the range of floats there is nothing to round.
+    Ok(Value::Float(if result.is_finite() {
+        result
+    } else {
+        value
+    }))
+}
+
+/// The attribute `a.b.0` of a value.
+fn attribute_of(value: &Value, path: &Value, meter: &Meter) -> Result<Value, Error> {
+    let Value::Text(path) = path else {
+        return item(value, path, meter);
+    };
+    let mut value = value.clone();
+    for part in path.split('.') {
+        let key = part.parse().map_or_else(|_| Value::from(part), Value::Int);
+        value = item(&value, &key, meter)?;
+    }
+    Ok(value)
+}
+
+/// A filter or test that a value names, which may be what somebody wrote: an error must not say it.
+fn named_by_value(error: Error) -> Error {
+    match error {
+        Error::Unsupported { line, .. } => {
+            let what = "a filter or test that is named by a value".to_owned();
+            Error::Unsupported { line, what }
+        }
+        other => other,
+    }
+}
+
+fn map(value: &Value, mut args: Args, meter: &Meter) -> Result<Value, Error> {
+    let attribute = args.take("attribute");
+    let filter_name = if attribute.is_none() {
+        args.first()
+    } else {
+        None
+    };
+    let default = if attribute.is_some() {
+        args.take("default")
+    } else {
+        None
+    };
+    let mut made = Vec::new();
+    for item in &items(value, meter)?.items {
+        meter.spend(1)?;
+        made.push(match (&attribute, &filter_name) {
+            (Some(path), _) => {
+                let found = attribute_of(item, path, meter)?;
+                let missing = found.is_undefined();
+                default.clone().filter(|_| missing).unwrap_or(found)
+            }
+            (None, Some(name)) => {
+                let result = filter(name.text()?, item, args.clone(), meter);
+                result.map_err(named_by_value)?
+            }
+            (None, None) => return Err(invalid("`map` needs a filter or an attribute")),
+        });
+    }
+    Ok(Value::sequence(Form::Stream, made))
+}
+
+fn select(name: &str, value: &Value, mut args: Args, meter: &Meter) -> Result<Value, Error> {
+    let path = if name.ends_with("attr") {
+        Some(
+            args.first()
+                .ok_or_else(|| invalid("an attribute is missing"))?,
+        )
+    } else {
+        None
+    };
+    let test_name = args.first();
+    let keeps = name.starts_with("select");
+    let mut made = Vec::new();
+    for item in &items(value, meter)?.items {
+        meter.spend(1)?;
+        let subject = match &path {
+            Some(path) => attribute_of(item, path, meter)?,
+            None => item.clone(),
+        };
+        let holds = match &test_name {
+            Some(name) => {
+                let result = test(name.text()?, &subject, args.clone(), meter);
+                result.map_err(named_by_value)?
+            }
+            None => subject.is_true(),
+        };
+        if holds == keeps {
+            made.push(item.clone());
+        }
+    }
+    Ok(Value::sequence(Form::Stream, made))
+}
+
+/// Filters of lists, and of what has items.
+fn sequence(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Value, Error> {
+    match name {
+        "join" => {
+            let [separator, attribute] = args.bind(["d", "attribute"])?;
+            let values = by_attribute(value, &attribute, meter)?;
+            text::join(&values, &to_string(&separator)?, true, meter)
+        }
+        "items" => {
+            let [] = args.bind([])?;
+            match value {
+                Value::Undefined => Ok(Value::sequence(Form::Stream, Vec::new())),
+                Value::Map(map) => Ok(Value::sequence(Form::Stream, pairs(&map.entries))),
+                other => Err(invalid([other.kind(), " has no keys"].concat())),
+            }
+        }
+        "sort" => {
+            let [reverse, sensitive, attribute] =
+                args.bind(["reverse", "case_sensitive", "attribute"])?;
+            let order = Order {
+                ignore_case: !sensitive.is_true(),
+                reverse: reverse.is_true(),
+            };
+            sorted(&items(value, meter)?.items, &attribute, &order, meter)
+        }
+        "dictsort" => dictsort(value, args, meter),
+        "sum" => {
+            let [attribute, start] = args.bind(["attribute", "start"])?;
+            let mut sum = if start.is_undefined() {
+                Value::Int(0)
+            } else {
+                start
+            };
+            for item in &items(&by_attribute(value, &attribute, meter)?, meter)?.items {
+                sum = compute(Operator::Add, &sum, item, meter)?;
+                meter.weigh(&sum)?;
+            }
+            Ok(sum)
+        }
+        "min" | "max" | "unique" => {
+            let [sensitive, attribute] = args.bind(["case_sensitive", "attribute"])?;
+            let order = Order {
+                ignore_case: !sensitive.is_true(),
+                reverse: name == "max",
+            };
+            match name {
+                "unique" => unique(value, &attribute, &order, meter),
+                _ => least(value, &attribute, &order, meter),
+            }
+        }
+        _ => {
+            let [] = args.bind([])?;
+            ends(name, value, meter)
+        }
+    }
+}
+
+fn ends(name: &str, value: &Value, meter: &Meter) -> Result<Value, Error> {
+    if let (Value::Text(text), "first" | "last" | "reverse") = (value, name) {
+        return Ok(match name {
+            "first" => text.chars().next().map_or(Value::Undefined, from_char),
+            "last" => text.chars().next_back().map_or(Value::Undefined, from_char),
+            _ => Value::from(text.chars().rev().collect::<String>()),
+        });
+    }
+    let items = items(value, meter)?;
+    let items = &items.items;
+    Ok(match name {
+        "first" => items.first().cloned().unwrap_or(Value::Undefined),
+        "last" => items.last().cloned().unwrap_or(Value::Undefined),
+        "reverse" => Value::sequence(Form::Stream, items.iter().rev().cloned().collect()),
+        _ => Value::list(items.clone()),
+    })
+}
+
+/// The values, or an attribute of each.
+fn by_attribute(value: &Value, attribute: &Value, meter: &Meter) -> Result<Value, Error> {
+    if matches!(attribute, Value::Undefined | Value::None) {
+        return Ok(value.clone());
+    }
+    let items = items(value, meter)?;
+    let found = items
+        .items
+        .iter()
+        .map(|item| attribute_of(item, attribute, meter));
+    Ok(Value::list(found.collect::<Result<_, _>>()?))
+}
+
+fn sorted(
+    values: &[Value],
+    attribute: &Value,
+    order: &Order,
+    meter: &Meter,
+) -> Result<Value, Error> {
+    let keys = by_attribute(&Value::list(values.to_vec()), attribute, meter)?;
+    let places = sort(&items(&keys, meter)?.items, order, meter)?;
+    let sorted = places
+        .iter()
+        .filter_map(|place| values.get(*place).cloned());
+    Ok(Value::list(sorted.collect()))
+}
+
+fn dictsort(value: &Value, args: Args, meter: &Meter) -> Result<Value, Error> {
+    let [sensitive, by, reverse] = args.bind(["case_sensitive", "by", "reverse"])?;
+    let Value::Map(map) = value else {
+        return Err(invalid([value.kind(), " has no keys"].concat()));
+    };
+    let order = Order {
+        ignore_case: !sensitive.is_true(),
+        reverse: reverse.is_true(),
+    };
+    let place = match &by {
+        Value::Undefined => 0,
+        by => match &**by.text()? {
+            "key" => 0,
+            "value" => 1,
+            _ => return Err(invalid("`dictsort` is by \"key\" or by \"value\"")),
+        },
+    };
+    sorted(&pairs(&map.entries), &Value::Int(place), &order, meter)
+}
+
+fn unique(value: &Value, attribute: &Value, order: &Order, meter: &Meter) -> Result<Value, Error> {
+    let values = items(value, meter)?;
+    let keys = items(&by_attribute(value, attribute, meter)?, meter)?;
+    let mut seen: Vec<Value> = Vec::new();
+    let mut made = Vec::new();
+    'next: for (value, key) in values.items.iter().zip(&keys.items) {
+        let key = order.key(key);
+        for other in &seen {
+            if equal(&key, other, meter)? {
+                continue 'next;
+            }
+        }
+        seen.push(key);
+        made.push(value.clone());
+    }
+    Ok(Value::sequence(Form::Stream, made))
+}
+
+/// The first in an order.
+fn least(value: &Value, attribute: &Value, order: &Order, meter: &Meter) -> Result<Value, Error> {
+    let values = items(value, meter)?;
+    let keys = items(&by_attribute(value, attribute, meter)?, meter)?;
+    let mut best = 0;
+    for (place, key) in keys.items.iter().enumerate().skip(1) {
+        if order.compare(key, &keys.items[best], meter)?.is_lt() {
+            best = place;
+        }
+    }
+    Ok(values.items.get(best).cloned().unwrap_or(Value::Undefined))
+}

@@ -1,0 +1,359 @@
+//! Methods of strings, as Python has them.
+
+use crate::args::{Args, or_int};
+use crate::error::{Error, invalid, unknown};
+use crate::meter::{Meter, Out};
+use crate::print;
+use crate::sequence::items;
+use crate::value::{Form, Value};
+
+/// Those that there are here.
+pub(crate) const METHODS: &[&str] = &[
+    "capitalize",
+    "casefold",
+    "count",
+    "endswith",
+    "find",
+    "index",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdecimal",
+    "isdigit",
+    "islower",
+    "isnumeric",
+    "isspace",
+    "isupper",
+    "join",
+    "lower",
+    "lstrip",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+    "rfind",
+    "rpartition",
+    "rsplit",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "title",
+    "upper",
+];
+
+/// What Python's `str.isspace` takes for whitespace: four control characters more than Unicode.
+pub(crate) fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+/// Calls a method.
+pub(crate) fn call(text: &str, name: &str, args: Args, meter: &Meter) -> Result<Value, Error> {
+    match name {
+        "strip" | "lstrip" | "rstrip" => {
+            let [chars] = args.bind(["chars"])?;
+            let (start, end) = (name != "rstrip", name != "lstrip");
+            Ok(Value::from(strip(text, &chars, start, end)?))
+        }
+        "split" | "rsplit" => {
+            let [separator, limit] = args.bind(["sep", "maxsplit"])?;
+            let limit = usize::try_from(or_int(&limit, -1)?).unwrap_or(usize::MAX);
+            let parts = split(text, &separator, limit, name == "rsplit", meter)?;
+            Ok(Value::list(parts))
+        }
+        "splitlines" => {
+            let [keep] = args.bind(["keepends"])?;
+            let lines = lines(text, keep.is_true());
+            meter.spend(lines.len())?;
+            Ok(Value::list(lines.into_iter().map(Value::from).collect()))
+        }
+        "partition" | "rpartition" => partition(text, args, name == "rpartition"),
+        "startswith" | "endswith" => {
+            let [part] = args.bind(["prefix"])?;
+            Ok(Value::Bool(starts_or_ends(
+                text,
+                &part,
+                name == "startswith",
+            )?))
+        }
+        "removeprefix" | "removesuffix" => {
+            let [part] = args.bind(["prefix"])?;
+            let part = part.text()?;
+            let rest = match name {
+                "removeprefix" => text.strip_prefix(&**part),
+                _ => text.strip_suffix(&**part),
+            };
+            Ok(Value::from(rest.unwrap_or(text)))
+        }
+        "replace" => {
+            let [old, new, limit] = args.bind(["old", "new", "count"])?;
+            replace(text, old.text()?, new.text()?, &limit)
+        }
+        "find" | "rfind" | "index" => find(text, name, args),
+        "count" => {
+            let [part] = args.bind(["sub"])?;
+            let count = text.matches(&**part.text()?).count();
+            Ok(Value::Int(i64::try_from(count).unwrap_or(i64::MAX)))
+        }
+        "join" => {
+            let [values] = args.bind(["iterable"])?;
+            join(&values, text, false, meter)
+        }
+        _ => simple(text, name, args),
+    }
+}
+
+/// Methods without arguments.
+fn simple(text: &str, name: &str, args: Args) -> Result<Value, Error> {
+    let [] = args.bind([])?;
+    let all = |is_it: fn(char) -> bool| Value::Bool(!text.is_empty() && text.chars().all(is_it));
+    Ok(match name {
+        "upper" => Value::from(text.to_uppercase()),
+        "lower" | "casefold" => Value::from(text.to_lowercase()),
+        "capitalize" => Value::from(capitalize(text)),
+        "title" => Value::from(title(text, char::is_alphabetic)),
+        "isalpha" => all(char::is_alphabetic),
+        "isalnum" => all(char::is_alphanumeric),
+        "isdigit" | "isdecimal" | "isnumeric" => all(char::is_numeric),
+        "isspace" => all(is_space),
+        "isascii" => Value::Bool(text.is_ascii()),
+        "isupper" => Value::Bool(is_cased(text, char::is_uppercase, char::is_lowercase)),
+        "islower" => Value::Bool(is_cased(text, char::is_lowercase, char::is_uppercase)),
+        _ => return Err(unknown("the method", name)),
+    })
+}
+
+/// Whether some letters are of one case and none of the other.
+pub(crate) fn is_cased(text: &str, some: fn(char) -> bool, none: fn(char) -> bool) -> bool {
+    text.chars().any(some) && !text.chars().any(none)
+}
+
+pub(crate) fn capitalize(text: &str) -> String {
+    let mut chars = text.chars();
+    let Some(first) = chars.next() else {
+        return String::new();
+    };
+    let mut out: String = first.to_uppercase().collect();
+    out.push_str(&chars.as_str().to_lowercase());
+    out
+}
+
+/// Words with a large first letter; whatever `in_word` does not take parts them.
+pub(crate) fn title(text: &str, in_word: fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut inside = false;
+    for c in text.chars() {
+        if inside {
+            out.extend(c.to_lowercase());
+        } else {
+            out.extend(c.to_uppercase());
+        }
+        inside = in_word(c);
+    }
+    out
+}
+
+/// Without whitespace, or these characters, at its ends.
+pub(crate) fn strip<'t>(
+    text: &'t str,
+    chars: &Value,
+    start: bool,
+    end: bool,
+) -> Result<&'t str, Error> {
+    let chars = match chars {
+        Value::Undefined | Value::None => None,
+        chars => Some(chars.text()?),
+    };
+    let goes = |c: char| chars.map_or_else(|| is_space(c), |chars| chars.contains(c));
+    let text = if start {
+        text.trim_start_matches(goes)
+    } else {
+        text
+    };
+    Ok(if end {
+        text.trim_end_matches(goes)
+    } else {
+        text
+    })
+}
+
+/// The parts between separators, at most so many splits, counted from the end for `rsplit`.
+fn split(
+    text: &str,
+    separator: &Value,
+    limit: usize,
+    from_end: bool,
+    meter: &Meter,
+) -> Result<Vec<Value>, Error> {
+    let separator = match separator {
+        Value::Undefined | Value::None => None,
+        separator => Some(separator.text()?),
+    };
+    if separator.is_some_and(|separator| separator.is_empty()) {
+        return Err(invalid("the separator is empty"));
+    }
+    let mut parts = Vec::new();
+    let mut rest = text;
+    loop {
+        meter.spend(1)?;
+        if separator.is_none() {
+            rest = if from_end {
+                rest.trim_end_matches(is_space)
+            } else {
+                rest.trim_start_matches(is_space)
+            };
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let cut = match (separator, from_end) {
+            (Some(separator), false) => rest.split_once(&**separator),
+            (Some(separator), true) => rest.rsplit_once(&**separator),
+            (None, false) => rest.split_once(is_space),
+            (None, true) => rest.rsplit_once(is_space),
+        };
+        match cut.filter(|_| parts.len() < limit) {
+            Some((before, after)) => {
+                let (part, other) = if from_end {
+                    (after, before)
+                } else {
+                    (before, after)
+                };
+                parts.push(Value::from(part));
+                rest = other;
+            }
+            None => {
+                // What is left has lost the whitespace on one side; Python leaves that on the other only if it has to stop.
+                let whole = if separator.is_none() && cut.is_none() {
+                    rest.trim_matches(is_space)
+                } else {
+                    rest
+                };
+                parts.push(Value::from(whole));
+                break;
+            }
+        }
+    }
+    if from_end {
+        parts.reverse();
+    }
+    Ok(parts)
+}
+
+/// Lines, by every character that Python takes for a line's end.
+pub(crate) fn lines(text: &str, keep: bool) -> Vec<&str> {
+    let is_end = |c: char| matches!(c, '\n'..='\r' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some(end) = rest.find(is_end) {
+        let length = rest[end..].chars().next().map_or(0, char::len_utf8);
+        let length = if rest[end..].starts_with("\r\n") {
+            2
+        } else {
+            length
+        };
+        lines.push(&rest[..if keep { end + length } else { end }]);
+        rest = &rest[end + length..];
+    }
+    if !rest.is_empty() {
+        lines.push(rest);
+    }
+    lines
+}
+
+fn partition(text: &str, args: Args, from_end: bool) -> Result<Value, Error> {
+    let [separator] = args.bind(["sep"])?;
+    let separator = separator.text()?;
+    if separator.is_empty() {
+        return Err(invalid("the separator is empty"));
+    }
+    let found = if from_end {
+        text.rsplit_once(&**separator)
+    } else {
+        text.split_once(&**separator)
+    };
+    let parts = match (found, from_end) {
+        (Some((before, after)), _) => [before, separator, after],
+        (None, false) => [text, "", ""],
+        (None, true) => ["", "", text],
+    };
+    Ok(Value::sequence(
+        Form::Tuple,
+        parts.map(Value::from).to_vec(),
+    ))
+}
+
+/// Whether a text starts or ends with a part, or with one of several.
+pub(crate) fn starts_or_ends(text: &str, part: &Value, start: bool) -> Result<bool, Error> {
+    let is_it = |part: &str| {
+        if start {
+            text.starts_with(part)
+        } else {
+            text.ends_with(part)
+        }
+    };
+    let Value::List(parts) = part else {
+        return Ok(is_it(part.text()?));
+    };
+    for part in &parts.items {
+        if is_it(part.text()?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+pub(crate) fn replace(text: &str, old: &str, new: &str, limit: &Value) -> Result<Value, Error> {
+    let limit = usize::try_from(or_int(limit, -1)?).unwrap_or(usize::MAX);
+    let mut out = Out::default();
+    let mut from = 0;
+    for (place, _) in text.match_indices(old).take(limit) {
+        out.push(&text[from..place])?;
+        out.push(new)?;
+        from = place + old.len();
+    }
+    out.push(&text[from..])?;
+    Ok(out.into_value())
+}
+
+/// The place of a part, in characters.
+fn find(text: &str, name: &str, args: Args) -> Result<Value, Error> {
+    let [part] = args.bind(["sub"])?;
+    let part = part.text()?;
+    let found = if name == "rfind" {
+        text.rfind(&**part)
+    } else {
+        text.find(&**part)
+    };
+    match found {
+        Some(place) => {
+            let chars = text[..place].chars().count();
+            Ok(Value::Int(i64::try_from(chars).unwrap_or(i64::MAX)))
+        }
+        None if name == "index" => Err(invalid("there is no such part in the string")),
+        None => Ok(Value::Int(-1)),
+    }
+}
+
+/// Values with a separator between them. The filter makes strings of them, the method wants strings.
+pub(crate) fn join(
+    values: &Value,
+    separator: &str,
+    any: bool,
+    meter: &Meter,
+) -> Result<Value, Error> {
+    let mut out = Out::default();
+    for (index, item) in items(values, meter)?.items.iter().enumerate() {
+        meter.spend(1)?;
+        if index > 0 {
+            out.push(separator)?;
+        }
+        if any {
+            print::text(item, &mut out)?;
+        } else {
+            out.push(item.text()?)?;
+        }
+    }
+    Ok(out.into_value())
+}

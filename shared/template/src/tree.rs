@@ -1,0 +1,141 @@
+//! A template as it was read.
+
+use std::sync::Arc;
+
+/// All of it. Names and texts are shared with the values made from them, by `Arc`, so that threads can share a template.
+pub(crate) struct Tree {
+    pub(crate) body: Body,
+    /// Every macro, and every body of a `call`, wherever it is defined: values name them by their place here.
+    pub(crate) macros: Vec<Macro>,
+}
+
+/// Statements with their lines.
+pub(crate) type Body = Vec<(u32, Statement)>;
+
+pub(crate) enum Statement {
+    Text(Box<str>),
+    Output(Expr),
+    If {
+        /// Conditions with what is run for the first that holds.
+        branches: Vec<(Expr, Body)>,
+        otherwise: Body,
+    },
+    For(Box<For>),
+    Set(Target, Expr),
+    /// A text made by a body, then filtered.
+    SetBlock(Target, Vec<Named>, Body),
+    /// The same, printed.
+    FilterBlock(Vec<Named>, Body),
+    /// A body with variables of its own. `{% generation %}` is one without any.
+    With(Vec<(Target, Expr)>, Body),
+    Macro(usize),
+    /// A call, with the place of the macro that it gets as `caller`.
+    Call(Box<CallBlock>),
+    Break,
+    Continue,
+    /// What is not done here, by name: an error only where it is reached.
+    Unsupported(Box<str>),
+}
+
+pub(crate) struct For {
+    pub(crate) target: Target,
+    pub(crate) items: Expr,
+    pub(crate) condition: Option<Expr>,
+    pub(crate) body: Body,
+    pub(crate) otherwise: Body,
+}
+
+pub(crate) struct CallBlock {
+    pub(crate) callee: Expr,
+    pub(crate) arguments: Arguments,
+    pub(crate) caller: usize,
+}
+
+pub(crate) struct Macro {
+    pub(crate) name: Arc<str>,
+    /// Parameters with what they are if they are not given.
+    pub(crate) parameters: Vec<(Arc<str>, Option<Expr>)>,
+    pub(crate) body: Body,
+}
+
+/// What is assigned to.
+pub(crate) enum Target {
+    Name(Arc<str>),
+    /// An attribute of a namespace.
+    Attribute(Arc<str>, Arc<str>),
+    Tuple(Vec<Target>),
+}
+
+/// An expression with its line.
+pub(crate) struct Expr {
+    pub(crate) kind: Kind,
+    pub(crate) line: u32,
+    /// Levels of expressions below, itself included. What runs and drops the tree does so by recursion.
+    pub(crate) height: u32,
+}
+
+pub(crate) enum Kind {
+    None,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(Arc<str>),
+    Name(Arc<str>),
+    List(Vec<Expr>),
+    Tuple(Vec<Expr>),
+    Map(Vec<(Expr, Expr)>),
+    Attribute(Box<Expr>, Arc<str>),
+    Item(Box<Expr>, Box<Expr>),
+    /// From, to and step.
+    Slice(Box<Expr>, Box<[Option<Expr>; 3]>),
+    Call(Box<Expr>, Arguments),
+    Filter(Box<Expr>, Named),
+    Test(Box<Expr>, Named),
+    Not(Box<Expr>),
+    Negative(Box<Expr>),
+    Positive(Box<Expr>),
+    /// Operators of one precedence, from left to right.
+    Chain(Box<Expr>, Vec<(Operator, Expr)>),
+    /// Comparisons, of which all must hold.
+    Compare(Box<Expr>, Vec<(Operator, Expr)>),
+    /// Texts put together by `~`.
+    Concat(Vec<Expr>),
+    And(Vec<Expr>),
+    Or(Vec<Expr>),
+    /// The condition, what it is then, and what else.
+    If(Box<(Expr, Expr, Option<Expr>)>),
+    Unsupported(&'static str),
+}
+
+/// A filter or test, with its arguments.
+pub(crate) struct Named {
+    pub(crate) name: Arc<str>,
+    pub(crate) arguments: Arguments,
+    pub(crate) line: u32,
+}
+
+/// Arguments of a call.
+#[derive(Default)]
+pub(crate) struct Arguments {
+    pub(crate) positional: Vec<Expr>,
+    pub(crate) named: Vec<(Arc<str>, Expr)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operator {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    FloorDivide,
+    Remainder,
+    Power,
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    In,
+    NotIn,
+}

@@ -1,0 +1,148 @@
+//! What transformers rendered: the files in `tests/goldens/template`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use sprat_template::{Error, Value};
+
+use crate::support::{Json, ours, render};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/template")
+}
+
+fn read<T: DeserializeOwned>(file: &str) -> T {
+    let text = std::fs::read_to_string(folder().join(file)).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The text of a template beside the goldens.
+fn template(name: &str) -> String {
+    let file = format!("{}.jinja", name.trim_end_matches(".jinja"));
+    std::fs::read_to_string(folder().join(file)).unwrap()
+}
+
+/// A message as transformers gives it to a template: without fields that are null.
+fn message(message: &Json) -> Value {
+    let fields = message.0.try_iter().unwrap();
+    let fields = fields.map(|key| (ours(&key), ours(&message.0.get_item(&key).unwrap())));
+    Value::map(
+        fields
+            .filter(|(_, value)| !matches!(value, Value::None))
+            .collect(),
+    )
+}
+
+struct Call<'a> {
+    messages: &'a [Json],
+    tools: Option<&'a [Json]>,
+    prompt: bool,
+    tokens: [&'a str; 2],
+}
+
+fn apply(source: &str, call: &Call) -> Result<String, Error> {
+    let list = |values: &[Json]| Value::list(values.iter().map(|value| ours(&value.0)).collect());
+    let tools = call.tools.map_or(Value::None, list);
+    let variables = vec![
+        (
+            "messages",
+            Value::list(call.messages.iter().map(message).collect()),
+        ),
+        ("add_generation_prompt", Value::from(call.prompt)),
+        ("tools", tools.clone()),
+        ("xml_tools", tools),
+        ("documents", Value::None),
+        ("bos_token", Value::from(call.tokens[0])),
+        ("eos_token", Value::from(call.tokens[1])),
+    ];
+    render(source, variables)
+}
+
+/// What came out is what transformers rendered, or an error that says the same.
+fn check(
+    rendered: Result<String, Error>,
+    expected: &Option<String>,
+    error: &Option<String>,
+    what: &str,
+) {
+    match (rendered, expected, error) {
+        (Ok(text), Some(expected), _) => assert_eq!(text, *expected, "{what}"),
+        (Err(said), None, Some(error)) => {
+            assert!(said.to_string().contains(error.as_str()), "{what}: {said}");
+        }
+        (Ok(_), ..) => panic!("{what}: it renders"),
+        (Err(error), ..) => panic!("{what}: {error}"),
+    }
+}
+
+#[derive(Deserialize)]
+struct Goldens {
+    bos_token: String,
+    eos_token: String,
+    #[serde(default)]
+    conversations: BTreeMap<String, Vec<Json>>,
+    #[serde(default)]
+    tools: Vec<Json>,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    template: String,
+    conversation: String,
+    add_generation_prompt: bool,
+    expected: Option<String>,
+    error: Option<String>,
+}
+
+#[test]
+fn conversations_render_as_in_transformers() {
+    let golden: Goldens = read("golden.json");
+    assert!(golden.cases.len() > 10);
+    for case in &golden.cases {
+        let call = Call {
+            messages: &golden.conversations[&case.conversation],
+            tools: None,
+            prompt: case.add_generation_prompt,
+            tokens: [&golden.bos_token, &golden.eos_token],
+        };
+        let rendered = apply(&template(&case.template), &call);
+        let what = format!("{} with {}", case.template, case.conversation);
+        check(rendered, &case.expected, &case.error, &what);
+    }
+}
+
+#[derive(Deserialize)]
+struct ToolGoldens {
+    bos_token: String,
+    eos_token: String,
+    cases: Vec<ToolCase>,
+}
+
+#[derive(Deserialize)]
+struct ToolCase {
+    template: String,
+    messages: Vec<Json>,
+    tools: Option<Vec<Json>>,
+    add_generation_prompt: bool,
+    expected: Option<String>,
+    error: Option<String>,
+}
+
+#[test]
+fn tools_render_as_in_transformers() {
+    let golden: ToolGoldens = read("tools.json");
+    assert!(golden.cases.len() > 4);
+    for case in &golden.cases {
+        let call = Call {
+            messages: &case.messages,
+            tools: case.tools.as_deref(),
+            prompt: case.add_generation_prompt,
+            tokens: [&golden.bos_token, &golden.eos_token],
+        };
+        let rendered = apply(&template(&case.template), &call);
+        check(rendered, &case.expected, &case.error, &case.template);
+    }
+}
