@@ -27,6 +27,10 @@ pub(crate) fn filter(name: &str, value: &Value, args: Args, meter: &Meter) -> Re
         }
         "abs" | "round" | "int" | "float" => numeric(name, value, args),
         "map" | "select" | "reject" | "selectattr" | "rejectattr" => {
+            // As Jinja has it, of whatever is false: none has no items, but nothing is made of it here.
+            if !value.is_true() {
+                return Ok(Value::sequence(Form::Stream, Vec::new()));
+            }
             // Filters can be named by filters, which goes as deep as there are arguments.
             meter.enter()?;
             let made = match name {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::lex::{Token, lex};
-use crate::tree::{Body, CallBlock, Expr, For, Kind, Macro, Named, Statement, Target, Tree};
+use crate::tree::{Body, CallBlock, For, Kind, Macro, Named, Parameter, Statement, Target, Tree};
 
 /// How deep blocks, and expressions, may be inside of each other.
 const DEEPEST: u32 = 100;
@@ -298,7 +298,7 @@ impl<'s> Parser<'s> {
     fn macro_body(
         &mut self,
         name: Arc<str>,
-        parameters: Vec<(Arc<str>, Option<Expr>)>,
+        parameters: Vec<Parameter>,
         block: &str,
         end: &'static str,
     ) -> Result<usize, Error> {
@@ -314,7 +314,7 @@ impl<'s> Parser<'s> {
     }
 
     /// Parameters of a macro, after the bracket.
-    fn parameters(&mut self) -> Result<Vec<(Arc<str>, Option<Expr>)>, Error> {
+    fn parameters(&mut self) -> Result<Vec<Parameter>, Error> {
         let mut parameters = Vec::new();
         while !self.eat_symbol(")") {
             let name = self.name()?;

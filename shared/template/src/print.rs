@@ -116,7 +116,7 @@ pub(crate) fn float(value: f64) -> String {
     let digits = mantissa.replace(['-', '.'], "");
     let zeros = |count: usize| "0".repeat(count);
     let size = exponent.unsigned_abs() as usize;
-    if exponent < -4 || exponent >= 16 {
+    if !(-4..16).contains(&exponent) {
         let way = if exponent < 0 { "-" } else { "+" };
         let pad = if size < 10 { "0" } else { "" };
         return [mantissa, "e", way, pad, &size.to_string()].concat();

@@ -53,10 +53,12 @@ pub(crate) struct CallBlock {
 
 pub(crate) struct Macro {
     pub(crate) name: Arc<str>,
-    /// Parameters with what they are if they are not given.
-    pub(crate) parameters: Vec<(Arc<str>, Option<Expr>)>,
+    pub(crate) parameters: Vec<Parameter>,
     pub(crate) body: Body,
 }
+
+/// A parameter with what it is if it is not given.
+pub(crate) type Parameter = (Arc<str>, Option<Expr>);
 
 /// What is assigned to.
 pub(crate) enum Target {

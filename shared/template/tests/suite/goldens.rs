@@ -81,10 +81,7 @@ fn check(
 struct Goldens {
     bos_token: String,
     eos_token: String,
-    #[serde(default)]
     conversations: BTreeMap<String, Vec<Json>>,
-    #[serde(default)]
-    tools: Vec<Json>,
     cases: Vec<Case>,
 }
 
@@ -145,4 +142,75 @@ fn tools_render_as_in_transformers() {
         let rendered = apply(&template(&case.template), &call);
         check(rendered, &case.expected, &case.error, &case.template);
     }
+}
+
+#[derive(Deserialize)]
+struct Published {
+    bos_token: String,
+    eos_token: String,
+    tools: Vec<Json>,
+    conversations: BTreeMap<String, Vec<Json>>,
+    /// SHA-256 of the templates by file name.
+    templates: BTreeMap<String, String>,
+    cases: Vec<PublishedCase>,
+}
+
+#[derive(Deserialize)]
+struct PublishedCase {
+    template: String,
+    conversation: String,
+    #[serde(default)]
+    tools: bool,
+    add_generation_prompt: bool,
+    /// None where transformers fails.
+    sha256: Option<String>,
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    hex::encode(sha2::Sha256::digest(bytes))
+}
+
+/// Templates of published models, which are not ours to copy: from the folders that `SPRAT_TEMPLATES` lists, as PATH does.
+/// Where transformers fails, ours may render.
+#[test]
+fn published_templates_render_as_in_transformers() {
+    let golden: Published = read("published.json");
+    let Some(folders) = std::env::var_os("SPRAT_TEMPLATES") else {
+        eprintln!("SPRAT_TEMPLATES names no folder with templates: nothing was compared");
+        return;
+    };
+    let folders: Vec<_> = std::env::split_paths(&folders).collect();
+    let (mut compared, mut lenient) = (0, 0);
+    for (file, hash) in &golden.templates {
+        let mut paths = folders.iter().map(|folder| folder.join(file));
+        let Some(path) = paths.find(|path| path.exists()) else {
+            continue;
+        };
+        let source = std::fs::read_to_string(path).unwrap();
+        assert_eq!(
+            sha256(source.as_bytes()),
+            *hash,
+            "{file} is another version"
+        );
+        for case in golden.cases.iter().filter(|case| case.template == *file) {
+            let call = Call {
+                messages: &golden.conversations[&case.conversation],
+                tools: case.tools.then_some(golden.tools.as_slice()),
+                prompt: case.add_generation_prompt,
+                tokens: [&golden.bos_token, &golden.eos_token],
+            };
+            let rendered = apply(&source, &call);
+            let what = format!("{file} with {}", case.conversation);
+            let Some(expected) = &case.sha256 else {
+                lenient += usize::from(rendered.is_ok());
+                continue;
+            };
+            let rendered = rendered.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(sha256(rendered.as_bytes()), *expected, "{what}: {rendered}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 0, "SPRAT_TEMPLATES has none of the templates");
+    println!("{compared} renderings compared; {lenient} render that fail in transformers");
 }
