@@ -1,6 +1,6 @@
 //! Arguments of functions, methods, filters and tests.
 
-use crate::error::{Error, invalid};
+use crate::error::{Fail, invalid};
 use crate::value::{Scope, Value};
 
 /// Values by position, then by name.
@@ -12,15 +12,15 @@ pub(crate) struct Args {
 
 impl Args {
     /// The arguments for these parameters; undefined where none is given.
-    pub(crate) fn bind<const N: usize>(self, names: [&str; N]) -> Result<[Value; N], Error> {
+    pub(crate) fn bind<const N: usize>(self, names: [&str; N]) -> Result<[Value; N], Fail> {
         let mut values = [const { Value::Undefined }; N];
         self.fill(&names, &mut values)?;
         Ok(values)
     }
 
-    fn fill(self, names: &[&str], values: &mut [Value]) -> Result<(), Error> {
+    fn fill(self, names: &[&str], values: &mut [Value]) -> Result<(), Fail> {
         if self.positional.len() > names.len() {
-            return Err(invalid("there are more arguments than it takes"));
+            return Err(invalid(&["there are more arguments than it takes"]));
         }
         for (place, value) in values.iter_mut().zip(self.positional) {
             *place = value;
@@ -30,7 +30,7 @@ impl Args {
             match places.find(|(_, other)| ***other == *name) {
                 Some((place, _)) => *place = value,
                 None => {
-                    return Err(invalid(["it takes no argument `", &name, "`"].concat()));
+                    return Err(invalid(&["it takes no argument `", &name, "`"]));
                 }
             }
         }
@@ -50,7 +50,7 @@ impl Args {
 }
 
 /// An argument, or what stands for it where it is not given.
-pub(crate) fn or_int(value: &Value, default: i64) -> Result<i64, Error> {
+pub(crate) fn or_int(value: &Value, default: i64) -> Result<i64, Fail> {
     match value {
         Value::Undefined | Value::None => Ok(default),
         value => value.int(),

@@ -1,6 +1,6 @@
 //! Dates in the format of C's `strftime`, for `strftime_now`.
 
-use crate::error::{Error, invalid};
+use crate::error::{Fail, invalid};
 
 /// A local date and time, as `strftime_now` prints it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +45,7 @@ const DAYS: [&str; 7] = [
 
 impl Now {
     /// The date in this format, with English names.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for what is no format of a date, or none that is known here.
-    pub fn format(&self, format: &str) -> Result<String, Error> {
+    pub(crate) fn format(&self, format: &str) -> Result<String, Fail> {
         let mut out = String::new();
         let mut chars = format.chars();
         while let Some(c) = chars.next() {
@@ -57,9 +54,9 @@ impl Now {
                 continue;
             }
             let bad = || {
-                invalid(
+                invalid(&[
                     "strftime_now: this is not a format of a date, or not one that is known here,",
-                )
+                ])
             };
             let mut directive = chars.next().ok_or_else(bad)?;
             // glibc's flag for numbers without zeros in front.
@@ -74,7 +71,7 @@ impl Now {
     }
 
     /// Writes what one letter stands for; none if it stands for nothing.
-    fn directive(&self, letter: char, bare: bool, out: &mut String) -> Option<Result<(), Error>> {
+    fn directive(&self, letter: char, bare: bool, out: &mut String) -> Option<Result<(), Fail>> {
         let name = |names: &[&'static str], index: u32| {
             let name = names.get(usize::try_from(index).ok()?)?;
             Some(*name)

@@ -34,38 +34,55 @@ pub enum Error {
     TooMuch,
 }
 
-impl Error {
-    /// The error with its place, if it has none yet: what computes does not know lines.
-    pub(crate) fn at(mut self, place: u32) -> Self {
-        match &mut self {
-            Error::Syntax { line, .. }
-            | Error::Unsupported { line, .. }
-            | Error::Invalid { line, .. }
-                if *line == 0 =>
-            {
-                *line = place;
-            }
-            _ => {}
+/// An error on its way out: in a box, as every result of an expression has room for one.
+pub(crate) type Fail = Box<Error>;
+
+/// The error with its place, if it has none yet: what computes does not know lines.
+pub(crate) fn at(mut error: Fail, place: u32) -> Fail {
+    match &mut *error {
+        Error::Syntax { line, .. }
+        | Error::Unsupported { line, .. }
+        | Error::Invalid { line, .. }
+            if *line == 0 =>
+        {
+            *line = place;
         }
-        self
+        _ => {}
     }
+    error
 }
 
-/// Something done with a value that cannot be done with it.
-pub(crate) fn invalid(what: impl Into<String>) -> Error {
-    let (line, what) = (0, what.into());
-    Error::Invalid { line, what }
+/// Something that is no template, in these words.
+#[cold]
+pub(crate) fn syntax(what: &[&str]) -> Fail {
+    let (line, what) = (0, what.concat());
+    Box::new(Error::Syntax { line, what })
 }
 
-/// Something that this crate does not do.
-pub(crate) fn unsupported(what: &str) -> Error {
-    let (line, what) = (0, what.to_owned());
-    Error::Unsupported { line, what }
+/// Something done with a value that cannot be done with it, in these words.
+#[cold]
+pub(crate) fn invalid(what: &[&str]) -> Fail {
+    let (line, what) = (0, what.concat());
+    Box::new(Error::Invalid { line, what })
+}
+
+/// Something that this crate does not do, in these words.
+#[cold]
+pub(crate) fn unsupported(what: &[&str]) -> Fail {
+    let (line, what) = (0, what.concat());
+    Box::new(Error::Unsupported { line, what })
 }
 
 /// A thing of a kind that has a name of the template's, which this crate does not know.
-pub(crate) fn unknown(kind: &str, name: &str) -> Error {
-    unsupported(&[kind, " `", name, "`"].concat())
+#[cold]
+pub(crate) fn unknown(kind: &str, name: &str) -> Fail {
+    unsupported(&[kind, " `", name, "`"])
+}
+
+/// More than a template may.
+#[cold]
+pub(crate) fn too_much() -> Fail {
+    Box::new(Error::TooMuch)
 }
 
 impl fmt::Display for Error {

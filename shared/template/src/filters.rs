@@ -1,7 +1,7 @@
 //! Jinja's filters.
 
 use crate::args::{Args, or_int};
-use crate::error::{Error, invalid, unknown, unsupported};
+use crate::error::{Error, Fail, invalid, unknown, unsupported};
 use crate::json::to_json;
 use crate::meter::{Meter, Out};
 use crate::operate::{compute, equal};
@@ -14,7 +14,7 @@ use crate::tree::Operator;
 use crate::value::{Form, Number, Value, number};
 
 /// Applies a filter.
-pub(crate) fn filter(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Value, Error> {
+pub(crate) fn filter(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Value, Fail> {
     meter.weigh(value)?;
     match name {
         "default" | "d" => default(value, args),
@@ -42,16 +42,12 @@ pub(crate) fn filter(name: &str, value: &Value, args: Args, meter: &Meter) -> Re
         }
         "first" | "last" | "list" | "reverse" | "unique" | "items" | "sum" | "min" | "max"
         | "join" | "sort" | "dictsort" => sequence(name, value, args, meter),
-        "attr" => {
-            let [name] = args.bind(["name"])?;
-            crate::sequence::attribute(value, name.text()?, meter)
-        }
         _ => textual(name, value, args, meter),
     }
 }
 
 /// `default`, which may be told to stand for all that is false.
-fn default(value: &Value, mut args: Args) -> Result<Value, Error> {
+fn default(value: &Value, mut args: Args) -> Result<Value, Fail> {
     let given = args.first().or_else(|| args.take("default_value"));
     let [boolean] = args.bind(["boolean"])?;
     if value.is_undefined() || boolean.is_true() && !value.is_true() {
@@ -61,7 +57,7 @@ fn default(value: &Value, mut args: Args) -> Result<Value, Error> {
 }
 
 /// Filters of text; anything else is printed first.
-fn textual(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Value, Error> {
+fn textual(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Value, Fail> {
     let text = match value {
         Value::Text(text) => text.to_string(),
         other => to_string(other)?,
@@ -100,7 +96,7 @@ fn textual(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Value
     }
 }
 
-fn indent(text: &str, args: Args, meter: &Meter) -> Result<Value, Error> {
+fn indent(text: &str, args: Args, meter: &Meter) -> Result<Value, Fail> {
     let [width, first, blank] = args.bind(["width", "first", "blank"])?;
     let mut indention = Out::default();
     match &width {
@@ -127,7 +123,7 @@ fn indent(text: &str, args: Args, meter: &Meter) -> Result<Value, Error> {
     Ok(out.into_value())
 }
 
-fn escape(text: &str) -> Result<Value, Error> {
+fn escape(text: &str) -> Result<Value, Fail> {
     let mut out = Out::default();
     for c in text.chars() {
         match c {
@@ -143,7 +139,7 @@ fn escape(text: &str) -> Result<Value, Error> {
 }
 
 /// Filters of numbers.
-fn numeric(name: &str, value: &Value, args: Args) -> Result<Value, Error> {
+fn numeric(name: &str, value: &Value, args: Args) -> Result<Value, Fail> {
     match name {
         "abs" => {
             let [] = args.bind([])?;
@@ -152,7 +148,7 @@ fn numeric(name: &str, value: &Value, args: Args) -> Result<Value, Error> {
                     let value = value.checked_abs();
                     value
                         .map(Value::Int)
-                        .ok_or_else(|| unsupported("an integer of more than 64 bits"))
+                        .ok_or_else(|| unsupported(&["an integer of more than 64 bits"]))
                 }
                 Some(Number::Float(value)) => Ok(Value::Float(value.abs())),
                 None => Err(no_number(value)),
@@ -175,11 +171,11 @@ fn numeric(name: &str, value: &Value, args: Args) -> Result<Value, Error> {
     }
 }
 
-fn no_number(value: &Value) -> Error {
-    invalid(["expected a number, not ", value.kind()].concat())
+fn no_number(value: &Value) -> Fail {
+    invalid(&["expected a number, not ", value.kind()])
 }
 
-fn to_int(value: &Value, default: &Value, base: i64) -> Result<Value, Error> {
+fn to_int(value: &Value, default: &Value, base: i64) -> Result<Value, Fail> {
     let default = if default.is_undefined() {
         &Value::Int(0)
     } else {
@@ -188,7 +184,7 @@ fn to_int(value: &Value, default: &Value, base: i64) -> Result<Value, Error> {
     if let Value::Text(text) = value {
         let radix = u32::try_from(base).unwrap_or(0);
         if !(2..=36).contains(&radix) {
-            return Err(unsupported("this base of numbers"));
+            return Err(unsupported(&["this base of numbers"]));
         }
         if let Ok(value) = i64::from_str_radix(text.trim_matches(text::is_space), radix) {
             return Ok(Value::Int(value));
@@ -200,13 +196,13 @@ fn to_int(value: &Value, default: &Value, base: i64) -> Result<Value, Error> {
     // Within what 64 bits hold; Python has integers beyond that.
     match to_float(value)? {
         Some(float) if float.abs() < 9.2e18 => Ok(Value::Int(float as i64)),
-        Some(float) if float.is_finite() => Err(unsupported("an integer of more than 64 bits")),
+        Some(float) if float.is_finite() => Err(unsupported(&["an integer of more than 64 bits"])),
         _ => Ok(default.clone()),
     }
 }
 
 /// The number that a value is, or that a text is of.
-fn to_float(value: &Value) -> Result<Option<f64>, Error> {
+fn to_float(value: &Value) -> Result<Option<f64>, Fail> {
     match value {
         Value::Undefined => Err(no_number(value)),
         Value::Text(text) => Ok(text.trim_matches(text::is_space).parse().ok()),
@@ -215,7 +211,7 @@ fn to_float(value: &Value) -> Result<Option<f64>, Error> {
 }
 
 /// Rounds half to even, as Python does; to decimals by their power of ten, which may differ from Python's in the last digit.
-fn round(value: &Value, args: Args) -> Result<Value, Error> {
+fn round(value: &Value, args: Args) -> Result<Value, Fail> {
     let [precision, method] = args.bind(["precision", "method"])?;
     let precision = or_int(&precision, 0)?.clamp(-400, 400);
     let method = if method.is_undefined() {
@@ -234,7 +230,7 @@ fn round(value: &Value, args: Args) -> Result<Value, Error> {
         "common" => scaled.round_ties_even(),
         "ceil" => scaled.ceil(),
         "floor" => scaled.floor(),
-        _ => return Err(invalid("there is no such way to round")),
+        _ => return Err(invalid(&["there is no such way to round"])),
     };
     let result = rounded / scale;
     // Where scaling leaves the range of floats there is nothing to round.
@@ -245,8 +241,13 @@ fn round(value: &Value, args: Args) -> Result<Value, Error> {
     }))
 }
 
-/// The attribute `a.b.0` of a value.
-fn attribute_of(value: &Value, path: &Value, meter: &Meter) -> Result<Value, Error> {
+/// The attribute `a.b.0` of a value, with what stands for any of these that there is not.
+fn attribute_of(
+    value: &Value,
+    path: &Value,
+    default: &Value,
+    meter: &Meter,
+) -> Result<Value, Fail> {
     let Value::Text(path) = path else {
         return item(value, path, meter);
     };
@@ -254,57 +255,52 @@ fn attribute_of(value: &Value, path: &Value, meter: &Meter) -> Result<Value, Err
     for part in path.split('.') {
         let key = part.parse().map_or_else(|_| Value::from(part), Value::Int);
         value = item(&value, &key, meter)?;
+        if value.is_undefined() {
+            value = default.clone();
+        }
     }
     Ok(value)
 }
 
 /// A filter or test that a value names, which may be what somebody wrote: an error must not say it.
-fn named_by_value(error: Error) -> Error {
-    match error {
-        Error::Unsupported { line, .. } => {
-            let what = "a filter or test that is named by a value".to_owned();
-            Error::Unsupported { line, what }
-        }
-        other => other,
+fn named_by_value(error: Fail) -> Fail {
+    match *error {
+        Error::Unsupported { .. } => unsupported(&["a filter or test that is named by a value"]),
+        _ => error,
     }
 }
 
-fn map(value: &Value, mut args: Args, meter: &Meter) -> Result<Value, Error> {
+fn map(value: &Value, mut args: Args, meter: &Meter) -> Result<Value, Fail> {
     let attribute = args.take("attribute");
     let filter_name = if attribute.is_none() {
         args.first()
     } else {
         None
     };
-    let default = if attribute.is_some() {
-        args.take("default")
-    } else {
-        None
+    let default = match &attribute {
+        Some(_) => args.take("default").unwrap_or(Value::Undefined),
+        None => Value::Undefined,
     };
     let mut made = Vec::new();
     for item in &items(value, meter)?.items {
         meter.spend(1)?;
         made.push(match (&attribute, &filter_name) {
-            (Some(path), _) => {
-                let found = attribute_of(item, path, meter)?;
-                let missing = found.is_undefined();
-                default.clone().filter(|_| missing).unwrap_or(found)
-            }
+            (Some(path), _) => attribute_of(item, path, &default, meter)?,
             (None, Some(name)) => {
                 let result = filter(name.text()?, item, args.clone(), meter);
                 result.map_err(named_by_value)?
             }
-            (None, None) => return Err(invalid("`map` needs a filter or an attribute")),
+            (None, None) => return Err(invalid(&["`map` needs a filter or an attribute"])),
         });
     }
     Ok(Value::sequence(Form::Stream, made))
 }
 
-fn select(name: &str, value: &Value, mut args: Args, meter: &Meter) -> Result<Value, Error> {
+fn select(name: &str, value: &Value, mut args: Args, meter: &Meter) -> Result<Value, Fail> {
     let path = if name.ends_with("attr") {
         Some(
             args.first()
-                .ok_or_else(|| invalid("an attribute is missing"))?,
+                .ok_or_else(|| invalid(&["an attribute is missing"]))?,
         )
     } else {
         None
@@ -315,7 +311,7 @@ fn select(name: &str, value: &Value, mut args: Args, meter: &Meter) -> Result<Va
     for item in &items(value, meter)?.items {
         meter.spend(1)?;
         let subject = match &path {
-            Some(path) => attribute_of(item, path, meter)?,
+            Some(path) => attribute_of(item, path, &Value::Undefined, meter)?,
             None => item.clone(),
         };
         let holds = match &test_name {
@@ -333,7 +329,7 @@ fn select(name: &str, value: &Value, mut args: Args, meter: &Meter) -> Result<Va
 }
 
 /// Filters of lists, and of what has items.
-fn sequence(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Value, Error> {
+fn sequence(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Value, Fail> {
     match name {
         "join" => {
             let [separator, attribute] = args.bind(["d", "attribute"])?;
@@ -345,7 +341,7 @@ fn sequence(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Valu
             match value {
                 Value::Undefined => Ok(Value::sequence(Form::Stream, Vec::new())),
                 Value::Map(map) => Ok(Value::sequence(Form::Stream, pairs(&map.entries))),
-                other => Err(invalid([other.kind(), " has no keys"].concat())),
+                other => Err(invalid(&[other.kind(), " has no keys"])),
             }
         }
         "sort" => {
@@ -389,7 +385,7 @@ fn sequence(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Valu
     }
 }
 
-fn ends(name: &str, value: &Value, meter: &Meter) -> Result<Value, Error> {
+fn ends(name: &str, value: &Value, meter: &Meter) -> Result<Value, Fail> {
     if let (Value::Text(text), "first" | "last" | "reverse") = (value, name) {
         return Ok(match name {
             "first" => text.chars().next().map_or(Value::Undefined, from_char),
@@ -408,7 +404,7 @@ fn ends(name: &str, value: &Value, meter: &Meter) -> Result<Value, Error> {
 }
 
 /// The values, or an attribute of each.
-fn by_attribute(value: &Value, attribute: &Value, meter: &Meter) -> Result<Value, Error> {
+fn by_attribute(value: &Value, attribute: &Value, meter: &Meter) -> Result<Value, Fail> {
     if matches!(attribute, Value::Undefined | Value::None) {
         return Ok(value.clone());
     }
@@ -416,7 +412,7 @@ fn by_attribute(value: &Value, attribute: &Value, meter: &Meter) -> Result<Value
     let found = items
         .items
         .iter()
-        .map(|item| attribute_of(item, attribute, meter));
+        .map(|item| attribute_of(item, attribute, &Value::Undefined, meter));
     Ok(Value::list(found.collect::<Result<_, _>>()?))
 }
 
@@ -425,7 +421,7 @@ fn sorted(
     attribute: &Value,
     order: &Order,
     meter: &Meter,
-) -> Result<Value, Error> {
+) -> Result<Value, Fail> {
     let keys = by_attribute(&Value::list(values.to_vec()), attribute, meter)?;
     let places = sort(&items(&keys, meter)?.items, order, meter)?;
     let sorted = places
@@ -434,10 +430,10 @@ fn sorted(
     Ok(Value::list(sorted.collect()))
 }
 
-fn dictsort(value: &Value, args: Args, meter: &Meter) -> Result<Value, Error> {
+fn dictsort(value: &Value, args: Args, meter: &Meter) -> Result<Value, Fail> {
     let [sensitive, by, reverse] = args.bind(["case_sensitive", "by", "reverse"])?;
     let Value::Map(map) = value else {
-        return Err(invalid([value.kind(), " has no keys"].concat()));
+        return Err(invalid(&[value.kind(), " has no keys"]));
     };
     let order = Order {
         ignore_case: !sensitive.is_true(),
@@ -448,13 +444,13 @@ fn dictsort(value: &Value, args: Args, meter: &Meter) -> Result<Value, Error> {
         by => match &**by.text()? {
             "key" => 0,
             "value" => 1,
-            _ => return Err(invalid("`dictsort` is by \"key\" or by \"value\"")),
+            _ => return Err(invalid(&["`dictsort` is by \"key\" or by \"value\""])),
         },
     };
     sorted(&pairs(&map.entries), &Value::Int(place), &order, meter)
 }
 
-fn unique(value: &Value, attribute: &Value, order: &Order, meter: &Meter) -> Result<Value, Error> {
+fn unique(value: &Value, attribute: &Value, order: &Order, meter: &Meter) -> Result<Value, Fail> {
     let values = items(value, meter)?;
     let keys = items(&by_attribute(value, attribute, meter)?, meter)?;
     let mut seen: Vec<Value> = Vec::new();
@@ -473,7 +469,7 @@ fn unique(value: &Value, attribute: &Value, order: &Order, meter: &Meter) -> Res
 }
 
 /// The first in an order.
-fn least(value: &Value, attribute: &Value, order: &Order, meter: &Meter) -> Result<Value, Error> {
+fn least(value: &Value, attribute: &Value, order: &Order, meter: &Meter) -> Result<Value, Fail> {
     let values = items(value, meter)?;
     let keys = items(&by_attribute(value, attribute, meter)?, meter)?;
     let mut best = 0;

@@ -1,7 +1,7 @@
 //! `tojson` as transformers has it: Python's `json.dumps`, by default with `ensure_ascii=False`.
 
 use crate::args::Args;
-use crate::error::{Error, invalid};
+use crate::error::{Fail, invalid, too_much};
 use crate::meter::{Meter, Out};
 use crate::print;
 use crate::sort::{Order, sort};
@@ -11,7 +11,7 @@ use crate::value::{Map, Value};
 const WIDEST: i64 = 64;
 
 /// The filter.
-pub(crate) fn to_json(value: &Value, args: Args, meter: &Meter) -> Result<Value, Error> {
+pub(crate) fn to_json(value: &Value, args: Args, meter: &Meter) -> Result<Value, Fail> {
     let [ascii, indent, separators, sort_keys] =
         args.bind(["ensure_ascii", "indent", "separators", "sort_keys"])?;
     let indent = match &indent {
@@ -20,7 +20,7 @@ pub(crate) fn to_json(value: &Value, args: Args, meter: &Meter) -> Result<Value,
         width => {
             let width = width.int()?;
             if width > WIDEST {
-                return Err(Error::TooMuch);
+                return Err(too_much());
             }
             Some(" ".repeat(usize::try_from(width).unwrap_or(0)))
         }
@@ -30,7 +30,7 @@ pub(crate) fn to_json(value: &Value, args: Args, meter: &Meter) -> Result<Value,
     let (comma, colon) = match &separators {
         Value::List(list) => match list.items.as_slice() {
             [comma, colon] => (comma.text()?.to_string(), colon.text()?.to_string()),
-            _ => return Err(invalid("`separators` are two strings")),
+            _ => return Err(invalid(&["`separators` are two strings"])),
         },
         _ => (comma.to_owned(), ": ".to_owned()),
     };
@@ -58,7 +58,7 @@ struct Json<'m> {
 }
 
 impl Json<'_> {
-    fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
+    fn value(&mut self, value: &Value, depth: usize) -> Result<(), Fail> {
         self.meter.spend(1)?;
         match value {
             Value::None => self.out.push("null"),
@@ -77,12 +77,12 @@ impl Json<'_> {
             }
             Value::Map(map) => self.map(map, depth),
             Value::Undefined | Value::Object(_) => {
-                Err(invalid(["there is no JSON of ", value.kind()].concat()))
+                Err(invalid(&["there is no JSON of ", value.kind()]))
             }
         }
     }
 
-    fn map(&mut self, map: &Map, depth: usize) -> Result<(), Error> {
+    fn map(&mut self, map: &Map, depth: usize) -> Result<(), Fail> {
         let mut order: Vec<Value> = Vec::new();
         if self.sorted {
             order = map.entries.iter().map(|(key, _)| key.clone()).collect();
@@ -116,21 +116,21 @@ impl Json<'_> {
         self.after_items(map.entries.len(), depth, "}")
     }
 
-    fn before_item(&mut self, index: usize, depth: usize) -> Result<(), Error> {
+    fn before_item(&mut self, index: usize, depth: usize) -> Result<(), Fail> {
         if index > 0 {
             self.out.push(&self.comma)?;
         }
         self.new_line(depth)
     }
 
-    fn after_items(&mut self, count: usize, depth: usize, close: &str) -> Result<(), Error> {
+    fn after_items(&mut self, count: usize, depth: usize, close: &str) -> Result<(), Fail> {
         if count > 0 {
             self.new_line(depth)?;
         }
         self.out.push(close)
     }
 
-    fn new_line(&mut self, depth: usize) -> Result<(), Error> {
+    fn new_line(&mut self, depth: usize) -> Result<(), Fail> {
         let Some(indent) = &self.indent else {
             return Ok(());
         };
@@ -138,7 +138,7 @@ impl Json<'_> {
         self.out.repeat(indent, depth)
     }
 
-    fn string(&mut self, text: &str) -> Result<(), Error> {
+    fn string(&mut self, text: &str) -> Result<(), Fail> {
         self.out.push("\"")?;
         for c in text.chars() {
             match c {

@@ -1,7 +1,7 @@
 //! A template's text as tokens: what is printed as it stands, and what is between the braces. Whitespace is taken away here,
 //! as `trim_blocks` and `lstrip_blocks` do and as `-` and `+` beside the braces ask for.
 
-use crate::error::Error;
+use crate::error::{Fail, at, syntax};
 use crate::text::is_space;
 
 /// A piece of a template.
@@ -28,7 +28,7 @@ const SYMBOLS: &[&str] = &[
 ];
 
 /// The tokens of a template with their lines; the last is [`Token::End`].
-pub(crate) fn lex(source: &str) -> Result<Vec<(Token<'_>, u32)>, Error> {
+pub(crate) fn lex(source: &str) -> Result<Vec<(Token<'_>, u32)>, Fail> {
     let mut lexer = Lexer {
         source,
         at: 0,
@@ -68,13 +68,13 @@ impl<'s> Lexer<'s> {
         self.tokens.push((token, self.line));
     }
 
-    fn error<T>(&self, what: &str) -> Result<T, Error> {
-        let (line, what) = (self.line, what.to_owned());
-        Err(Error::Syntax { line, what })
+    #[cold]
+    fn error<T>(&self, what: &str) -> Result<T, Fail> {
+        Err(at(syntax(&[what]), self.line))
     }
 
     /// Reads what is printed and the tag after it; false at the end.
-    fn data(&mut self) -> Result<bool, Error> {
+    fn data(&mut self) -> Result<bool, Fail> {
         let rest = self.rest();
         let Some(start) = tag_start(rest) else {
             self.push_data(rest);
@@ -112,7 +112,7 @@ impl<'s> Lexer<'s> {
         }
     }
 
-    fn comment(&mut self) -> Result<(), Error> {
+    fn comment(&mut self) -> Result<(), Fail> {
         let rest = self.rest();
         let Some(end) = rest.find("#}") else {
             return self.error("a comment is not closed");
@@ -125,7 +125,7 @@ impl<'s> Lexer<'s> {
     }
 
     /// From `{% raw %}` to `{% endraw %}`.
-    fn raw(&mut self) -> Result<(), Error> {
+    fn raw(&mut self) -> Result<(), Fail> {
         let rest = self.rest();
         let mut from = 0;
         while let Some(found) = rest[from..].find("{%") {
@@ -167,7 +167,7 @@ impl<'s> Lexer<'s> {
     }
 
     /// Reads an expression or statement up to its end.
-    fn inside(&mut self, end: &str) -> Result<(), Error> {
+    fn inside(&mut self, end: &str) -> Result<(), Fail> {
         let mut open = Vec::new();
         loop {
             let rest = self.rest();
@@ -196,7 +196,7 @@ impl<'s> Lexer<'s> {
         self.advance(name.len());
     }
 
-    fn symbol(&mut self, open: &mut Vec<&'static str>) -> Result<(), Error> {
+    fn symbol(&mut self, open: &mut Vec<&'static str>) -> Result<(), Fail> {
         let rest = self.rest();
         let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) else {
             return self.error("there is a character that means nothing here");
@@ -217,7 +217,7 @@ impl<'s> Lexer<'s> {
         Ok(())
     }
 
-    fn string(&mut self, quote: char) -> Result<(), Error> {
+    fn string(&mut self, quote: char) -> Result<(), Fail> {
         let rest = self.rest();
         let mut escaped = false;
         let end = rest[1..].find(|c: char| {
@@ -236,7 +236,7 @@ impl<'s> Lexer<'s> {
         Ok(())
     }
 
-    fn number(&mut self) -> Result<(), Error> {
+    fn number(&mut self) -> Result<(), Fail> {
         let rest = self.rest();
         // After a dot it is the index of an item, and a dot after that is the next one's.
         let index = matches!(self.tokens.last(), Some((Token::Symbol("."), _)));

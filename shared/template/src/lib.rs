@@ -49,7 +49,8 @@ impl Template {
     pub fn new(source: &str) -> Result<Self, Error> {
         // As Jinja reads it: every way to end a line is one, and the last line's end is none.
         let lines = source.replace("\r\n", "\n").replace('\r', "\n");
-        let tree = parse::parse(lines.strip_suffix('\n').unwrap_or(&lines))?;
+        let tree =
+            parse::parse(lines.strip_suffix('\n').unwrap_or(&lines)).map_err(|fail| *fail)?;
         let source = Box::from(source);
         Ok(Self { source, tree })
     }
@@ -71,6 +72,6 @@ impl Template {
     ) -> Result<String, Error> {
         let variables = variables.into_iter();
         let variables = variables.map(|(name, value)| (Arc::from(name), value));
-        render::render(&self.tree, variables.collect(), now)
+        render::render(&self.tree, variables.collect(), now).map_err(|fail| *fail)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::error::Error;
+use crate::error::{Fail, too_much};
 use crate::value::Value;
 
 /// Steps of one rendering. An expression or statement is one, and so is what is made or looked through of
@@ -30,14 +30,14 @@ impl Meter {
     }
 
     /// Takes steps.
-    pub(crate) fn spend(&self, steps: usize) -> Result<(), Error> {
+    pub(crate) fn spend(&self, steps: usize) -> Result<(), Fail> {
         let left = self.left.get().checked_sub(steps);
-        self.left.set(left.ok_or(Error::TooMuch)?);
+        self.left.set(left.ok_or_else(too_much)?);
         Ok(())
     }
 
     /// Takes the steps that it costs to make `value`, or to look through it.
-    pub(crate) fn weigh(&self, value: &Value) -> Result<(), Error> {
+    pub(crate) fn weigh(&self, value: &Value) -> Result<(), Fail> {
         match value {
             Value::Text(text) => self.spend(text.len() / BYTES_A_STEP),
             Value::List(list) => self.spend(list.items.len()),
@@ -47,10 +47,10 @@ impl Meter {
     }
 
     /// Goes one level down; [`Meter::leave`] must follow unless an error ends the rendering.
-    pub(crate) fn enter(&self) -> Result<(), Error> {
+    pub(crate) fn enter(&self) -> Result<(), Fail> {
         self.level.set(self.level.get() + 1);
         if self.level.get() > LEVELS {
-            return Err(Error::TooMuch);
+            return Err(too_much());
         }
         self.spend(1)
     }
@@ -67,19 +67,19 @@ pub(crate) struct Out {
 }
 
 impl Out {
-    pub(crate) fn push(&mut self, text: &str) -> Result<(), Error> {
+    pub(crate) fn push(&mut self, text: &str) -> Result<(), Fail> {
         if self.text.len() + text.len() > LONGEST {
-            return Err(Error::TooMuch);
+            return Err(too_much());
         }
         self.text.push_str(text);
         Ok(())
     }
 
-    pub(crate) fn push_char(&mut self, c: char) -> Result<(), Error> {
+    pub(crate) fn push_char(&mut self, c: char) -> Result<(), Fail> {
         self.push(c.encode_utf8(&mut [0; 4]))
     }
 
-    pub(crate) fn repeat(&mut self, text: &str, times: usize) -> Result<(), Error> {
+    pub(crate) fn repeat(&mut self, text: &str, times: usize) -> Result<(), Fail> {
         // Nothing many times would be many steps of no length.
         if text.is_empty() {
             return Ok(());

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use crate::error::{Error, invalid, unsupported};
+use crate::error::{Fail, invalid, unsupported};
 use crate::meter::{Meter, Out};
 use crate::tree::Operator;
 use crate::value::{Form, Number, Value, number};
@@ -14,7 +14,7 @@ pub(crate) fn compute(
     a: &Value,
     b: &Value,
     meter: &Meter,
-) -> Result<Value, Error> {
+) -> Result<Value, Fail> {
     if let (Some(a), Some(b)) = (number(a), number(b)) {
         return arithmetic(operator, a, b);
     }
@@ -36,16 +36,16 @@ pub(crate) fn compute(
         (Operator::Multiply, Value::Int(times), Value::Text(_) | Value::List(_)) => {
             repeat(b, *times, meter)
         }
-        (Operator::Remainder, Value::Text(_), _) => Err(unsupported("`%` on a string")),
+        (Operator::Remainder, Value::Text(_), _) => Err(unsupported(&["`%` on a string"])),
         _ => Err(mismatch(a, b)),
     }
 }
 
-fn mismatch(a: &Value, b: &Value) -> Error {
-    invalid(["this operator does not take ", a.kind(), " and ", b.kind()].concat())
+fn mismatch(a: &Value, b: &Value) -> Fail {
+    invalid(&["this operator does not take ", a.kind(), " and ", b.kind()])
 }
 
-fn repeat(value: &Value, times: i64, meter: &Meter) -> Result<Value, Error> {
+fn repeat(value: &Value, times: i64, meter: &Meter) -> Result<Value, Fail> {
     let times = usize::try_from(times).unwrap_or(0);
     match value {
         Value::List(list) => {
@@ -63,19 +63,19 @@ fn repeat(value: &Value, times: i64, meter: &Meter) -> Result<Value, Error> {
     }
 }
 
-fn arithmetic(operator: Operator, a: Number, b: Number) -> Result<Value, Error> {
+fn arithmetic(operator: Operator, a: Number, b: Number) -> Result<Value, Fail> {
     let divides = matches!(
         operator,
         Operator::Divide | Operator::FloorDivide | Operator::Remainder
     );
     if divides && b.float() == 0.0 {
-        return Err(invalid("division by zero"));
+        return Err(invalid(&["division by zero"]));
     }
     match (operator, a, b) {
         (Operator::Divide, ..) => Ok(Value::Float(a.float() / b.float())),
         (Operator::Power, Number::Int(a), Number::Int(b)) if b < 0 => {
             if a == 0 {
-                return Err(invalid("division by zero"));
+                return Err(invalid(&["division by zero"]));
             }
             Ok(Value::Float(power(a as f64, b as f64)))
         }
@@ -90,7 +90,7 @@ fn arithmetic(operator: Operator, a: Number, b: Number) -> Result<Value, Error> 
                 }
                 _ => u32::try_from(b).ok().and_then(|b| a.checked_pow(b)),
             };
-            let result = result.ok_or_else(|| unsupported("an integer of more than 64 bits"))?;
+            let result = result.ok_or_else(|| unsupported(&["an integer of more than 64 bits"]))?;
             Ok(Value::Int(result))
         }
         _ => {
@@ -132,7 +132,7 @@ pub(crate) fn relate(
     a: &Value,
     b: &Value,
     meter: &Meter,
-) -> Result<bool, Error> {
+) -> Result<bool, Fail> {
     let ordered = |wanted: fn(Ordering) -> bool| Ok(compare(a, b, meter)?.is_some_and(wanted));
     match operator {
         Operator::Equal => equal(a, b, meter),
@@ -147,7 +147,7 @@ pub(crate) fn relate(
 }
 
 /// Whether values are equal; those of different kinds are not, except for numbers.
-pub(crate) fn equal(a: &Value, b: &Value, meter: &Meter) -> Result<bool, Error> {
+pub(crate) fn equal(a: &Value, b: &Value, meter: &Meter) -> Result<bool, Fail> {
     meter.spend(1)?;
     match (a, b) {
         (Value::Undefined, Value::Undefined) | (Value::None, Value::None) => Ok(true),
@@ -183,7 +183,7 @@ pub(crate) fn equal(a: &Value, b: &Value, meter: &Meter) -> Result<bool, Error> 
 }
 
 /// The order of two values of one kind; none if one is not a number.
-pub(crate) fn compare(a: &Value, b: &Value, meter: &Meter) -> Result<Option<Ordering>, Error> {
+pub(crate) fn compare(a: &Value, b: &Value, meter: &Meter) -> Result<Option<Ordering>, Fail> {
     meter.spend(1)?;
     match (a, b) {
         (Value::Text(a), Value::Text(b)) => Ok(Some(a.cmp(b))),
@@ -198,15 +198,18 @@ pub(crate) fn compare(a: &Value, b: &Value, meter: &Meter) -> Result<Option<Orde
         _ => match (number(a), number(b)) {
             (Some(Number::Int(a)), Some(Number::Int(b))) => Ok(Some(a.cmp(&b))),
             (Some(a), Some(b)) => Ok(a.float().partial_cmp(&b.float())),
-            _ => Err(invalid(
-                ["there is no order of ", a.kind(), " and ", b.kind()].concat(),
-            )),
+            _ => Err(invalid(&[
+                "there is no order of ",
+                a.kind(),
+                " and ",
+                b.kind(),
+            ])),
         },
     }
 }
 
 /// Whether a container has a value: a string a part, a map a key.
-pub(crate) fn contains(container: &Value, value: &Value, meter: &Meter) -> Result<bool, Error> {
+pub(crate) fn contains(container: &Value, value: &Value, meter: &Meter) -> Result<bool, Fail> {
     match container {
         Value::Undefined => Ok(false),
         Value::Text(text) => {
@@ -225,6 +228,6 @@ pub(crate) fn contains(container: &Value, value: &Value, meter: &Meter) -> Resul
             }
             Ok(false)
         }
-        other => Err(invalid(["nothing is in ", other.kind()].concat())),
+        other => Err(invalid(&["nothing is in ", other.kind()])),
     }
 }

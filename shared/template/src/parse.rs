@@ -4,7 +4,7 @@ mod expression;
 
 use std::sync::Arc;
 
-use crate::error::Error;
+use crate::error::{Fail, at, syntax, unsupported};
 use crate::lex::{Token, lex};
 use crate::tree::{Body, CallBlock, For, Kind, Macro, Named, Parameter, Statement, Target, Tree};
 
@@ -12,7 +12,7 @@ use crate::tree::{Body, CallBlock, For, Kind, Macro, Named, Parameter, Statement
 const DEEPEST: u32 = 100;
 
 /// Reads a template whose lines end with `\n`.
-pub(crate) fn parse(source: &str) -> Result<Tree, Error> {
+pub(crate) fn parse(source: &str) -> Result<Tree, Fail> {
     let mut parser = Parser {
         tokens: lex(source)?,
         at: 0,
@@ -49,9 +49,9 @@ impl<'s> Parser<'s> {
         token.map_or(1, |(_, line)| *line)
     }
 
-    fn error<T>(&self, what: impl Into<String>) -> Result<T, Error> {
-        let (line, what) = (self.line(), what.into());
-        Err(Error::Syntax { line, what })
+    #[cold]
+    fn error<T>(&self, what: &[&str]) -> Result<T, Fail> {
+        Err(at(syntax(what), self.line()))
     }
 
     fn is_symbol(&self, symbol: &str) -> bool {
@@ -74,28 +74,28 @@ impl<'s> Parser<'s> {
         is_it
     }
 
-    fn expect_symbol(&mut self, symbol: &str) -> Result<(), Error> {
+    fn expect_symbol(&mut self, symbol: &str) -> Result<(), Fail> {
         if self.eat_symbol(symbol) {
             return Ok(());
         }
-        self.error(["expected `", symbol, "`"].concat())
+        self.error(&["expected `", symbol, "`"])
     }
 
-    fn expect(&mut self, token: &Token<'static>, what: &str) -> Result<(), Error> {
+    fn expect(&mut self, token: &Token<'static>, what: &str) -> Result<(), Fail> {
         if self.peek() != token {
-            return self.error(["expected ", what].concat());
+            return self.error(&["expected ", what]);
         }
         self.at += 1;
         Ok(())
     }
 
-    fn block_end(&mut self) -> Result<(), Error> {
+    fn block_end(&mut self) -> Result<(), Fail> {
         self.expect(&Token::BlockEnd, "the end of the block")
     }
 
-    fn name(&mut self) -> Result<Arc<str>, Error> {
+    fn name(&mut self) -> Result<Arc<str>, Fail> {
         let Token::Name(name) = self.peek() else {
-            return self.error("expected a name");
+            return self.error(&["expected a name"]);
         };
         let name = Arc::from(*name);
         self.at += 1;
@@ -103,16 +103,16 @@ impl<'s> Parser<'s> {
     }
 
     /// Goes one level down; whoever does goes up again, unless there is an error.
-    fn enter(&mut self) -> Result<(), Error> {
+    fn enter(&mut self) -> Result<(), Fail> {
         self.depth += 1;
         if self.depth > DEEPEST {
-            return self.error("this is nested too deeply");
+            return self.error(&["this is nested too deeply"]);
         }
         Ok(())
     }
 
     /// Statements up to a block that begins with one of `ends`, which is passed and returned.
-    fn body(&mut self, of: &str, ends: &[&'static str]) -> Result<(Body, &'static str), Error> {
+    fn body(&mut self, of: &str, ends: &[&'static str]) -> Result<(Body, &'static str), Fail> {
         let mut body = Vec::new();
         loop {
             let line = self.line();
@@ -129,7 +129,7 @@ impl<'s> Parser<'s> {
                 Token::BlockBegin => {
                     self.at += 1;
                     let Token::Name(name) = *self.peek() else {
-                        return self.error("expected the name of a block");
+                        return self.error(&["expected the name of a block"]);
                     };
                     self.at += 1;
                     if let Some(end) = ends.iter().find(|end| **end == name) {
@@ -141,19 +141,19 @@ impl<'s> Parser<'s> {
                     self.block_end()?;
                 }
                 _ if ends.is_empty() => return Ok((body, "")),
-                _ => return self.error(["`", of, "` is not closed"].concat()),
+                _ => return self.error(&["`", of, "` is not closed"]),
             }
         }
     }
 
     /// The body of a block with one end and nothing else.
-    fn block(&mut self, name: &str, end: &'static str) -> Result<Body, Error> {
+    fn block(&mut self, name: &str, end: &'static str) -> Result<Body, Fail> {
         self.block_end()?;
         Ok(self.body(name, &[end])?.0)
     }
 
     /// A statement after its name, up to the end of its last block.
-    fn statement(&mut self, name: &str) -> Result<Statement, Error> {
+    fn statement(&mut self, name: &str) -> Result<Statement, Fail> {
         match name {
             "if" => self.if_statement(),
             "for" => self.for_statement(),
@@ -171,7 +171,7 @@ impl<'s> Parser<'s> {
                 Ok(Statement::With(Vec::new(), body))
             }
             "break" | "continue" if self.loops == 0 => {
-                self.error(["`", name, "` is not inside of a loop"].concat())
+                self.error(&["`", name, "` is not inside of a loop"])
             }
             "break" => Ok(Statement::Break),
             "continue" => Ok(Statement::Continue),
@@ -182,14 +182,13 @@ impl<'s> Parser<'s> {
                 Ok(Statement::Unsupported(Box::from(name)))
             }
             "block" | "autoescape" | "trans" | "do" | "debug" => {
-                let (line, what) = (self.line(), ["`", name, "`"].concat());
-                Err(Error::Unsupported { line, what })
+                Err(at(unsupported(&["`", name, "`"]), self.line()))
             }
-            _ => self.error(["there is no statement `", name, "` here"].concat()),
+            _ => self.error(&["there is no statement `", name, "` here"]),
         }
     }
 
-    fn if_statement(&mut self) -> Result<Statement, Error> {
+    fn if_statement(&mut self) -> Result<Statement, Fail> {
         let mut branches = Vec::new();
         let mut otherwise = Vec::new();
         loop {
@@ -210,10 +209,10 @@ impl<'s> Parser<'s> {
         })
     }
 
-    fn for_statement(&mut self) -> Result<Statement, Error> {
+    fn for_statement(&mut self) -> Result<Statement, Fail> {
         let target = self.target(true)?;
         if !self.eat_word("in") {
-            return self.error("expected `in`");
+            return self.error(&["expected `in`"]);
         }
         let items = self.tuple_of(Self::or)?;
         let condition = if self.eat_word("if") {
@@ -222,8 +221,7 @@ impl<'s> Parser<'s> {
             None
         };
         if self.is_word("recursive") {
-            let (line, what) = (self.line(), "`recursive`".to_owned());
-            return Err(Error::Unsupported { line, what });
+            return Err(at(unsupported(&["`recursive`"]), self.line()));
         }
         self.block_end()?;
         self.loops += 1;
@@ -243,7 +241,7 @@ impl<'s> Parser<'s> {
         })))
     }
 
-    fn set_statement(&mut self) -> Result<Statement, Error> {
+    fn set_statement(&mut self) -> Result<Statement, Fail> {
         let target = self.target(true)?;
         if self.eat_symbol("=") {
             return Ok(Statement::Set(target, self.tuple()?));
@@ -253,7 +251,7 @@ impl<'s> Parser<'s> {
         Ok(Statement::SetBlock(target, filters, body))
     }
 
-    fn with_statement(&mut self) -> Result<Statement, Error> {
+    fn with_statement(&mut self) -> Result<Statement, Fail> {
         let mut variables = Vec::new();
         while !matches!(self.peek(), Token::BlockEnd) {
             let target = self.target(false)?;
@@ -267,7 +265,7 @@ impl<'s> Parser<'s> {
         Ok(Statement::With(variables, body))
     }
 
-    fn macro_statement(&mut self) -> Result<Statement, Error> {
+    fn macro_statement(&mut self) -> Result<Statement, Fail> {
         let name = self.name()?;
         self.expect_symbol("(")?;
         let parameters = self.parameters()?;
@@ -276,7 +274,7 @@ impl<'s> Parser<'s> {
     }
 
     /// `{% call(a) f(b) %}`: the body is a macro, too.
-    fn call_statement(&mut self) -> Result<Statement, Error> {
+    fn call_statement(&mut self) -> Result<Statement, Fail> {
         let parameters = if self.eat_symbol("(") {
             self.parameters()?
         } else {
@@ -284,7 +282,7 @@ impl<'s> Parser<'s> {
         };
         let call = self.expression()?;
         let Kind::Call(callee, arguments) = call.kind else {
-            return self.error("expected a call");
+            return self.error(&["expected a call"]);
         };
         let caller = self.macro_body(Arc::from("caller"), parameters, "call", "endcall")?;
         Ok(Statement::Call(Box::new(CallBlock {
@@ -301,7 +299,7 @@ impl<'s> Parser<'s> {
         parameters: Vec<Parameter>,
         block: &str,
         end: &'static str,
-    ) -> Result<usize, Error> {
+    ) -> Result<usize, Fail> {
         let loops = std::mem::take(&mut self.loops);
         let body = self.block(block, end)?;
         self.loops = loops;
@@ -314,7 +312,7 @@ impl<'s> Parser<'s> {
     }
 
     /// Parameters of a macro, after the bracket.
-    fn parameters(&mut self) -> Result<Vec<Parameter>, Error> {
+    fn parameters(&mut self) -> Result<Vec<Parameter>, Fail> {
         let mut parameters = Vec::new();
         while !self.eat_symbol(")") {
             let name = self.name()?;
@@ -332,7 +330,7 @@ impl<'s> Parser<'s> {
     }
 
     /// What is assigned to: a name, an attribute of a namespace, or several of these.
-    fn target(&mut self, tuple: bool) -> Result<Target, Error> {
+    fn target(&mut self, tuple: bool) -> Result<Target, Fail> {
         let mut targets = vec![self.one_target()?];
         if !tuple || !self.is_symbol(",") {
             return Ok(targets.remove(0));
@@ -346,7 +344,7 @@ impl<'s> Parser<'s> {
         Ok(Target::Tuple(targets))
     }
 
-    fn one_target(&mut self) -> Result<Target, Error> {
+    fn one_target(&mut self) -> Result<Target, Fail> {
         if self.eat_symbol("(") {
             self.enter()?;
             let target = self.target(true)?;
@@ -362,7 +360,7 @@ impl<'s> Parser<'s> {
     }
 
     /// Filters without what they are of: `upper | trim`, or with `first` false `| upper | trim`.
-    fn filters(&mut self, first: bool) -> Result<Vec<Named>, Error> {
+    fn filters(&mut self, first: bool) -> Result<Vec<Named>, Fail> {
         let mut filters = Vec::new();
         if first {
             filters.push(self.named()?);

@@ -1,12 +1,12 @@
 //! Values as text, as Python's `str` and `repr` write them.
 
-use crate::error::{Error, invalid};
+use crate::error::{Fail, invalid};
 use crate::meter::Out;
 use crate::text::is_space;
 use crate::value::{Form, Inner, Value};
 
 /// Python's `str`: what `{{ value }}` prints.
-pub(crate) fn text(value: &Value, out: &mut Out) -> Result<(), Error> {
+pub(crate) fn text(value: &Value, out: &mut Out) -> Result<(), Fail> {
     match value {
         Value::Text(text) => out.push(text),
         Value::Undefined => Ok(()),
@@ -15,14 +15,14 @@ pub(crate) fn text(value: &Value, out: &mut Out) -> Result<(), Error> {
 }
 
 /// The same as a string.
-pub(crate) fn to_string(value: &Value) -> Result<String, Error> {
+pub(crate) fn to_string(value: &Value) -> Result<String, Fail> {
     let mut out = Out::default();
     text(value, &mut out)?;
     Ok(out.into_string())
 }
 
 /// Python's `repr`, which is also how values inside of values are printed.
-pub(crate) fn repr(value: &Value, out: &mut Out) -> Result<(), Error> {
+pub(crate) fn repr(value: &Value, out: &mut Out) -> Result<(), Fail> {
     match value {
         Value::Undefined => out.push("Undefined"),
         Value::None => out.push("None"),
@@ -57,15 +57,15 @@ pub(crate) fn repr(value: &Value, out: &mut Out) -> Result<(), Error> {
         }
         Value::Object(object) => match &object.0 {
             Inner::Namespace(_) | Inner::Loop { .. } => {
-                Err(invalid(["cannot print ", value.kind()].concat()))
+                Err(invalid(&["cannot print ", value.kind()]))
             }
-            _ => Err(invalid("cannot print a function; is a call missing?")),
+            _ => Err(invalid(&["cannot print a function; is a call missing?"])),
         },
     }
 }
 
 /// A string as Python writes it in quotes: single ones, unless it has only such.
-fn quoted(text: &str, out: &mut Out) -> Result<(), Error> {
+fn quoted(text: &str, out: &mut Out) -> Result<(), Fail> {
     let double = text.contains('\'') && !text.contains('"');
     let quote = if double { "\"" } else { "'" };
     out.push(quote)?;
@@ -91,7 +91,7 @@ fn quoted(text: &str, out: &mut Out) -> Result<(), Error> {
 }
 
 /// A code in so many hexadecimal digits.
-pub(crate) fn hex(code: u32, digits: u32, out: &mut Out) -> Result<(), Error> {
+pub(crate) fn hex(code: u32, digits: u32, out: &mut Out) -> Result<(), Fail> {
     for place in (0..digits).rev() {
         let digit = char::from_digit((code >> (4 * place)) & 15, 16);
         out.push_char(digit.unwrap_or('0'))?;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::args::Args;
-use crate::error::{Error, invalid, unknown};
+use crate::error::{Fail, at, invalid, too_much, unknown};
 use crate::filters::filter;
 use crate::meter::{Meter, Out};
 use crate::sequence::items;
@@ -16,13 +16,9 @@ use crate::value::{DEEPEST, Form, Inner, List, Scope, Value};
 use crate::{Now, print};
 
 /// Renders a template with these variables.
-pub(crate) fn render(
-    tree: &Tree,
-    variables: Scope,
-    now: &dyn Fn() -> Now,
-) -> Result<String, Error> {
+pub(crate) fn render(tree: &Tree, variables: Scope, now: &dyn Fn() -> Now) -> Result<String, Fail> {
     if variables.iter().any(|(_, value)| value.depth() > DEEPEST) {
-        return Err(Error::TooMuch);
+        return Err(too_much());
     }
     let mut renderer = Renderer {
         tree,
@@ -55,11 +51,11 @@ struct Renderer<'t> {
 }
 
 impl<'t> Renderer<'t> {
-    fn run(&mut self, body: &'t Body) -> Result<Flow, Error> {
+    fn run(&mut self, body: &'t Body) -> Result<Flow, Fail> {
         self.meter.enter()?;
         for (line, statement) in body {
             let flow = self.statement(statement);
-            match flow.map_err(|error| error.at(*line))? {
+            match flow.map_err(|error| at(error, *line))? {
                 Flow::Next => {}
                 flow => {
                     self.meter.leave();
@@ -72,14 +68,14 @@ impl<'t> Renderer<'t> {
     }
 
     /// Runs a body with variables of its own.
-    fn run_inside(&mut self, scope: Scope, body: &'t Body) -> Result<Flow, Error> {
+    fn run_inside(&mut self, scope: Scope, body: &'t Body) -> Result<Flow, Fail> {
         self.scopes.push(scope);
         let flow = self.run(body)?;
         self.scopes.pop();
         Ok(flow)
     }
 
-    fn statement(&mut self, statement: &'t Statement) -> Result<Flow, Error> {
+    fn statement(&mut self, statement: &'t Statement) -> Result<Flow, Fail> {
         self.meter.spend(1)?;
         match statement {
             Statement::Text(text) => self.out.push(text)?,
@@ -118,7 +114,7 @@ impl<'t> Renderer<'t> {
         Ok(Flow::Next)
     }
 
-    fn branch(&mut self, branches: &'t [(Expr, Body)], otherwise: &'t Body) -> Result<Flow, Error> {
+    fn branch(&mut self, branches: &'t [(Expr, Body)], otherwise: &'t Body) -> Result<Flow, Fail> {
         for (condition, body) in branches {
             if self.value(condition)?.is_true() {
                 return self.run(body);
@@ -127,7 +123,7 @@ impl<'t> Renderer<'t> {
         self.run(otherwise)
     }
 
-    fn each(&mut self, each: &'t For) -> Result<Flow, Error> {
+    fn each(&mut self, each: &'t For) -> Result<Flow, Fail> {
         let value = self.value(&each.items)?;
         let mut items = items(&value, &self.meter)?;
         if let Some(condition) = &each.condition {
@@ -158,7 +154,7 @@ impl<'t> Renderer<'t> {
         items: &List,
         each: &'t For,
         condition: &'t Expr,
-    ) -> Result<Rc<List>, Error> {
+    ) -> Result<Rc<List>, Fail> {
         let mut chosen = Vec::new();
         for item in &items.items {
             self.meter.spend(1)?;
@@ -172,7 +168,7 @@ impl<'t> Renderer<'t> {
         Ok(List::new(Form::Stream, chosen))
     }
 
-    fn with(&mut self, variables: &'t [(Target, Expr)], body: &'t Body) -> Result<Flow, Error> {
+    fn with(&mut self, variables: &'t [(Target, Expr)], body: &'t Body) -> Result<Flow, Fail> {
         let mut values = Vec::new();
         for (target, expr) in variables {
             values.push((target, self.value(expr)?));
@@ -187,25 +183,25 @@ impl<'t> Renderer<'t> {
     }
 
     /// What a body prints, as a value. Its variables are its own.
-    fn captured(&mut self, body: &'t Body) -> Result<Value, Error> {
+    fn captured(&mut self, body: &'t Body) -> Result<Value, Fail> {
         let outer = std::mem::take(&mut self.out);
         self.run_inside(Vec::new(), body)?;
         let text = std::mem::replace(&mut self.out, outer);
         self.made(text.into_value())
     }
 
-    fn filtered(&mut self, mut value: Value, filters: &'t [Named]) -> Result<Value, Error> {
+    fn filtered(&mut self, mut value: Value, filters: &'t [Named]) -> Result<Value, Fail> {
         for named in filters {
             let args = self.args(&named.arguments)?;
             let made = filter(&named.name, &value, args, &self.meter);
             value = made
                 .and_then(|value| self.made(value))
-                .map_err(|error| error.at(named.line))?;
+                .map_err(|error| at(error, named.line))?;
         }
         Ok(value)
     }
 
-    fn define(&mut self, index: usize) -> Result<(), Error> {
+    fn define(&mut self, index: usize) -> Result<(), Fail> {
         let Some(definition) = self.tree.macros.get(index) else {
             return Ok(());
         };
@@ -215,14 +211,14 @@ impl<'t> Renderer<'t> {
     }
 
     /// A macro sees the outermost variables as they are when it is called, and what is around it as it is now.
-    fn macro_value(&mut self, index: usize) -> Result<Value, Error> {
+    fn macro_value(&mut self, index: usize) -> Result<Value, Fail> {
         let around = self.scopes.get(self.base.max(1)..).unwrap_or_default();
         let captured = around.concat();
         self.meter.spend(captured.len())?;
         Ok(Value::object(Inner::Macro { index, captured }))
     }
 
-    fn call_block(&mut self, block: &'t CallBlock) -> Result<(), Error> {
+    fn call_block(&mut self, block: &'t CallBlock) -> Result<(), Fail> {
         let callee = self.value(&block.callee)?;
         let mut args: Args = self.args(&block.arguments)?;
         let caller = self.macro_value(block.caller)?;
@@ -238,7 +234,7 @@ impl<'t> Renderer<'t> {
         }
     }
 
-    fn assign(&mut self, target: &'t Target, value: Value) -> Result<(), Error> {
+    fn assign(&mut self, target: &'t Target, value: Value) -> Result<(), Fail> {
         match target {
             Target::Name(name) => self.bind(name, value),
             Target::Attribute(object, name) => match self.lookup(object) {
@@ -246,14 +242,14 @@ impl<'t> Renderer<'t> {
                     // What can be deeper than this, or hold the namespace itself, has no end.
                     Inner::Namespace(_) if value.depth() >= DEEPEST => return Err(held()),
                     Inner::Namespace(fields) => set(&mut fields.borrow_mut(), name, value),
-                    _ => return Err(invalid("only a namespace has attributes to set")),
+                    _ => return Err(invalid(&["only a namespace has attributes to set"])),
                 },
-                _ => return Err(invalid("only a namespace has attributes to set")),
+                _ => return Err(invalid(&["only a namespace has attributes to set"])),
             },
             Target::Tuple(targets) => {
                 let values = items(&value, &self.meter)?;
                 if values.items.len() != targets.len() {
-                    return Err(invalid("there are not as many values as names for them"));
+                    return Err(invalid(&["there are not as many values as names for them"]));
                 }
                 for (target, value) in targets.iter().zip(&values.items) {
                     self.assign(target, value.clone())?;
@@ -276,7 +272,7 @@ impl<'t> Renderer<'t> {
     }
 
     /// Takes the steps that it costs to make a value, which must not hold what would never end.
-    fn made(&self, value: Value) -> Result<Value, Error> {
+    fn made(&self, value: Value) -> Result<Value, Fail> {
         self.meter.weigh(&value)?;
         if value.depth() > DEEPEST {
             return Err(held());
@@ -286,10 +282,10 @@ impl<'t> Renderer<'t> {
 }
 
 /// Too many levels; or one level that has no levels.
-fn held() -> Error {
-    crate::error::unsupported(
+fn held() -> Fail {
+    crate::error::unsupported(&[
         "a function, a loop or a namespace inside of another value, or too many levels of values,",
-    )
+    ])
 }
 
 fn set(scope: &mut Scope, name: &Arc<str>, value: Value) {

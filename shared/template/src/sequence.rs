@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::args::or_int;
-use crate::error::{Error, invalid};
+use crate::error::{Fail, invalid, too_much};
 use crate::meter::Meter;
 use crate::text;
 use crate::value::{Form, Inner, List, Number, Value, number};
@@ -13,7 +13,7 @@ const MAP_METHODS: &[&str] = &["get", "items", "keys", "values", "copy"];
 const LIST_METHODS: &[&str] = &["count", "index"];
 
 /// What a `for` goes through: items, keys, or characters.
-pub(crate) fn items(value: &Value, meter: &Meter) -> Result<Rc<List>, Error> {
+pub(crate) fn items(value: &Value, meter: &Meter) -> Result<Rc<List>, Fail> {
     let items: Vec<Value> = match value {
         Value::List(list) => return Ok(Rc::clone(list)),
         Value::Undefined => Vec::new(),
@@ -25,7 +25,7 @@ pub(crate) fn items(value: &Value, meter: &Meter) -> Result<Rc<List>, Error> {
             meter.spend(text.len())?;
             text.chars().map(from_char).collect()
         }
-        other => return Err(invalid([other.kind(), " has no items"].concat())),
+        other => return Err(invalid(&[other.kind(), " has no items"])),
     };
     Ok(List::new(Form::List, items))
 }
@@ -35,12 +35,12 @@ pub(crate) fn from_char(c: char) -> Value {
 }
 
 /// `value.name`. As in Python, methods come first: a map with a key `items` has a method of that name.
-pub(crate) fn attribute(of: &Value, name: &str, meter: &Meter) -> Result<Value, Error> {
+pub(crate) fn attribute(of: &Value, name: &str, meter: &Meter) -> Result<Value, Fail> {
     if let Some(method) = method(of, name) {
         return Ok(method);
     }
     match of {
-        Value::Undefined => Err(invalid(["an undefined value has no `", name, "`"].concat())),
+        Value::Undefined => Err(invalid(&["an undefined value has no `", name, "`"])),
         Value::Map(map) => {
             meter.spend(map.entries.len() / 8)?;
             Ok(map.field(name).cloned().unwrap_or(Value::Undefined))
@@ -97,9 +97,9 @@ fn state(items: &List, index: usize, name: &str) -> Value {
 }
 
 /// `value[key]`.
-pub(crate) fn item(of: &Value, key: &Value, meter: &Meter) -> Result<Value, Error> {
+pub(crate) fn item(of: &Value, key: &Value, meter: &Meter) -> Result<Value, Fail> {
     let found = match (of, key) {
-        (Value::Undefined, _) => return Err(invalid("an undefined value has no items")),
+        (Value::Undefined, _) => return Err(invalid(&["an undefined value has no items"])),
         (Value::Map(map), key) => {
             meter.spend(map.entries.len() / 8)?;
             map.get(key).cloned()
@@ -141,11 +141,11 @@ fn place(index: i64, length: usize) -> Option<usize> {
 }
 
 /// `value[from:to:step]`, with Python's rules.
-pub(crate) fn slice(of: &Value, parts: &[Value; 3], meter: &Meter) -> Result<Value, Error> {
+pub(crate) fn slice(of: &Value, parts: &[Value; 3], meter: &Meter) -> Result<Value, Fail> {
     let [from, to, step] = parts;
     let step = or_int(step, 1)?;
     if step == 0 {
-        return Err(invalid("the step of a slice is 0"));
+        return Err(invalid(&["the step of a slice is 0"]));
     }
     let bounds = |length| Bounds::new(length, from, to, step);
     match of {
@@ -170,7 +170,7 @@ pub(crate) fn slice(of: &Value, parts: &[Value; 3], meter: &Meter) -> Result<Val
             let part: String = places.filter_map(|place| chars.get(place)).collect();
             Ok(Value::from(part))
         }
-        other => Err(invalid(["there is no slice of ", other.kind()].concat())),
+        other => Err(invalid(&["there is no slice of ", other.kind()])),
     }
 }
 
@@ -182,7 +182,7 @@ struct Bounds {
 }
 
 impl Bounds {
-    fn new(length: usize, from: &Value, to: &Value, step: i64) -> Result<Self, Error> {
+    fn new(length: usize, from: &Value, to: &Value, step: i64) -> Result<Self, Fail> {
         let length = i64::try_from(length).unwrap_or(i64::MAX);
         // Going backwards, the place before the first is an end, too.
         let (low, high) = if step > 0 {
@@ -190,7 +190,7 @@ impl Bounds {
         } else {
             (-1, length - 1)
         };
-        let bound = |value: &Value, default: i64| -> Result<i64, Error> {
+        let bound = |value: &Value, default: i64| -> Result<i64, Fail> {
             let index = match value {
                 Value::Undefined | Value::None => return Ok(default),
                 value => value.int()?,
@@ -224,13 +224,13 @@ impl Iterator for Bounds {
 }
 
 /// How long a value is.
-pub(crate) fn length(value: &Value) -> Result<usize, Error> {
+pub(crate) fn length(value: &Value) -> Result<usize, Fail> {
     match value {
         Value::Undefined => Ok(0),
         Value::Text(text) => Ok(text.chars().count()),
         Value::List(list) => Ok(list.items.len()),
         Value::Map(map) => Ok(map.entries.len()),
-        other => Err(invalid([other.kind(), " has no length"].concat())),
+        other => Err(invalid(&[other.kind(), " has no length"])),
     }
 }
 
@@ -245,18 +245,18 @@ pub(crate) fn pairs(map: &[(Value, Value)]) -> Vec<Value> {
 }
 
 /// The numbers of Python's `range`.
-pub(crate) fn range(start: i64, stop: i64, step: i64, meter: &Meter) -> Result<Value, Error> {
+pub(crate) fn range(start: i64, stop: i64, step: i64, meter: &Meter) -> Result<Value, Fail> {
     /// As in Jinja's sandbox.
     const LONGEST: usize = 100_000;
     if step == 0 {
-        return Err(invalid("the step of a range is 0"));
+        return Err(invalid(&["the step of a range is 0"]));
     }
     let mut numbers = Vec::new();
     let mut at = start;
     while if step > 0 { at < stop } else { at > stop } {
         meter.spend(1)?;
         if numbers.len() == LONGEST {
-            return Err(Error::TooMuch);
+            return Err(too_much());
         }
         numbers.push(Value::Int(at));
         at = match at.checked_add(step) {
@@ -268,12 +268,10 @@ pub(crate) fn range(start: i64, stop: i64, step: i64, meter: &Meter) -> Result<V
 }
 
 /// Whether a value can be the key of a map.
-pub(crate) fn check_key(key: &Value) -> Result<(), Error> {
+pub(crate) fn check_key(key: &Value) -> Result<(), Fail> {
     let is_key = matches!(key, Value::Text(_) | Value::None) || number(key).is_some();
     if is_key && !matches!(number(key), Some(Number::Float(value)) if value.is_nan()) {
         return Ok(());
     }
-    Err(invalid(
-        [key.kind(), " is no key of a mapping here"].concat(),
-    ))
+    Err(invalid(&[key.kind(), " is no key of a mapping here"]))
 }

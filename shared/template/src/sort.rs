@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use crate::error::Error;
+use crate::error::Fail;
 use crate::meter::Meter;
 use crate::operate::compare;
 use crate::value::Value;
@@ -17,7 +17,7 @@ pub(crate) struct Order {
 
 impl Order {
     /// Compares by the key that `of` makes.
-    pub(crate) fn compare(&self, a: &Value, b: &Value, meter: &Meter) -> Result<Ordering, Error> {
+    pub(crate) fn compare(&self, a: &Value, b: &Value, meter: &Meter) -> Result<Ordering, Fail> {
         // Not a number is as large as any.
         let order = compare(&self.key(a), &self.key(b), meter)?.unwrap_or(Ordering::Equal);
         Ok(if self.reverse { order.reverse() } else { order })
@@ -33,7 +33,7 @@ impl Order {
 }
 
 /// The places of values in their order; equal ones stay as they are to each other. A merge sort from the bottom up.
-pub(crate) fn sort(values: &[Value], order: &Order, meter: &Meter) -> Result<Vec<usize>, Error> {
+pub(crate) fn sort(values: &[Value], order: &Order, meter: &Meter) -> Result<Vec<usize>, Fail> {
     let mut places: Vec<usize> = (0..values.len()).collect();
     let mut width = 1;
     while width < places.len() {

@@ -1,7 +1,7 @@
 //! Jinja's tests: what follows `is`.
 
 use crate::args::Args;
-use crate::error::{Error, invalid, unknown};
+use crate::error::{Fail, invalid, unknown};
 use crate::meter::Meter;
 use crate::operate::relate;
 use crate::print::to_string;
@@ -10,7 +10,7 @@ use crate::tree::Operator;
 use crate::value::{Form, Inner, Number, Value, number};
 
 /// Whether a test holds.
-pub(crate) fn test(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<bool, Error> {
+pub(crate) fn test(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<bool, Fail> {
     meter.weigh(value)?;
     let operator = match name {
         "eq" | "==" | "equalto" => Operator::Equal,
@@ -24,7 +24,7 @@ pub(crate) fn test(name: &str, value: &Value, args: Args, meter: &Meter) -> Resu
             let [by] = args.bind(["num"])?;
             let by = by.int()?;
             if by == 0 {
-                return Err(invalid("division by zero"));
+                return Err(invalid(&["division by zero"]));
             }
             return Ok(value.int()?.wrapping_rem(by) == 0);
         }
@@ -46,12 +46,12 @@ pub(crate) fn test(name: &str, value: &Value, args: Args, meter: &Meter) -> Resu
 }
 
 /// Whether two values are one and the same, as far as can be told from values.
-fn same(a: &Value, b: &Value, meter: &Meter) -> Result<bool, Error> {
+fn same(a: &Value, b: &Value, meter: &Meter) -> Result<bool, Fail> {
     Ok(a.kind() == b.kind() && relate(Operator::Equal, a, b, meter)?)
 }
 
 /// Tests without arguments.
-fn simple(name: &str, value: &Value) -> Result<bool, Error> {
+fn simple(name: &str, value: &Value) -> Result<bool, Fail> {
     let number = number(value);
     let is_bool = matches!(value, Value::Bool(_));
     let is_function = match value {
@@ -89,7 +89,7 @@ fn simple(name: &str, value: &Value) -> Result<bool, Error> {
             let rest = match number {
                 Some(Number::Int(value)) => (value % 2 != 0) as u8 as f64,
                 Some(Number::Float(value)) => (value % 2.0).abs(),
-                None => return Err(invalid(["expected a number, not ", value.kind()].concat())),
+                None => return Err(invalid(&["expected a number, not ", value.kind()])),
             };
             rest == if name == "odd" { 1.0 } else { 0.0 }
         }

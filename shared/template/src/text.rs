@@ -1,7 +1,7 @@
 //! Methods of strings, as Python has them.
 
 use crate::args::{Args, or_int};
-use crate::error::{Error, invalid, unknown};
+use crate::error::{Fail, invalid, unknown};
 use crate::meter::{Meter, Out};
 use crate::print;
 use crate::sequence::items;
@@ -49,7 +49,7 @@ pub(crate) fn is_space(c: char) -> bool {
 }
 
 /// Calls a method.
-pub(crate) fn call(text: &str, name: &str, args: Args, meter: &Meter) -> Result<Value, Error> {
+pub(crate) fn call(text: &str, name: &str, args: Args, meter: &Meter) -> Result<Value, Fail> {
     match name {
         "strip" | "lstrip" | "rstrip" => {
             let [chars] = args.bind(["chars"])?;
@@ -105,7 +105,7 @@ pub(crate) fn call(text: &str, name: &str, args: Args, meter: &Meter) -> Result<
 }
 
 /// Methods without arguments.
-fn simple(text: &str, name: &str, args: Args) -> Result<Value, Error> {
+fn simple(text: &str, name: &str, args: Args) -> Result<Value, Fail> {
     let [] = args.bind([])?;
     let all = |is_it: fn(char) -> bool| Value::Bool(!text.is_empty() && text.chars().all(is_it));
     Ok(match name {
@@ -160,7 +160,7 @@ pub(crate) fn strip<'t>(
     chars: &Value,
     start: bool,
     end: bool,
-) -> Result<&'t str, Error> {
+) -> Result<&'t str, Fail> {
     let chars = match chars {
         Value::Undefined | Value::None => None,
         chars => Some(chars.text()?),
@@ -185,13 +185,13 @@ fn split(
     limit: usize,
     from_end: bool,
     meter: &Meter,
-) -> Result<Vec<Value>, Error> {
+) -> Result<Vec<Value>, Fail> {
     let separator = match separator {
         Value::Undefined | Value::None => None,
         separator => Some(separator.text()?),
     };
     if separator.is_some_and(|separator| separator.is_empty()) {
-        return Err(invalid("the separator is empty"));
+        return Err(invalid(&["the separator is empty"]));
     }
     let mut parts = Vec::new();
     let mut rest = text;
@@ -262,11 +262,11 @@ pub(crate) fn lines(text: &str, keep: bool) -> Vec<&str> {
     lines
 }
 
-fn partition(text: &str, args: Args, from_end: bool) -> Result<Value, Error> {
+fn partition(text: &str, args: Args, from_end: bool) -> Result<Value, Fail> {
     let [separator] = args.bind(["sep"])?;
     let separator = separator.text()?;
     if separator.is_empty() {
-        return Err(invalid("the separator is empty"));
+        return Err(invalid(&["the separator is empty"]));
     }
     let found = if from_end {
         text.rsplit_once(&**separator)
@@ -285,7 +285,7 @@ fn partition(text: &str, args: Args, from_end: bool) -> Result<Value, Error> {
 }
 
 /// Whether a text starts or ends with a part, or with one of several.
-pub(crate) fn starts_or_ends(text: &str, part: &Value, start: bool) -> Result<bool, Error> {
+pub(crate) fn starts_or_ends(text: &str, part: &Value, start: bool) -> Result<bool, Fail> {
     let is_it = |part: &str| {
         if start {
             text.starts_with(part)
@@ -304,7 +304,7 @@ pub(crate) fn starts_or_ends(text: &str, part: &Value, start: bool) -> Result<bo
     Ok(false)
 }
 
-pub(crate) fn replace(text: &str, old: &str, new: &str, limit: &Value) -> Result<Value, Error> {
+pub(crate) fn replace(text: &str, old: &str, new: &str, limit: &Value) -> Result<Value, Fail> {
     let limit = usize::try_from(or_int(limit, -1)?).unwrap_or(usize::MAX);
     let mut out = Out::default();
     let mut from = 0;
@@ -318,7 +318,7 @@ pub(crate) fn replace(text: &str, old: &str, new: &str, limit: &Value) -> Result
 }
 
 /// The place of a part, in characters.
-fn find(text: &str, name: &str, args: Args) -> Result<Value, Error> {
+fn find(text: &str, name: &str, args: Args) -> Result<Value, Fail> {
     let [part] = args.bind(["sub"])?;
     let part = part.text()?;
     let found = if name == "rfind" {
@@ -331,7 +331,7 @@ fn find(text: &str, name: &str, args: Args) -> Result<Value, Error> {
             let chars = text[..place].chars().count();
             Ok(Value::Int(i64::try_from(chars).unwrap_or(i64::MAX)))
         }
-        None if name == "index" => Err(invalid("there is no such part in the string")),
+        None if name == "index" => Err(invalid(&["there is no such part in the string"])),
         None => Ok(Value::Int(-1)),
     }
 }
@@ -342,7 +342,7 @@ pub(crate) fn join(
     separator: &str,
     any: bool,
     meter: &Meter,
-) -> Result<Value, Error> {
+) -> Result<Value, Fail> {
     let mut out = Out::default();
     for (index, item) in items(values, meter)?.items.iter().enumerate() {
         meter.spend(1)?;

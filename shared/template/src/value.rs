@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::error::{Error, invalid};
+use crate::error::{Fail, invalid};
 
 /// How deep lists and maps may be inside of each other. Whatever walks through values does so by recursion, dropping them
 /// included; JSON from `serde_json` has no more levels either.
@@ -154,21 +154,19 @@ impl Value {
     }
 
     /// The text, where only a text will do.
-    pub(crate) fn text(&self) -> Result<&Arc<str>, Error> {
+    pub(crate) fn text(&self) -> Result<&Arc<str>, Fail> {
         match self {
             Value::Text(text) => Ok(text),
-            other => Err(invalid(["expected a string, not ", other.kind()].concat())),
+            other => Err(invalid(&["expected a string, not ", other.kind()])),
         }
     }
 
     /// The integer, where only one will do.
-    pub(crate) fn int(&self) -> Result<i64, Error> {
+    pub(crate) fn int(&self) -> Result<i64, Fail> {
         match self {
             Value::Int(value) => Ok(*value),
             Value::Bool(value) => Ok(i64::from(*value)),
-            other => Err(invalid(
-                ["expected an integer, not ", other.kind()].concat(),
-            )),
+            other => Err(invalid(&["expected an integer, not ", other.kind()])),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{DEEPEST, Parser};
-use crate::error::Error;
+use crate::error::{Fail, at, unsupported};
 use crate::lex::Token;
 use crate::tree::{Arguments, Expr, Kind, Named, Operator};
 
@@ -29,27 +29,27 @@ const COMPARISONS: Symbols = &[
 ];
 
 /// A reader of expressions that bind tighter than some operator.
-type Next<'s> = fn(&mut Parser<'s>) -> Result<Expr, Error>;
+type Next<'s> = fn(&mut Parser<'s>) -> Result<Expr, Fail>;
 
 fn tallest<'e>(expressions: impl Iterator<Item = &'e Expr>) -> u32 {
     expressions.map(|expr| expr.height).max().unwrap_or(0)
 }
 
 impl<'s> Parser<'s> {
-    fn node(&self, kind: Kind, line: u32, below: u32) -> Result<Expr, Error> {
+    fn node(&self, kind: Kind, line: u32, below: u32) -> Result<Expr, Fail> {
         if below >= DEEPEST {
-            return self.error("this is nested too deeply");
+            return self.error(&["this is nested too deeply"]);
         }
         let height = below + 1;
         Ok(Expr { kind, line, height })
     }
 
     /// Expressions with commas between them are a tuple, brackets or not.
-    pub(super) fn tuple(&mut self) -> Result<Expr, Error> {
+    pub(super) fn tuple(&mut self) -> Result<Expr, Fail> {
         self.tuple_of(Self::expression)
     }
 
-    pub(super) fn tuple_of(&mut self, one: Next<'s>) -> Result<Expr, Error> {
+    pub(super) fn tuple_of(&mut self, one: Next<'s>) -> Result<Expr, Fail> {
         let line = self.line();
         let first = one(self)?;
         if !self.is_symbol(",") {
@@ -71,7 +71,7 @@ impl<'s> Parser<'s> {
         self.node(Kind::Tuple(items), line, below)
     }
 
-    pub(super) fn expression(&mut self) -> Result<Expr, Error> {
+    pub(super) fn expression(&mut self) -> Result<Expr, Fail> {
         self.enter()?;
         let mut then = self.or()?;
         let line = self.line();
@@ -93,30 +93,26 @@ impl<'s> Parser<'s> {
         Ok(then)
     }
 
-    pub(super) fn or(&mut self) -> Result<Expr, Error> {
+    pub(super) fn or(&mut self) -> Result<Expr, Fail> {
         let line = self.line();
         let operands = self.operands(Self::and, |parser| parser.eat_word("or"))?;
         self.several(operands, Kind::Or, line)
     }
 
-    fn and(&mut self) -> Result<Expr, Error> {
+    fn and(&mut self) -> Result<Expr, Fail> {
         let line = self.line();
         let operands = self.operands(Self::not, |parser| parser.eat_word("and"))?;
         self.several(operands, Kind::And, line)
     }
 
-    fn concat(&mut self) -> Result<Expr, Error> {
+    fn concat(&mut self) -> Result<Expr, Fail> {
         let line = self.line();
         let operands = self.operands(Self::product, |parser| parser.eat_symbol("~"))?;
         self.several(operands, Kind::Concat, line)
     }
 
     /// Operands with one operator between them.
-    fn operands(
-        &mut self,
-        next: Next<'s>,
-        more: fn(&mut Self) -> bool,
-    ) -> Result<Vec<Expr>, Error> {
+    fn operands(&mut self, next: Next<'s>, more: fn(&mut Self) -> bool) -> Result<Vec<Expr>, Fail> {
         let mut operands = vec![next(self)?];
         while more(self) {
             operands.push(next(self)?);
@@ -129,7 +125,7 @@ impl<'s> Parser<'s> {
         mut operands: Vec<Expr>,
         kind: fn(Vec<Expr>) -> Kind,
         line: u32,
-    ) -> Result<Expr, Error> {
+    ) -> Result<Expr, Fail> {
         if operands.len() == 1 {
             return Ok(operands.remove(0));
         }
@@ -137,7 +133,7 @@ impl<'s> Parser<'s> {
         self.node(kind(operands), line, below)
     }
 
-    fn not(&mut self) -> Result<Expr, Error> {
+    fn not(&mut self) -> Result<Expr, Fail> {
         let line = self.line();
         if !self.eat_word("not") {
             return self.comparison();
@@ -149,7 +145,7 @@ impl<'s> Parser<'s> {
         self.node(Kind::Not(Box::new(operand)), line, below)
     }
 
-    fn comparison(&mut self) -> Result<Expr, Error> {
+    fn comparison(&mut self) -> Result<Expr, Fail> {
         let line = self.line();
         let first = self.sum()?;
         let mut rest = Vec::new();
@@ -169,19 +165,19 @@ impl<'s> Parser<'s> {
         self.joined(first, rest, Kind::Compare, line)
     }
 
-    fn sum(&mut self) -> Result<Expr, Error> {
+    fn sum(&mut self) -> Result<Expr, Fail> {
         self.chain(SUMS, Self::concat)
     }
 
-    fn product(&mut self) -> Result<Expr, Error> {
+    fn product(&mut self) -> Result<Expr, Fail> {
         self.chain(PRODUCTS, Self::power)
     }
 
-    fn power(&mut self) -> Result<Expr, Error> {
+    fn power(&mut self) -> Result<Expr, Fail> {
         self.chain(POWERS, Self::filtered)
     }
 
-    fn chain(&mut self, symbols: Symbols, next: Next<'s>) -> Result<Expr, Error> {
+    fn chain(&mut self, symbols: Symbols, next: Next<'s>) -> Result<Expr, Fail> {
         let line = self.line();
         let first = next(self)?;
         let mut rest = Vec::new();
@@ -203,7 +199,7 @@ impl<'s> Parser<'s> {
         rest: Vec<(Operator, Expr)>,
         kind: fn(Box<Expr>, Vec<(Operator, Expr)>) -> Kind,
         line: u32,
-    ) -> Result<Expr, Error> {
+    ) -> Result<Expr, Fail> {
         if rest.is_empty() {
             return Ok(first);
         }
@@ -216,7 +212,7 @@ impl<'s> Parser<'s> {
     }
 
     /// Something with its signs, filters and tests.
-    fn filtered(&mut self) -> Result<Expr, Error> {
+    fn filtered(&mut self) -> Result<Expr, Fail> {
         let mut expr = self.signed()?;
         loop {
             let line = self.line();
@@ -240,7 +236,7 @@ impl<'s> Parser<'s> {
         }
     }
 
-    fn signed(&mut self) -> Result<Expr, Error> {
+    fn signed(&mut self) -> Result<Expr, Fail> {
         let line = self.line();
         let kind = if self.eat_symbol("-") {
             Kind::Negative
@@ -258,7 +254,7 @@ impl<'s> Parser<'s> {
     }
 
     /// A filter's name and arguments.
-    pub(super) fn named(&mut self) -> Result<Named, Error> {
+    pub(super) fn named(&mut self) -> Result<Named, Fail> {
         let line = self.line();
         let name = self.name()?;
         let arguments = if self.eat_symbol("(") {
@@ -274,7 +270,7 @@ impl<'s> Parser<'s> {
     }
 
     /// The same of a test, whose argument may stand without brackets.
-    fn test(&mut self) -> Result<Named, Error> {
+    fn test(&mut self) -> Result<Named, Fail> {
         let mut test = self.named()?;
         let has_argument = match self.peek() {
             Token::Name(name) => !matches!(
@@ -292,7 +288,7 @@ impl<'s> Parser<'s> {
         Ok(test)
     }
 
-    fn postfix(&mut self, mut expr: Expr) -> Result<Expr, Error> {
+    fn postfix(&mut self, mut expr: Expr) -> Result<Expr, Fail> {
         loop {
             let line = self.line();
             let below = expr.height;
@@ -318,7 +314,7 @@ impl<'s> Parser<'s> {
     }
 
     /// An index or a slice, after the bracket.
-    fn subscript(&mut self, of: Expr, line: u32) -> Result<Expr, Error> {
+    fn subscript(&mut self, of: Expr, line: u32) -> Result<Expr, Fail> {
         let mut parts = [None, None, None];
         let mut colons = 0;
         while !self.is_symbol("]") {
@@ -344,18 +340,17 @@ impl<'s> Parser<'s> {
         let kind = match (colons, parts) {
             (0, [Some(index), None, None]) => Kind::Item(Box::new(of), Box::new(index)),
             (1 | 2, parts) => Kind::Slice(Box::new(of), Box::new(parts)),
-            _ => return self.error("expected an index or a slice"),
+            _ => return self.error(&["expected an index or a slice"]),
         };
         self.node(kind, line, below)
     }
 
     /// Arguments of a call, after the bracket.
-    fn arguments(&mut self) -> Result<Arguments, Error> {
+    fn arguments(&mut self) -> Result<Arguments, Fail> {
         let mut arguments = Arguments::default();
         while !self.eat_symbol(")") {
             if self.is_symbol("*") || self.is_symbol("**") {
-                let (line, what) = (self.line(), "a list as arguments".to_owned());
-                return Err(Error::Unsupported { line, what });
+                return Err(at(unsupported(&["a list as arguments"]), self.line()));
             }
             let name = match (self.peek(), self.peek_at(1)) {
                 (Token::Name(name), Token::Symbol("=")) => Some(Arc::from(*name)),
@@ -367,7 +362,7 @@ impl<'s> Parser<'s> {
             } else if arguments.named.is_empty() {
                 arguments.positional.push(self.expression()?);
             } else {
-                return self.error("an argument without a name follows one with a name");
+                return self.error(&["an argument without a name follows one with a name"]);
             }
             if !self.is_symbol(")") {
                 self.expect_symbol(",")?;
@@ -376,7 +371,7 @@ impl<'s> Parser<'s> {
         Ok(arguments)
     }
 
-    fn primary(&mut self) -> Result<Expr, Error> {
+    fn primary(&mut self) -> Result<Expr, Fail> {
         let line = self.line();
         let kind = match self.peek() {
             Token::Name(name) => match *name {
@@ -391,14 +386,14 @@ impl<'s> Parser<'s> {
             Token::Symbol("(") => return self.in_brackets(line),
             Token::Symbol("[") => return self.list(line),
             Token::Symbol("{") => return self.map(line),
-            _ => return self.error("expected an expression"),
+            _ => return self.error(&["expected an expression"]),
         };
         self.at += 1;
         self.node(kind, line, 0)
     }
 
     /// Strings one after the other are one.
-    fn texts(&mut self, line: u32) -> Result<Expr, Error> {
+    fn texts(&mut self, line: u32) -> Result<Expr, Fail> {
         let mut all = String::new();
         while let Token::Text(text) = self.peek() {
             all.push_str(text);
@@ -407,7 +402,7 @@ impl<'s> Parser<'s> {
         self.node(Kind::Text(Arc::from(all)), line, 0)
     }
 
-    fn in_brackets(&mut self, line: u32) -> Result<Expr, Error> {
+    fn in_brackets(&mut self, line: u32) -> Result<Expr, Fail> {
         self.at += 1;
         if self.eat_symbol(")") {
             return self.node(Kind::Tuple(Vec::new()), line, 0);
@@ -417,7 +412,7 @@ impl<'s> Parser<'s> {
         Ok(inner)
     }
 
-    fn list(&mut self, line: u32) -> Result<Expr, Error> {
+    fn list(&mut self, line: u32) -> Result<Expr, Fail> {
         self.at += 1;
         let mut items = Vec::new();
         while !self.eat_symbol("]") {
@@ -430,7 +425,7 @@ impl<'s> Parser<'s> {
         self.node(Kind::List(items), line, below)
     }
 
-    fn map(&mut self, line: u32) -> Result<Expr, Error> {
+    fn map(&mut self, line: u32) -> Result<Expr, Fail> {
         self.at += 1;
         let mut entries = Vec::new();
         while !self.eat_symbol("}") {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::Renderer;
 use crate::args::{Args, or_int};
-use crate::error::{Error, invalid, unknown};
+use crate::error::{Error, Fail, invalid, unknown};
 use crate::operate::equal;
 use crate::print::to_string;
 use crate::sequence::{pairs, range};
@@ -33,25 +33,25 @@ pub(super) fn function(name: &str) -> Value {
 }
 
 impl Renderer<'_> {
-    pub(super) fn call(&mut self, callee: &Value, args: Args) -> Result<Value, Error> {
+    pub(super) fn call(&mut self, callee: &Value, args: Args) -> Result<Value, Fail> {
         let Value::Object(object) = callee else {
-            return Err(invalid([callee.kind(), " cannot be called"].concat()));
+            return Err(invalid(&[callee.kind(), " cannot be called"]));
         };
         match &object.0 {
             Inner::Function(name) => self.call_function(name, args),
             Inner::Macro { index, captured } => self.call_macro(*index, captured, args),
             Inner::Method { of, name } => self.call_method(of, name, args),
-            Inner::Namespace(_) => Err(invalid("a namespace cannot be called")),
+            Inner::Namespace(_) => Err(invalid(&["a namespace cannot be called"])),
             Inner::Loop { .. } => Err(unknown("the function", "loop")),
         }
     }
 
-    fn call_function(&mut self, name: &str, mut args: Args) -> Result<Value, Error> {
+    fn call_function(&mut self, name: &str, mut args: Args) -> Result<Value, Fail> {
         match name {
             "namespace" => {
                 let fields = args.named;
                 if !args.positional.is_empty() {
-                    return Err(invalid("`namespace` takes arguments with names only"));
+                    return Err(invalid(&["`namespace` takes arguments with names only"]));
                 }
                 if fields.iter().any(|(_, value)| value.depth() >= DEEPEST) {
                     return Err(super::held());
@@ -64,7 +64,7 @@ impl Renderer<'_> {
                     Some(Value::Map(map)) if args.named.is_empty() => return Ok(Value::Map(map)),
                     Some(Value::Map(map)) => map.entries.clone(),
                     Some(other) => {
-                        return Err(invalid(["`dict` does not take ", other.kind()].concat()));
+                        return Err(invalid(&["`dict` does not take ", other.kind()]));
                     }
                 };
                 for (name, value) in args.named {
@@ -84,7 +84,7 @@ impl Renderer<'_> {
             }
             "raise_exception" => {
                 let [message] = args.bind(["message"])?;
-                Err(Error::Raised(to_string(&message)?))
+                Err(Box::new(Error::Raised(to_string(&message)?)))
             }
             "strftime_now" => {
                 let [format] = args.bind(["format"])?;
@@ -100,15 +100,13 @@ impl Renderer<'_> {
         index: usize,
         captured: &Scope,
         mut args: Args,
-    ) -> Result<Value, Error> {
+    ) -> Result<Value, Fail> {
         let tree = self.tree;
         let Some(definition) = tree.macros.get(index) else {
-            return Err(invalid("there is no such macro"));
+            return Err(invalid(&["there is no such macro"]));
         };
         if args.positional.len() > definition.parameters.len() {
-            return Err(invalid(
-                ["`", &definition.name, "` takes fewer arguments"].concat(),
-            ));
+            return Err(invalid(&["`", &definition.name, "` takes fewer arguments"]));
         }
         self.meter.spend(captured.len())?;
         let outer = std::mem::take(&mut self.out);
@@ -127,7 +125,7 @@ impl Renderer<'_> {
             let value = match (given.next(), named, default) {
                 (Some(value), None, _) => value,
                 (Some(_), Some(_), _) => {
-                    return Err(invalid(["`", name, "` is given twice"].concat()));
+                    return Err(invalid(&["`", name, "` is given twice"]));
                 }
                 (None, Some(place), _) => args.named.remove(place).1,
                 (None, None, Some(default)) => self.value(default)?,
@@ -136,9 +134,13 @@ impl Renderer<'_> {
             self.bind(name, value);
         }
         if let Some((name, _)) = args.named.first() {
-            return Err(invalid(
-                ["`", &definition.name, "` has no parameter `", name, "`"].concat(),
-            ));
+            return Err(invalid(&[
+                "`",
+                &definition.name,
+                "` has no parameter `",
+                name,
+                "`",
+            ]));
         }
         self.run(&definition.body)?;
         self.scopes.truncate(height);
@@ -146,7 +148,7 @@ impl Renderer<'_> {
         Ok(std::mem::replace(&mut self.out, outer).into_value())
     }
 
-    fn call_method(&mut self, of: &Value, name: &str, args: Args) -> Result<Value, Error> {
+    fn call_method(&mut self, of: &Value, name: &str, args: Args) -> Result<Value, Fail> {
         self.meter.weigh(of)?;
         match of {
             Value::Text(text) => text::call(text, name, args, &self.meter),
@@ -168,7 +170,7 @@ impl Renderer<'_> {
         }
     }
 
-    fn list_method(&mut self, list: &List, name: &str, args: Args) -> Result<Value, Error> {
+    fn list_method(&mut self, list: &List, name: &str, args: Args) -> Result<Value, Fail> {
         let [wanted] = args.bind(["value"])?;
         let mut count = 0;
         for (index, item) in list.items.iter().enumerate() {
@@ -179,14 +181,17 @@ impl Renderer<'_> {
             count += i64::from(is_it);
         }
         if name == "index" {
-            return Err(invalid("there is no such item in the list"));
+            return Err(invalid(&["there is no such item in the list"]));
         }
         Ok(Value::Int(count))
     }
 }
 
-fn map_method(map: &Rc<Map>, name: &str, args: Args) -> Result<Value, Error> {
+fn map_method(map: &Rc<Map>, name: &str, args: Args) -> Result<Value, Fail> {
     if name == "get" {
+        if args.positional.is_empty() {
+            return Err(invalid(&["`get` needs a key"]));
+        }
         let [key, default] = args.bind(["key", "default"])?;
         let default = if default.is_undefined() {
             Value::None

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Renderer;
 use crate::args::Args;
-use crate::error::{Error, invalid, unknown, unsupported};
+use crate::error::{Fail, at, invalid, unknown, unsupported};
 use crate::filters::filter;
 use crate::meter::Out;
 use crate::operate::{compute, relate};
@@ -15,14 +15,16 @@ use crate::tree::{Arguments, Expr, Kind, Named, Operator};
 use crate::value::{Form, Number, Value, number, same_key};
 
 impl<'t> Renderer<'t> {
-    pub(super) fn value(&mut self, expr: &'t Expr) -> Result<Value, Error> {
+    pub(super) fn value(&mut self, expr: &'t Expr) -> Result<Value, Fail> {
         self.meter.enter()?;
-        let value = self.kind(&expr.kind).map_err(|error| error.at(expr.line))?;
+        let value = self
+            .kind(&expr.kind)
+            .map_err(|error| at(error, expr.line))?;
         self.meter.leave();
         Ok(value)
     }
 
-    fn kind(&mut self, kind: &'t Kind) -> Result<Value, Error> {
+    fn kind(&mut self, kind: &'t Kind) -> Result<Value, Fail> {
         match kind {
             Kind::None => Ok(Value::None),
             Kind::Bool(value) => Ok(Value::Bool(*value)),
@@ -48,11 +50,11 @@ impl<'t> Renderer<'t> {
             Kind::And(operands) => self.until(operands, false),
             Kind::Or(operands) => self.until(operands, true),
             Kind::If(parts) => self.choose(parts),
-            Kind::Unsupported(what) => Err(unsupported(what)),
+            Kind::Unsupported(what) => Err(unsupported(&[*what])),
         }
     }
 
-    fn sequence(&mut self, form: Form, items: &'t [Expr]) -> Result<Value, Error> {
+    fn sequence(&mut self, form: Form, items: &'t [Expr]) -> Result<Value, Fail> {
         let mut values = Vec::with_capacity(items.len());
         for item in items {
             values.push(self.value(item)?);
@@ -60,7 +62,7 @@ impl<'t> Renderer<'t> {
         self.made(Value::sequence(form, values))
     }
 
-    fn map(&mut self, entries: &'t [(Expr, Expr)]) -> Result<Value, Error> {
+    fn map(&mut self, entries: &'t [(Expr, Expr)]) -> Result<Value, Fail> {
         let mut made: Vec<(Value, Value)> = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             let (key, value) = (self.value(key)?, self.value(value)?);
@@ -74,7 +76,7 @@ impl<'t> Renderer<'t> {
         self.made(Value::map(made))
     }
 
-    fn attribute(&mut self, of: &'t Expr, name: &str) -> Result<Value, Error> {
+    fn attribute(&mut self, of: &'t Expr, name: &str) -> Result<Value, Fail> {
         let value = self.value(of)?;
         if value.is_undefined() {
             return Err(undefined(of));
@@ -82,7 +84,7 @@ impl<'t> Renderer<'t> {
         attribute(&value, name, &self.meter)
     }
 
-    fn item(&mut self, of: &'t Expr, key: &'t Expr) -> Result<Value, Error> {
+    fn item(&mut self, of: &'t Expr, key: &'t Expr) -> Result<Value, Fail> {
         let (value, key) = (self.value(of)?, self.value(key)?);
         if value.is_undefined() {
             return Err(undefined(of));
@@ -90,7 +92,7 @@ impl<'t> Renderer<'t> {
         item(&value, &key, &self.meter)
     }
 
-    fn slice(&mut self, of: &'t Expr, parts: &'t [Option<Expr>; 3]) -> Result<Value, Error> {
+    fn slice(&mut self, of: &'t Expr, parts: &'t [Option<Expr>; 3]) -> Result<Value, Fail> {
         let value = self.value(of)?;
         let mut bounds = [const { Value::None }; 3];
         for (bound, part) in bounds.iter_mut().zip(parts) {
@@ -101,7 +103,7 @@ impl<'t> Renderer<'t> {
         self.made(slice(&value, &bounds, &self.meter)?)
     }
 
-    pub(super) fn args(&mut self, arguments: &'t Arguments) -> Result<Args, Error> {
+    pub(super) fn args(&mut self, arguments: &'t Arguments) -> Result<Args, Fail> {
         let mut args = Args::default();
         for expr in &arguments.positional {
             args.positional.push(self.value(expr)?);
@@ -112,7 +114,7 @@ impl<'t> Renderer<'t> {
         Ok(args)
     }
 
-    fn called(&mut self, callee: &'t Expr, arguments: &'t Arguments) -> Result<Value, Error> {
+    fn called(&mut self, callee: &'t Expr, arguments: &'t Arguments) -> Result<Value, Fail> {
         let function = self.value(callee)?;
         let args = self.args(arguments)?;
         if let (Value::Undefined, Kind::Name(name) | Kind::Attribute(_, name)) =
@@ -124,20 +126,20 @@ impl<'t> Renderer<'t> {
         self.made(value)
     }
 
-    fn filter(&mut self, subject: &'t Expr, named: &'t Named) -> Result<Value, Error> {
+    fn filter(&mut self, subject: &'t Expr, named: &'t Named) -> Result<Value, Fail> {
         let value = self.value(subject)?;
         let args = self.args(&named.arguments)?;
         let made = filter(&named.name, &value, args, &self.meter)?;
         self.made(made)
     }
 
-    fn test(&mut self, subject: &'t Expr, named: &'t Named) -> Result<Value, Error> {
+    fn test(&mut self, subject: &'t Expr, named: &'t Named) -> Result<Value, Fail> {
         let value = self.value(subject)?;
         let args = self.args(&named.arguments)?;
         test(&named.name, &value, args, &self.meter).map(Value::Bool)
     }
 
-    fn signed(&mut self, operand: &'t Expr, negative: bool) -> Result<Value, Error> {
+    fn signed(&mut self, operand: &'t Expr, negative: bool) -> Result<Value, Fail> {
         let value = self.value(operand)?;
         match number(&value) {
             Some(Number::Int(value)) => {
@@ -147,15 +149,15 @@ impl<'t> Renderer<'t> {
                     Some(value)
                 };
                 let signed =
-                    signed.ok_or_else(|| unsupported("an integer of more than 64 bits"))?;
+                    signed.ok_or_else(|| unsupported(&["an integer of more than 64 bits"]))?;
                 Ok(Value::Int(signed))
             }
             Some(Number::Float(value)) => Ok(Value::Float(if negative { -value } else { value })),
-            None => Err(invalid([value.kind(), " has no sign"].concat())),
+            None => Err(invalid(&[value.kind(), " has no sign"])),
         }
     }
 
-    fn chain(&mut self, first: &'t Expr, rest: &'t [(Operator, Expr)]) -> Result<Value, Error> {
+    fn chain(&mut self, first: &'t Expr, rest: &'t [(Operator, Expr)]) -> Result<Value, Fail> {
         let mut value = self.value(first)?;
         for (operator, operand) in rest {
             let operand = self.value(operand)?;
@@ -165,7 +167,7 @@ impl<'t> Renderer<'t> {
         Ok(value)
     }
 
-    fn compare(&mut self, first: &'t Expr, rest: &'t [(Operator, Expr)]) -> Result<Value, Error> {
+    fn compare(&mut self, first: &'t Expr, rest: &'t [(Operator, Expr)]) -> Result<Value, Fail> {
         let mut left = self.value(first)?;
         for (operator, operand) in rest {
             let right = self.value(operand)?;
@@ -177,7 +179,7 @@ impl<'t> Renderer<'t> {
         Ok(Value::Bool(true))
     }
 
-    fn concat(&mut self, operands: &'t [Expr]) -> Result<Value, Error> {
+    fn concat(&mut self, operands: &'t [Expr]) -> Result<Value, Fail> {
         let mut out = Out::default();
         for operand in operands {
             print::text(&self.value(operand)?, &mut out)?;
@@ -186,7 +188,7 @@ impl<'t> Renderer<'t> {
     }
 
     /// `and` and `or`: the first operand that decides, or the last.
-    fn until(&mut self, operands: &'t [Expr], decides: bool) -> Result<Value, Error> {
+    fn until(&mut self, operands: &'t [Expr], decides: bool) -> Result<Value, Fail> {
         let mut value = Value::Undefined;
         for operand in operands {
             value = self.value(operand)?;
@@ -197,7 +199,7 @@ impl<'t> Renderer<'t> {
         Ok(value)
     }
 
-    fn choose(&mut self, parts: &'t (Expr, Expr, Option<Expr>)) -> Result<Value, Error> {
+    fn choose(&mut self, parts: &'t (Expr, Expr, Option<Expr>)) -> Result<Value, Fail> {
         let (condition, then, otherwise) = parts;
         if self.value(condition)?.is_true() {
             return self.value(then);
@@ -210,14 +212,14 @@ impl<'t> Renderer<'t> {
 }
 
 /// Something asked of an expression that has no value.
-fn undefined(expr: &Expr) -> Error {
+fn undefined(expr: &Expr) -> Fail {
     let name = match &expr.kind {
         Kind::Name(name) | Kind::Attribute(_, name) => name,
         Kind::Item(_, key) => match &key.kind {
             Kind::Text(name) => name,
-            _ => return invalid("an item is undefined"),
+            _ => return invalid(&["an item is undefined"]),
         },
-        _ => return invalid("a value is undefined"),
+        _ => return invalid(&["a value is undefined"]),
     };
-    invalid(["`", name, "` is undefined"].concat())
+    invalid(&["`", name, "` is undefined"])
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sprat_template::{Error, Value};
 
-use crate::support::{Json, ours, render};
+use crate::support::{Json, render, theirs_to_ours as ours};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/template")
@@ -213,4 +213,69 @@ fn published_templates_render_as_in_transformers() {
     }
     assert!(compared > 0, "SPRAT_TEMPLATES has none of the templates");
     println!("{compared} renderings compared; {lenient} render that fail in transformers");
+}
+
+#[derive(Deserialize)]
+struct Expressions {
+    variables: BTreeMap<String, Json>,
+    cases: Vec<Expression>,
+}
+
+#[derive(Deserialize)]
+struct Expression {
+    source: String,
+    expected: Option<String>,
+}
+
+/// What does not render as Jinja renders it, on purpose.
+const DIFFERENT: &[(&str, &str)] = &[
+    ("{{ map.keys() }}", "printed as the list that it is like"),
+    ("{{ '1_0'|int }}", "numbers in texts have no underscores"),
+    ("{{ 1234|round(-2) }}", "a float"),
+    ("{{ '\\N{DIGIT ONE}' }}", "characters have no names here"),
+    (
+        "{{ [\"\\x00\\x1b\\x7f\\x80\\xa0\\xad\\u200b\"] }}",
+        "there is no table of what Python prints",
+    ),
+    // Jinja fails with these.
+    ("{{ text.startswith(['H']) }}", "a list will do for a tuple"),
+    ("{{ 5|indent }}", "printed first, as for other filters"),
+    ("{{ text is defined is true }}", "tests follow each other"),
+    ("{{ 08 }}", "a number"),
+    ("{% set true = 1 %}", "a name that nothing can read"),
+    (
+        "{% macro m(a=1, b) %}{{ a }}{{ b }}{% endmacro %}{{ m(2, 3) }}",
+        "in any order",
+    ),
+    // Jinja takes these two for nothing at a template's end only.
+    ("{% raw %}", "not closed"),
+    ("{#", "not closed"),
+];
+
+/// What templates can be made of, one thing at a time, by Jinja2 itself.
+#[test]
+fn expressions_render_as_in_jinja() {
+    let golden: Expressions = read("expressions.json");
+    assert!(golden.cases.len() > 500);
+    let variables = golden.variables.iter();
+    let variables: Vec<_> = variables
+        .map(|(name, value)| (name.as_str(), ours(&value.0)))
+        .collect();
+    let mut wrong = Vec::new();
+    for case in &golden.cases {
+        let rendered = render(&case.source, variables.clone());
+        let same = rendered.as_ref().ok() == case.expected.as_ref();
+        if same == DIFFERENT.iter().any(|(source, _)| *source == case.source) {
+            wrong.push(format!(
+                "{}\n  ours {rendered:?}\n  Jinja's {:?}",
+                case.source, case.expected
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
