@@ -11,30 +11,24 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The arguments for these parameters; undefined where none is given.
-    pub(crate) fn bind<const N: usize>(self, names: [&str; N]) -> Result<[Value; N], Fail> {
-        let mut values = [const { Value::Undefined }; N];
-        self.fill(&names, &mut values)?;
-        Ok(values)
-    }
-
-    fn fill(self, names: &[&str], values: &mut [Value]) -> Result<(), Fail> {
-        if self.positional.len() > names.len() {
+    /// The arguments for these parameters, of which there are four at most; undefined where none is given.
+    pub(crate) fn bind(self, parameters: &str) -> Result<Bound, Fail> {
+        let mut values = [const { Value::Undefined }; 4];
+        let count = parameters.split_ascii_whitespace().count();
+        if self.positional.len() > count {
             return Err(invalid(&["there are more arguments than it takes"]));
         }
         for (place, value) in values.iter_mut().zip(self.positional) {
             *place = value;
         }
         for (name, value) in self.named {
-            let mut places = values.iter_mut().zip(names);
-            match places.find(|(_, other)| ***other == *name) {
+            let mut places = values.iter_mut().zip(parameters.split_ascii_whitespace());
+            match places.find(|(_, other)| *other == &*name) {
                 Some((place, _)) => *place = value,
-                None => {
-                    return Err(invalid(&["it takes no argument `", &name, "`"]));
-                }
+                None => return Err(invalid(&["it takes no argument `", &name, "`"])),
             }
         }
-        Ok(())
+        Ok(values)
     }
 
     /// The first argument, taken from the rest.
@@ -47,6 +41,18 @@ impl Args {
         let place = self.named.iter().position(|(other, _)| **other == *name)?;
         Some(self.named.remove(place).1)
     }
+}
+
+/// Values of parameters.
+pub(crate) type Bound = [Value; 4];
+
+/// Names of filters, tests or methods, with the names of their parameters.
+pub(crate) type Signatures = &'static [(&'static str, &'static str)];
+
+/// The parameters of a name, if the table has it.
+pub(crate) fn parameters(table: Signatures, name: &str) -> Option<&'static str> {
+    let found = table.iter().find(|(other, _)| *other == name);
+    found.map(|(_, parameters)| *parameters)
 }
 
 /// An argument, or what stands for it where it is not given.

@@ -1,6 +1,6 @@
 //! Jinja's filters.
 
-use crate::args::{Args, or_int};
+use crate::args::{Args, Bound, Signatures, or_int, parameters};
 use crate::error::{Error, Fail, invalid, unknown, unsupported};
 use crate::json::to_json;
 use crate::meter::{Meter, Out};
@@ -13,19 +13,46 @@ use crate::text;
 use crate::tree::Operator;
 use crate::value::{Form, Number, Value, number};
 
+/// Filters with their parameters, but for those that take any.
+const FILTERS: Signatures = &[
+    ("abs", ""),
+    ("capitalize", ""),
+    ("count", ""),
+    ("dictsort", "case_sensitive by reverse"),
+    ("e", ""),
+    ("escape", ""),
+    ("first", ""),
+    ("float", "default"),
+    ("indent", "width first blank"),
+    ("int", "default base"),
+    ("items", ""),
+    ("join", "d attribute"),
+    ("last", ""),
+    ("length", ""),
+    ("list", ""),
+    ("lower", ""),
+    ("max", "case_sensitive attribute"),
+    ("min", "case_sensitive attribute"),
+    ("replace", "old new count"),
+    ("reverse", ""),
+    ("round", "precision method"),
+    ("safe", ""),
+    ("sort", "reverse case_sensitive attribute"),
+    ("string", ""),
+    ("sum", "attribute start"),
+    ("title", ""),
+    ("tojson", "ensure_ascii indent separators sort_keys"),
+    ("trim", "chars"),
+    ("unique", "case_sensitive attribute"),
+    ("upper", ""),
+    ("wordcount", ""),
+];
+
 /// Applies a filter.
 pub(crate) fn filter(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Value, Fail> {
     meter.weigh(value)?;
     match name {
-        "default" | "d" => default(value, args),
-        "tojson" => to_json(value, args, meter),
-        "length" | "count" => {
-            let [] = args.bind([])?;
-            Ok(Value::Int(
-                i64::try_from(length(value)?).unwrap_or(i64::MAX),
-            ))
-        }
-        "abs" | "round" | "int" | "float" => numeric(name, value, args),
+        "default" | "d" => return default(value, args),
         "map" | "select" | "reject" | "selectattr" | "rejectattr" => {
             // As Jinja has it, of whatever is false: none has no items, but nothing is made of it here.
             if !value.is_true() {
@@ -38,8 +65,19 @@ pub(crate) fn filter(name: &str, value: &Value, args: Args, meter: &Meter) -> Re
                 _ => select(name, value, args, meter),
             };
             meter.leave();
-            made
+            return made;
         }
+        _ => {}
+    }
+    let known = parameters(FILTERS, name).ok_or_else(|| unknown("the filter", name))?;
+    let args = &args.bind(known)?;
+    match name {
+        "tojson" => to_json(value, args, meter),
+        "length" | "count" => {
+            let length = length(value)?;
+            Ok(Value::Int(i64::try_from(length).unwrap_or(i64::MAX)))
+        }
+        "abs" | "round" | "int" | "float" => numeric(name, value, args),
         "first" | "last" | "list" | "reverse" | "unique" | "items" | "sum" | "min" | "max"
         | "join" | "sort" | "dictsort" => sequence(name, value, args, meter),
         _ => textual(name, value, args, meter),
@@ -49,7 +87,7 @@ pub(crate) fn filter(name: &str, value: &Value, args: Args, meter: &Meter) -> Re
 /// `default`, which may be told to stand for all that is false.
 fn default(value: &Value, mut args: Args) -> Result<Value, Fail> {
     let given = args.first().or_else(|| args.take("default_value"));
-    let [boolean] = args.bind(["boolean"])?;
+    let [boolean, ..] = args.bind("boolean")?;
     if value.is_undefined() || boolean.is_true() && !value.is_true() {
         return Ok(given.unwrap_or_else(|| Value::from("")));
     }
@@ -57,47 +95,38 @@ fn default(value: &Value, mut args: Args) -> Result<Value, Fail> {
 }
 
 /// Filters of text; anything else is printed first.
-fn textual(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Value, Fail> {
+fn textual(name: &str, value: &Value, args: &Bound, meter: &Meter) -> Result<Value, Fail> {
     let text = match value {
         Value::Text(text) => text.to_string(),
         other => to_string(other)?,
     };
     match name {
         "trim" => {
-            let [chars] = args.bind(["chars"])?;
+            let [chars, ..] = args;
             Ok(Value::from(text::strip(&text, &chars, true, true)?))
         }
-        "upper" | "lower" | "capitalize" => text::call(&text, name, args, meter),
+        "upper" | "lower" | "capitalize" => text::simple(&text, name),
         "replace" => {
-            let [old, new, limit] = args.bind(["s", "new", "count"])?;
+            let [old, new, limit, ..] = args;
             text::replace(&text, &to_string(&old)?, &to_string(&new)?, &limit)
         }
-        "string" | "safe" => {
-            let [] = args.bind([])?;
-            Ok(Value::from(text))
-        }
+        "string" | "safe" => Ok(Value::from(text)),
         "title" => {
-            let [] = args.bind([])?;
             let parts = |c: char| !text::is_space(c) && !"-({[<".contains(c);
             Ok(Value::from(text::title(&text, parts)))
         }
         "indent" => indent(&text, args, meter),
-        "escape" | "e" => {
-            let [] = args.bind([])?;
-            escape(&text)
-        }
-        "wordcount" => {
-            let [] = args.bind([])?;
+        "escape" | "e" => escape(&text),
+        _ => {
             let words = text.split(|c: char| c != '_' && !c.is_alphanumeric());
             let count = words.filter(|word| !word.is_empty()).count();
             Ok(Value::Int(i64::try_from(count).unwrap_or(i64::MAX)))
         }
-        _ => Err(unknown("the filter", name)),
     }
 }
 
-fn indent(text: &str, args: Args, meter: &Meter) -> Result<Value, Fail> {
-    let [width, first, blank] = args.bind(["width", "first", "blank"])?;
+fn indent(text: &str, args: &Bound, meter: &Meter) -> Result<Value, Fail> {
+    let [width, first, blank, ..] = args;
     let mut indention = Out::default();
     match &width {
         Value::Text(text) => indention.push(text)?,
@@ -139,34 +168,30 @@ fn escape(text: &str) -> Result<Value, Fail> {
 }
 
 /// Filters of numbers.
-fn numeric(name: &str, value: &Value, args: Args) -> Result<Value, Fail> {
+fn numeric(name: &str, value: &Value, args: &Bound) -> Result<Value, Fail> {
     match name {
-        "abs" => {
-            let [] = args.bind([])?;
-            match number(value) {
-                Some(Number::Int(value)) => {
-                    let value = value.checked_abs();
-                    value
-                        .map(Value::Int)
-                        .ok_or_else(|| unsupported(&["an integer of more than 64 bits"]))
-                }
-                Some(Number::Float(value)) => Ok(Value::Float(value.abs())),
-                None => Err(no_number(value)),
+        "abs" => match number(value) {
+            Some(Number::Int(value)) => {
+                let value = value.checked_abs();
+                value
+                    .map(Value::Int)
+                    .ok_or_else(|| unsupported(&["an integer of more than 64 bits"]))
             }
-        }
+            Some(Number::Float(value)) => Ok(Value::Float(value.abs())),
+            None => Err(no_number(value)),
+        },
         "round" => round(value, args),
         "int" => {
-            let [default, base] = args.bind(["default", "base"])?;
+            let [default, base, ..] = args;
             to_int(value, &default, or_int(&base, 10)?)
         }
         _ => {
-            let [default] = args.bind(["default"])?;
-            let default = if default.is_undefined() {
-                Value::Float(0.0)
-            } else {
-                default
-            };
-            Ok(to_float(value)?.map_or(default, Value::Float))
+            let [default, ..] = args;
+            Ok(match to_float(value)? {
+                Some(value) => Value::Float(value),
+                None if default.is_undefined() => Value::Float(0.0),
+                None => default.clone(),
+            })
         }
     }
 }
@@ -211,8 +236,8 @@ fn to_float(value: &Value) -> Result<Option<f64>, Fail> {
 }
 
 /// Rounds half to even, as Python does; to decimals by their power of ten, which may differ from Python's in the last digit.
-fn round(value: &Value, args: Args) -> Result<Value, Fail> {
-    let [precision, method] = args.bind(["precision", "method"])?;
+fn round(value: &Value, args: &Bound) -> Result<Value, Fail> {
+    let [precision, method, ..] = args;
     let precision = or_int(&precision, 0)?.clamp(-400, 400);
     let method = if method.is_undefined() {
         "common"
@@ -329,24 +354,20 @@ fn select(name: &str, value: &Value, mut args: Args, meter: &Meter) -> Result<Va
 }
 
 /// Filters of lists, and of what has items.
-fn sequence(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Value, Fail> {
+fn sequence(name: &str, value: &Value, args: &Bound, meter: &Meter) -> Result<Value, Fail> {
     match name {
         "join" => {
-            let [separator, attribute] = args.bind(["d", "attribute"])?;
+            let [separator, attribute, ..] = args;
             let values = by_attribute(value, &attribute, meter)?;
             text::join(&values, &to_string(&separator)?, true, meter)
         }
-        "items" => {
-            let [] = args.bind([])?;
-            match value {
-                Value::Undefined => Ok(Value::sequence(Form::Stream, Vec::new())),
-                Value::Map(map) => Ok(Value::sequence(Form::Stream, pairs(&map.entries))),
-                other => Err(invalid(&[other.kind(), " has no keys"])),
-            }
-        }
+        "items" => match value {
+            Value::Undefined => Ok(Value::sequence(Form::Stream, Vec::new())),
+            Value::Map(map) => Ok(Value::sequence(Form::Stream, pairs(&map.entries))),
+            other => Err(invalid(&[other.kind(), " has no keys"])),
+        },
         "sort" => {
-            let [reverse, sensitive, attribute] =
-                args.bind(["reverse", "case_sensitive", "attribute"])?;
+            let [reverse, sensitive, attribute, ..] = args;
             let order = Order {
                 ignore_case: !sensitive.is_true(),
                 reverse: reverse.is_true(),
@@ -355,12 +376,11 @@ fn sequence(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Valu
         }
         "dictsort" => dictsort(value, args, meter),
         "sum" => {
-            let [attribute, start] = args.bind(["attribute", "start"])?;
-            let mut sum = if start.is_undefined() {
-                Value::Int(0)
-            } else {
-                start
-            };
+            let [attribute, start, ..] = args;
+            let mut sum = start.clone();
+            if sum.is_undefined() {
+                sum = Value::Int(0);
+            }
             for item in &items(&by_attribute(value, &attribute, meter)?, meter)?.items {
                 sum = compute(Operator::Add, &sum, item, meter)?;
                 meter.weigh(&sum)?;
@@ -368,7 +388,7 @@ fn sequence(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Valu
             Ok(sum)
         }
         "min" | "max" | "unique" => {
-            let [sensitive, attribute] = args.bind(["case_sensitive", "attribute"])?;
+            let [sensitive, attribute, ..] = args;
             let order = Order {
                 ignore_case: !sensitive.is_true(),
                 reverse: name == "max",
@@ -378,10 +398,7 @@ fn sequence(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Valu
                 _ => least(value, &attribute, &order, meter),
             }
         }
-        _ => {
-            let [] = args.bind([])?;
-            ends(name, value, meter)
-        }
+        _ => ends(name, value, meter),
     }
 }
 
@@ -430,8 +447,8 @@ fn sorted(
     Ok(Value::list(sorted.collect()))
 }
 
-fn dictsort(value: &Value, args: Args, meter: &Meter) -> Result<Value, Fail> {
-    let [sensitive, by, reverse] = args.bind(["case_sensitive", "by", "reverse"])?;
+fn dictsort(value: &Value, args: &Bound, meter: &Meter) -> Result<Value, Fail> {
+    let [sensitive, by, reverse, ..] = args;
     let Value::Map(map) = value else {
         return Err(invalid(&[value.kind(), " has no keys"]));
     };

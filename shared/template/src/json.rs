@@ -1,6 +1,6 @@
 //! `tojson` as transformers has it: Python's `json.dumps`, by default with `ensure_ascii=False`.
 
-use crate::args::Args;
+use crate::args::Bound;
 use crate::error::{Fail, invalid, too_much};
 use crate::meter::{Meter, Out};
 use crate::print;
@@ -11,9 +11,8 @@ use crate::value::{Map, Value};
 const WIDEST: i64 = 64;
 
 /// The filter.
-pub(crate) fn to_json(value: &Value, args: Args, meter: &Meter) -> Result<Value, Fail> {
-    let [ascii, indent, separators, sort_keys] =
-        args.bind(["ensure_ascii", "indent", "separators", "sort_keys"])?;
+pub(crate) fn to_json(value: &Value, args: &Bound, meter: &Meter) -> Result<Value, Fail> {
+    let [ascii, indent, separators, sort_keys] = args;
     let indent = match &indent {
         Value::Undefined | Value::None => None,
         Value::Text(text) => Some(text.to_string()),

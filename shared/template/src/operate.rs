@@ -77,7 +77,7 @@ fn arithmetic(operator: Operator, a: Number, b: Number) -> Result<Value, Fail> {
             if a == 0 {
                 return Err(invalid(&["division by zero"]));
             }
-            Ok(Value::Float(power(a as f64, b as f64)))
+            power(a as f64, b as f64)
         }
         (_, Number::Int(a), Number::Int(b)) => {
             let result = match operator {
@@ -95,7 +95,7 @@ fn arithmetic(operator: Operator, a: Number, b: Number) -> Result<Value, Fail> {
         }
         _ => {
             let (a, b) = (a.float(), b.float());
-            Ok(Value::Float(match operator {
+            let result = match operator {
                 Operator::Add => a + b,
                 Operator::Subtract => a - b,
                 Operator::Multiply => a * b,
@@ -105,8 +105,9 @@ fn arithmetic(operator: Operator, a: Number, b: Number) -> Result<Value, Fail> {
                     let other_sign = rest != 0.0 && (rest < 0.0) != (b < 0.0);
                     if other_sign { rest + b } else { rest }
                 }
-                _ => power(a, b),
-            }))
+                _ => return power(a, b),
+            };
+            Ok(Value::Float(result))
         }
     }
 }
@@ -118,12 +119,12 @@ fn floor_divide(a: i64, b: i64) -> Option<i64> {
     Some(quotient - i64::from(inexact && (a < 0) != (b < 0)))
 }
 
-fn power(a: f64, b: f64) -> f64 {
-    // Most exponents are small integers, for which no library is needed.
-    if b.fract() == 0.0 && b.abs() <= 64.0 {
-        return a.powi(b as i32);
+/// Exponents with a fraction would need a library.
+fn power(a: f64, b: f64) -> Result<Value, Fail> {
+    if b.fract() == 0.0 && b.abs() <= 1024.0 {
+        return Ok(Value::Float(a.powi(b as i32)));
     }
-    a.powf(b)
+    Err(unsupported(&["such a power"]))
 }
 
 /// The result of an operator that compares.

@@ -281,12 +281,12 @@ impl<'s> Parser<'s> {
             Vec::new()
         };
         let call = self.expression()?;
-        let Kind::Call(callee, arguments) = call.kind else {
+        let Kind::Call(callee, arguments) = call.into_kind() else {
             return self.error(&["expected a call"]);
         };
         let caller = self.macro_body(Arc::from("caller"), parameters, "call", "endcall")?;
         Ok(Statement::Call(Box::new(CallBlock {
-            callee: *callee,
+            callee,
             arguments,
             caller,
         })))

@@ -2,15 +2,23 @@
 
 use std::rc::Rc;
 
-use crate::args::or_int;
+use crate::args::{Signatures, or_int};
 use crate::error::{Fail, invalid, too_much};
 use crate::meter::Meter;
 use crate::text;
 use crate::value::{Form, Inner, List, Number, Value, number};
 
 /// Methods of Python's `dict`. Those that change it are refused in transformers' sandbox, too.
-const MAP_METHODS: &[&str] = &["get", "items", "keys", "values", "copy"];
-const LIST_METHODS: &[&str] = &["count", "index"];
+const MAP_METHODS: Signatures = &[
+    ("copy", ""),
+    ("get", "key default"),
+    ("items", ""),
+    ("keys", ""),
+    ("values", ""),
+];
+const LIST_METHODS: Signatures = &[("count", "value"), ("index", "value")];
+/// The method of `loop`, which takes any arguments.
+const LOOP_METHODS: Signatures = &[("cycle", "")];
 
 /// What a `for` goes through: items, keys, or characters.
 pub(crate) fn items(value: &Value, meter: &Meter) -> Result<Rc<List>, Fail> {
@@ -63,12 +71,12 @@ fn method(of: &Value, name: &str) -> Option<Value> {
         Value::Text(_) => text::METHODS,
         Value::Map(_) => MAP_METHODS,
         Value::List(_) => LIST_METHODS,
-        Value::Object(object) if matches!(object.0, Inner::Loop { .. }) => &["cycle"],
+        Value::Object(object) if matches!(object.0, Inner::Loop { .. }) => LOOP_METHODS,
         _ => return None,
     };
-    let name = names.iter().find(|other| **other == name)?;
+    let method = names.iter().find(|(other, _)| *other == name)?;
     let of = of.clone();
-    Some(Value::object(Inner::Method { of, name }))
+    Some(Value::object(Inner::Method { of, method }))
 }
 
 /// An attribute of `loop`.

@@ -1,6 +1,6 @@
 //! Jinja's tests: what follows `is`.
 
-use crate::args::Args;
+use crate::args::{Args, Bound, Signatures, parameters};
 use crate::error::{Fail, invalid, unknown};
 use crate::meter::Meter;
 use crate::operate::relate;
@@ -9,9 +9,35 @@ use crate::text::{is_cased, starts_or_ends};
 use crate::tree::Operator;
 use crate::value::{Form, Inner, Number, Value, number};
 
+/// Tests that take an argument; any other takes none.
+const TESTS: Signatures = &[
+    ("!=", "other"),
+    ("<", "other"),
+    ("<=", "other"),
+    ("==", "other"),
+    (">", "other"),
+    (">=", "other"),
+    ("divisibleby", "num"),
+    ("endingwith", "other"),
+    ("eq", "other"),
+    ("equalto", "other"),
+    ("ge", "other"),
+    ("greaterthan", "other"),
+    ("gt", "other"),
+    ("in", "seq"),
+    ("le", "other"),
+    ("lessthan", "other"),
+    ("lt", "other"),
+    ("ne", "other"),
+    ("sameas", "other"),
+    ("startingwith", "other"),
+];
+
 /// Whether a test holds.
 pub(crate) fn test(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<bool, Fail> {
     meter.weigh(value)?;
+    let args: &Bound = &args.bind(parameters(TESTS, name).unwrap_or(""))?;
+    let [other, ..] = args;
     let operator = match name {
         "eq" | "==" | "equalto" => Operator::Equal,
         "ne" | "!=" => Operator::NotEqual,
@@ -21,28 +47,23 @@ pub(crate) fn test(name: &str, value: &Value, args: Args, meter: &Meter) -> Resu
         "ge" | ">=" => Operator::GreaterOrEqual,
         "in" => Operator::In,
         "divisibleby" => {
-            let [by] = args.bind(["num"])?;
-            let by = by.int()?;
+            let by = other.int()?;
             if by == 0 {
                 return Err(invalid(&["division by zero"]));
             }
             return Ok(value.int()?.wrapping_rem(by) == 0);
         }
         "sameas" => {
-            let [other] = args.bind(["other"])?;
-            return same(value, &other, meter);
+            return same(value, other, meter);
         }
         "startingwith" | "endingwith" => {
-            let [part] = args.bind(["other"])?;
-            return starts_or_ends(value.text()?, &part, name == "startingwith");
+            return starts_or_ends(value.text()?, other, name == "startingwith");
         }
         _ => {
-            let [] = args.bind([])?;
             return simple(name, value);
         }
     };
-    let [other] = args.bind(["other"])?;
-    relate(operator, value, &other, meter)
+    relate(operator, value, other, meter)
 }
 
 /// Whether two values are one and the same, as far as can be told from values.

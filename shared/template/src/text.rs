@@ -1,6 +1,6 @@
 //! Methods of strings, as Python has them.
 
-use crate::args::{Args, or_int};
+use crate::args::{Bound, Signatures, or_int};
 use crate::error::{Fail, invalid, unknown};
 use crate::meter::{Meter, Out};
 use crate::print;
@@ -8,39 +8,39 @@ use crate::sequence::items;
 use crate::value::{Form, Value};
 
 /// Those that there are here.
-pub(crate) const METHODS: &[&str] = &[
-    "capitalize",
-    "casefold",
-    "count",
-    "endswith",
-    "find",
-    "index",
-    "isalnum",
-    "isalpha",
-    "isascii",
-    "isdecimal",
-    "isdigit",
-    "islower",
-    "isnumeric",
-    "isspace",
-    "isupper",
-    "join",
-    "lower",
-    "lstrip",
-    "partition",
-    "removeprefix",
-    "removesuffix",
-    "replace",
-    "rfind",
-    "rpartition",
-    "rsplit",
-    "rstrip",
-    "split",
-    "splitlines",
-    "startswith",
-    "strip",
-    "title",
-    "upper",
+pub(crate) const METHODS: Signatures = &[
+    ("capitalize", ""),
+    ("casefold", ""),
+    ("count", "sub"),
+    ("endswith", "suffix"),
+    ("find", "sub"),
+    ("index", "sub"),
+    ("isalnum", ""),
+    ("isalpha", ""),
+    ("isascii", ""),
+    ("isdecimal", ""),
+    ("isdigit", ""),
+    ("islower", ""),
+    ("isnumeric", ""),
+    ("isspace", ""),
+    ("isupper", ""),
+    ("join", "iterable"),
+    ("lower", ""),
+    ("lstrip", "chars"),
+    ("partition", "sep"),
+    ("removeprefix", "prefix"),
+    ("removesuffix", "suffix"),
+    ("replace", "old new count"),
+    ("rfind", "sub"),
+    ("rpartition", "sep"),
+    ("rsplit", "sep maxsplit"),
+    ("rstrip", "chars"),
+    ("split", "sep maxsplit"),
+    ("splitlines", "keepends"),
+    ("startswith", "prefix"),
+    ("strip", "chars"),
+    ("title", ""),
+    ("upper", ""),
 ];
 
 /// What Python's `str.isspace` takes for whitespace: four control characters more than Unicode.
@@ -49,28 +49,28 @@ pub(crate) fn is_space(c: char) -> bool {
 }
 
 /// Calls a method.
-pub(crate) fn call(text: &str, name: &str, args: Args, meter: &Meter) -> Result<Value, Fail> {
+pub(crate) fn call(text: &str, name: &str, args: &Bound, meter: &Meter) -> Result<Value, Fail> {
     match name {
         "strip" | "lstrip" | "rstrip" => {
-            let [chars] = args.bind(["chars"])?;
+            let [chars, ..] = args;
             let (start, end) = (name != "rstrip", name != "lstrip");
             Ok(Value::from(strip(text, &chars, start, end)?))
         }
         "split" | "rsplit" => {
-            let [separator, limit] = args.bind(["sep", "maxsplit"])?;
+            let [separator, limit, ..] = args;
             let limit = usize::try_from(or_int(&limit, -1)?).unwrap_or(usize::MAX);
             let parts = split(text, &separator, limit, name == "rsplit", meter)?;
             Ok(Value::list(parts))
         }
         "splitlines" => {
-            let [keep] = args.bind(["keepends"])?;
+            let [keep, ..] = args;
             let lines = lines(text, keep.is_true());
             meter.spend(lines.len())?;
             Ok(Value::list(lines.into_iter().map(Value::from).collect()))
         }
         "partition" | "rpartition" => partition(text, args, name == "rpartition"),
         "startswith" | "endswith" => {
-            let [part] = args.bind(["prefix"])?;
+            let [part, ..] = args;
             Ok(Value::Bool(starts_or_ends(
                 text,
                 &part,
@@ -78,7 +78,7 @@ pub(crate) fn call(text: &str, name: &str, args: Args, meter: &Meter) -> Result<
             )?))
         }
         "removeprefix" | "removesuffix" => {
-            let [part] = args.bind(["prefix"])?;
+            let [part, ..] = args;
             let part = part.text()?;
             let rest = match name {
                 "removeprefix" => text.strip_prefix(&**part),
@@ -87,26 +87,25 @@ pub(crate) fn call(text: &str, name: &str, args: Args, meter: &Meter) -> Result<
             Ok(Value::from(rest.unwrap_or(text)))
         }
         "replace" => {
-            let [old, new, limit] = args.bind(["old", "new", "count"])?;
+            let [old, new, limit, ..] = args;
             replace(text, old.text()?, new.text()?, &limit)
         }
         "find" | "rfind" | "index" => find(text, name, args),
         "count" => {
-            let [part] = args.bind(["sub"])?;
+            let [part, ..] = args;
             let count = text.matches(&**part.text()?).count();
             Ok(Value::Int(i64::try_from(count).unwrap_or(i64::MAX)))
         }
         "join" => {
-            let [values] = args.bind(["iterable"])?;
+            let [values, ..] = args;
             join(&values, text, false, meter)
         }
-        _ => simple(text, name, args),
+        _ => simple(text, name),
     }
 }
 
 /// Methods without arguments.
-fn simple(text: &str, name: &str, args: Args) -> Result<Value, Fail> {
-    let [] = args.bind([])?;
+pub(crate) fn simple(text: &str, name: &str) -> Result<Value, Fail> {
     let all = |is_it: fn(char) -> bool| Value::Bool(!text.is_empty() && text.chars().all(is_it));
     Ok(match name {
         "upper" => Value::from(text.to_uppercase()),
@@ -262,8 +261,8 @@ pub(crate) fn lines(text: &str, keep: bool) -> Vec<&str> {
     lines
 }
 
-fn partition(text: &str, args: Args, from_end: bool) -> Result<Value, Fail> {
-    let [separator] = args.bind(["sep"])?;
+fn partition(text: &str, args: &Bound, from_end: bool) -> Result<Value, Fail> {
+    let [separator, ..] = args;
     let separator = separator.text()?;
     if separator.is_empty() {
         return Err(invalid(&["the separator is empty"]));
@@ -318,8 +317,8 @@ pub(crate) fn replace(text: &str, old: &str, new: &str, limit: &Value) -> Result
 }
 
 /// The place of a part, in characters.
-fn find(text: &str, name: &str, args: Args) -> Result<Value, Fail> {
-    let [part] = args.bind(["sub"])?;
+fn find(text: &str, name: &str, args: &Bound) -> Result<Value, Fail> {
+    let [part, ..] = args;
     let part = part.text()?;
     let found = if name == "rfind" {
         text.rfind(&**part)

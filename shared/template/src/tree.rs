@@ -68,12 +68,32 @@ pub(crate) enum Target {
     Tuple(Vec<Target>),
 }
 
-/// An expression with its line.
-pub(crate) struct Expr {
+/// An expression: a pointer, so that handing one on is cheap in code.
+pub(crate) struct Expr(Box<Node>);
+
+pub(crate) struct Node {
     pub(crate) kind: Kind,
     pub(crate) line: u32,
     /// Levels of expressions below, itself included. What runs and drops the tree does so by recursion.
     pub(crate) height: u32,
+}
+
+impl Expr {
+    pub(crate) fn new(kind: Kind, line: u32, height: u32) -> Self {
+        Self(Box::new(Node { kind, line, height }))
+    }
+
+    pub(crate) fn into_kind(self) -> Kind {
+        self.0.kind
+    }
+}
+
+impl std::ops::Deref for Expr {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.0
+    }
 }
 
 pub(crate) enum Kind {
@@ -86,20 +106,20 @@ pub(crate) enum Kind {
     List(Vec<Expr>),
     Tuple(Vec<Expr>),
     Map(Vec<(Expr, Expr)>),
-    Attribute(Box<Expr>, Arc<str>),
-    Item(Box<Expr>, Box<Expr>),
+    Attribute(Expr, Arc<str>),
+    Item(Expr, Expr),
     /// From, to and step.
-    Slice(Box<Expr>, Box<[Option<Expr>; 3]>),
-    Call(Box<Expr>, Arguments),
-    Filter(Box<Expr>, Named),
-    Test(Box<Expr>, Named),
-    Not(Box<Expr>),
-    Negative(Box<Expr>),
-    Positive(Box<Expr>),
+    Slice(Expr, Box<[Option<Expr>; 3]>),
+    Call(Expr, Arguments),
+    Filter(Expr, Named),
+    Test(Expr, Named),
+    Not(Expr),
+    Negative(Expr),
+    Positive(Expr),
     /// Operators of one precedence, from left to right.
-    Chain(Box<Expr>, Vec<(Operator, Expr)>),
+    Chain(Expr, Vec<(Operator, Expr)>),
     /// Comparisons, of which all must hold.
-    Compare(Box<Expr>, Vec<(Operator, Expr)>),
+    Compare(Expr, Vec<(Operator, Expr)>),
     /// Texts put together by `~`.
     Concat(Vec<Expr>),
     And(Vec<Expr>),

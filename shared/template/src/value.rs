@@ -70,7 +70,8 @@ pub(crate) enum Inner {
     },
     Method {
         of: Value,
-        name: &'static str,
+        /// Its name and its parameters.
+        method: &'static (&'static str, &'static str),
     },
     /// A macro of the template's table, with what it sees besides the outermost names.
     Macro {

@@ -41,7 +41,7 @@ impl<'s> Parser<'s> {
             return self.error(&["this is nested too deeply"]);
         }
         let height = below + 1;
-        Ok(Expr { kind, line, height })
+        Ok(Expr::new(kind, line, height))
     }
 
     /// Expressions with commas between them are a tuple, brackets or not.
@@ -142,7 +142,7 @@ impl<'s> Parser<'s> {
         let operand = self.not()?;
         self.depth -= 1;
         let below = operand.height;
-        self.node(Kind::Not(Box::new(operand)), line, below)
+        self.node(Kind::Not(operand), line, below)
     }
 
     fn comparison(&mut self) -> Result<Expr, Fail> {
@@ -197,7 +197,7 @@ impl<'s> Parser<'s> {
         &mut self,
         first: Expr,
         rest: Vec<(Operator, Expr)>,
-        kind: fn(Box<Expr>, Vec<(Operator, Expr)>) -> Kind,
+        kind: fn(Expr, Vec<(Operator, Expr)>) -> Kind,
         line: u32,
     ) -> Result<Expr, Fail> {
         if rest.is_empty() {
@@ -208,7 +208,7 @@ impl<'s> Parser<'s> {
                 .into_iter()
                 .chain(rest.iter().map(|(_, expr)| expr)),
         );
-        self.node(kind(Box::new(first), rest), line, below)
+        self.node(kind(first, rest), line, below)
     }
 
     /// Something with its signs, filters and tests.
@@ -220,15 +220,15 @@ impl<'s> Parser<'s> {
             if self.eat_symbol("|") {
                 let filter = self.named()?;
                 let below = below.max(filter.arguments.height());
-                expr = self.node(Kind::Filter(Box::new(expr), filter), line, below)?;
+                expr = self.node(Kind::Filter(expr, filter), line, below)?;
             } else if self.eat_word("is") {
                 let negated = self.eat_word("not");
                 let test = self.test()?;
                 let below = below.max(test.arguments.height());
-                expr = self.node(Kind::Test(Box::new(expr), test), line, below)?;
+                expr = self.node(Kind::Test(expr, test), line, below)?;
                 if negated {
                     let below = expr.height;
-                    expr = self.node(Kind::Not(Box::new(expr)), line, below)?;
+                    expr = self.node(Kind::Not(expr), line, below)?;
                 }
             } else {
                 return Ok(expr);
@@ -250,7 +250,7 @@ impl<'s> Parser<'s> {
         let operand = self.signed()?;
         self.depth -= 1;
         let below = operand.height;
-        self.node(kind(Box::new(operand)), line, below)
+        self.node(kind(operand), line, below)
     }
 
     /// A filter's name and arguments.
@@ -296,17 +296,17 @@ impl<'s> Parser<'s> {
                 if let Token::Int(index) = *self.peek() {
                     self.at += 1;
                     let index = self.node(Kind::Int(index), line, 0)?;
-                    expr = self.node(Kind::Item(Box::new(expr), Box::new(index)), line, below)?;
+                    expr = self.node(Kind::Item(expr, index), line, below)?;
                 } else {
                     let name = self.name()?;
-                    expr = self.node(Kind::Attribute(Box::new(expr), name), line, below)?;
+                    expr = self.node(Kind::Attribute(expr, name), line, below)?;
                 }
             } else if self.eat_symbol("[") {
                 expr = self.subscript(expr, line)?;
             } else if self.eat_symbol("(") {
                 let arguments = self.arguments()?;
                 let below = below.max(arguments.height());
-                expr = self.node(Kind::Call(Box::new(expr), arguments), line, below)?;
+                expr = self.node(Kind::Call(expr, arguments), line, below)?;
             } else {
                 return Ok(expr);
             }
@@ -338,8 +338,8 @@ impl<'s> Parser<'s> {
         self.expect_symbol("]")?;
         let below = of.height.max(tallest(parts.iter().flatten()));
         let kind = match (colons, parts) {
-            (0, [Some(index), None, None]) => Kind::Item(Box::new(of), Box::new(index)),
-            (1 | 2, parts) => Kind::Slice(Box::new(of), Box::new(parts)),
+            (0, [Some(index), None, None]) => Kind::Item(of, index),
+            (1 | 2, parts) => Kind::Slice(of, Box::new(parts)),
             _ => return self.error(&["expected an index or a slice"]),
         };
         self.node(kind, line, below)

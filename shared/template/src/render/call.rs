@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::Renderer;
-use crate::args::{Args, or_int};
+use crate::args::{Args, Bound, or_int};
 use crate::error::{Error, Fail, invalid, unknown};
 use crate::operate::equal;
 use crate::print::to_string;
 use crate::sequence::{pairs, range};
 use crate::text;
-use crate::value::{DEEPEST, Inner, List, Map, Scope, Value};
+use crate::value::{DEEPEST, Inner, List, Map, Object, Scope, Value};
 
 /// Functions by name; the last ones are Jinja's, which nothing here does.
 const FUNCTIONS: &[&str] = &[
@@ -40,7 +40,7 @@ impl Renderer<'_> {
         match &object.0 {
             Inner::Function(name) => self.call_function(name, args),
             Inner::Macro { index, captured } => self.call_macro(*index, captured, args),
-            Inner::Method { of, name } => self.call_method(of, name, args),
+            Inner::Method { of, method } => self.call_method(of, method, args),
             Inner::Namespace(_) => Err(invalid(&["a namespace cannot be called"])),
             Inner::Loop { .. } => Err(unknown("the function", "loop")),
         }
@@ -75,7 +75,7 @@ impl Renderer<'_> {
                 Ok(Value::map(entries))
             }
             "range" => {
-                let [first, second, step] = args.bind(["start", "stop", "step"])?;
+                let [first, second, step, _] = args.bind("start stop step")?;
                 let step = or_int(&step, 1)?;
                 if second.is_undefined() {
                     return range(0, first.int()?, step, &self.meter);
@@ -83,11 +83,11 @@ impl Renderer<'_> {
                 range(first.int()?, second.int()?, step, &self.meter)
             }
             "raise_exception" => {
-                let [message] = args.bind(["message"])?;
+                let [message, ..] = args.bind("message")?;
                 Err(Box::new(Error::Raised(to_string(&message)?)))
             }
             "strftime_now" => {
-                let [format] = args.bind(["format"])?;
+                let [format, ..] = args.bind("format")?;
                 self.meter.weigh(&format)?;
                 Ok(Value::from((self.now)().format(format.text()?)?))
             }
@@ -148,33 +148,32 @@ impl Renderer<'_> {
         Ok(std::mem::replace(&mut self.out, outer).into_value())
     }
 
-    fn call_method(&mut self, of: &Value, name: &str, args: Args) -> Result<Value, Fail> {
+    fn call_method(
+        &mut self,
+        of: &Value,
+        (name, parameters): &(&str, &str),
+        args: Args,
+    ) -> Result<Value, Fail> {
         self.meter.weigh(of)?;
+        if let Value::Object(object) = of {
+            return cycle(object, &args.positional);
+        }
+        let given = args.positional.len() + args.named.len();
+        let args = &args.bind(parameters)?;
         match of {
             Value::Text(text) => text::call(text, name, args, &self.meter),
-            Value::Map(map) => map_method(map, name, args),
+            Value::Map(_) if *name == "get" && given == 0 => Err(invalid(&["`get` needs a key"])),
+            Value::Map(map) => Ok(map_method(map, name, args)),
             Value::List(list) => self.list_method(list, name, args),
-            // `loop.cycle`, the one method that there is of an object.
-            Value::Object(object) => match &object.0 {
-                Inner::Loop { index, .. } if !args.positional.is_empty() => {
-                    let place = index % args.positional.len();
-                    Ok(args
-                        .positional
-                        .get(place)
-                        .cloned()
-                        .unwrap_or(Value::Undefined))
-                }
-                _ => Err(unknown("the method", name)),
-            },
             _ => Err(unknown("the method", name)),
         }
     }
 
-    fn list_method(&mut self, list: &List, name: &str, args: Args) -> Result<Value, Fail> {
-        let [wanted] = args.bind(["value"])?;
+    fn list_method(&mut self, list: &List, name: &str, args: &Bound) -> Result<Value, Fail> {
+        let [wanted, ..] = args;
         let mut count = 0;
         for (index, item) in list.items.iter().enumerate() {
-            let is_it = equal(item, &wanted, &self.meter)?;
+            let is_it = equal(item, wanted, &self.meter)?;
             if is_it && name == "index" {
                 return Ok(Value::Int(i64::try_from(index).unwrap_or(i64::MAX)));
             }
@@ -187,25 +186,31 @@ impl Renderer<'_> {
     }
 }
 
-fn map_method(map: &Rc<Map>, name: &str, args: Args) -> Result<Value, Fail> {
-    if name == "get" {
-        if args.positional.is_empty() {
-            return Err(invalid(&["`get` needs a key"]));
-        }
-        let [key, default] = args.bind(["key", "default"])?;
-        let default = if default.is_undefined() {
-            Value::None
-        } else {
-            default
-        };
-        return Ok(map.get(&key).cloned().unwrap_or(default));
-    }
-    let [] = args.bind([])?;
+fn map_method(map: &Rc<Map>, name: &str, args: &Bound) -> Value {
     let entries = &map.entries;
-    Ok(match name {
+    match name {
+        "get" => {
+            let [key, default, ..] = args;
+            match map.get(key) {
+                Some(value) => value.clone(),
+                None if default.is_undefined() => Value::None,
+                None => default.clone(),
+            }
+        }
         "items" => Value::list(pairs(entries)),
         "keys" => Value::list(entries.iter().map(|(key, _)| key.clone()).collect()),
         "values" => Value::list(entries.iter().map(|(_, value)| value.clone()).collect()),
         _ => Value::Map(Rc::clone(map)),
-    })
+    }
+}
+
+/// `loop.cycle`, the one method that there is of an object.
+fn cycle(of: &Object, values: &[Value]) -> Result<Value, Fail> {
+    match &of.0 {
+        Inner::Loop { index, .. } if !values.is_empty() => {
+            let value = values.get(index % values.len());
+            Ok(value.cloned().unwrap_or(Value::Undefined))
+        }
+        _ => Err(invalid(&["`cycle` needs values"])),
+    }
 }

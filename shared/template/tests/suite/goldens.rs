@@ -232,6 +232,7 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("{{ map.keys() }}", "printed as the list that it is like"),
     ("{{ '1_0'|int }}", "numbers in texts have no underscores"),
     ("{{ 1234|round(-2) }}", "a float"),
+    ("{{ 2 ** 0.5 }}", "would need a library"),
     ("{{ '\\N{DIGIT ONE}' }}", "characters have no names here"),
     (
         "{{ [\"\\x00\\x1b\\x7f\\x80\\xa0\\xad\\u200b\"] }}",
