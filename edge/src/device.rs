@@ -48,7 +48,7 @@ impl Engine {
             )),
             #[cfg(feature = "webgpu")]
             "webgpu" => {
-                let adapter = words.to_lowercase();
+                let adapter = words.to_ascii_lowercase();
                 let plays = |program: &&str| adapter.contains(program);
                 let software = [
                     "swiftshader",

@@ -197,7 +197,9 @@ impl Error {
         match error {
             Model::ContextTooLong { prompt, context } => Self::ContextTooLong { prompt, context },
             Model::Prompt(_) | Model::Option { .. } => Self::BadRequest(text),
-            Model::TokenizerUnsupported { .. } => Self::ModelUnsupported(text),
+            Model::TokenizerUnsupported { .. } | Model::TemplateUnsupported(_) => {
+                Self::ModelUnsupported(text)
+            }
             Model::WarmUp { .. } | Model::LogitsNotFinite { .. } if gpu => {
                 Self::WebgpuUnavailable(text)
             }
@@ -273,6 +275,14 @@ mod tests {
             Error::earlier(error.code(), String::new()).code(),
             error.code()
         );
+    }
+
+    #[test]
+    fn a_template_that_a_page_cannot_render_is_no_damage() {
+        let include = sprat_model::Error::TemplateUnsupported("include".into());
+        let error = Error::from_model(include, false);
+        assert_eq!(error.code(), "model_unsupported");
+        assert!(error.to_string().contains("include") && error.hint().contains("server"));
     }
 
     #[test]

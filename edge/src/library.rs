@@ -409,7 +409,8 @@ async fn about(folder: &mut impl Shelf) -> About {
     let text = read_whole(folder, ABOUT).await.unwrap_or_default();
     let mut about: About = serde_json::from_slice(&text).unwrap_or_default();
     let used = read_whole(folder, USED).await.unwrap_or_default();
-    let used = std::str::from_utf8(&used).ok().and_then(|t| t.parse().ok());
+    // By the reader that is there anyway: the standard library's has tables of its own.
+    let used = serde_json::from_slice(&used).ok();
     about.used = used.filter(|ms: &f64| ms.is_finite()).unwrap_or_default();
     about
 }

@@ -197,7 +197,7 @@ fn make(profile: Profile, module: &Module, wasm: &tools::WasmCompiler, bindgen: 
 }
 
 /// What the modules are made of, besides the compiler: the crates, what they lock, the profiles.
-const SOURCES: [&str; 22] = [
+const SOURCES: [&str; 24] = [
     ".cargo/config.toml",
     "edge/src",
     "edge/Cargo.toml",
@@ -213,6 +213,8 @@ const SOURCES: [&str; 22] = [
     "shared/kernels/Cargo.toml",
     "shared/model/src",
     "shared/model/Cargo.toml",
+    "shared/template/src",
+    "shared/template/Cargo.toml",
     "shared/tensor",
     "shared/tokenizer/src",
     "shared/tokenizer/Cargo.toml",
@@ -257,6 +259,10 @@ fn optimize(module: &Path) -> Result {
     run(Command::new(wasm_opt)
         // Smaller after compression than -Oz, and the kernels lose nothing.
         .arg("-O2")
+        // Functions that are called most get the shortest numbers.
+        .arg("--reorder-functions")
+        // What made it, and for what, no browser reads.
+        .args(["--strip-producers", "--strip-target-features"])
         .args(WASM_FEATURES)
         .arg(module)
         .arg("-o")

@@ -7,8 +7,8 @@ use crate::engine::{PACKAGE, Profile};
 use crate::{Result, output, say, tools};
 
 /// What is fetched together, and the most that it may weigh, in bytes after brotli (quality 11): a little
-/// above what it weighs, so that growth is a decision. The goals are 0.5 and 1.3 MB; docs/performance.md says
-/// what stands in the way.
+/// above what it weighs, so that growth is a decision; for the first it is the goal. That of the second is 1.3 MB;
+/// docs/performance.md says what stands in the way.
 const BUDGETS: [(&str, &[&str], u64); 3] = [
     (
         "CPU module, with all JavaScript",
@@ -20,12 +20,12 @@ const BUDGETS: [(&str, &[&str], u64); 3] = [
             "link/sprat_link_bg.wasm",
             "cpu/sprat_edge_bg.wasm",
         ],
-        763_000,
+        500_000,
     ),
     (
         "WebGPU module, fetched later where there is a GPU",
         &["webgpu/sprat_edge_bg.wasm"],
-        1_893_000,
+        1_750_000,
     ),
     (
         "Mixing module, fetched by whoever mixes",

@@ -127,6 +127,9 @@ pub enum Error {
         /// What it asks for.
         value: String,
     },
+    /// The chat template asks for something that only minijinja does, which a page does not have.
+    #[error("the chat template cannot be used in a page: {0}; a server can use it")]
+    TemplateUnsupported(String),
     /// The chat template cannot be parsed or refused the messages.
     #[error("chat template: {0}")]
     Template(String),

@@ -3,8 +3,7 @@
 use crate::Error;
 
 /// Runs `work`, in which a library may panic where it should have refused its input, and makes an
-/// error of that. In wasm32 a panic can't be caught: it ends the worker, which its page starts anew.
-#[cfg(not(target_arch = "wasm32"))]
+/// error of that. A page, where a panic can't be caught, has no such library.
 pub(crate) fn guard<T>(
     error: fn(String) -> Error,
     work: impl FnOnce() -> Result<T, Error>,
@@ -12,12 +11,4 @@ pub(crate) fn guard<T>(
     // What the library left half done is dropped with its own values.
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     outcome.unwrap_or_else(|_| Err(error("it cannot be run; its library failed".to_owned())))
-}
-
-#[cfg(target_arch = "wasm32")]
-pub(crate) fn guard<T>(
-    _: fn(String) -> Error,
-    work: impl FnOnce() -> Result<T, Error>,
-) -> Result<T, Error> {
-    work()
 }

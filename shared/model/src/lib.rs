@@ -18,7 +18,7 @@
 //! | `checkpoint` | Hugging Face folders and GGUF files, read tensor by tensor |
 //! | [`gguf`] | the GGUF format: metadata, quantized blocks to f32 |
 //! | `pack`, `write` | `sprat.json`: files, hashes, where they come from; writing packs |
-//! | `tokenizer`, `template`, `python_json` | text to ids and back, conversations to prompts |
+//! | `tokenizer`, `template` | text to ids and back, conversations to prompts |
 //! | [`tensor`] | burn's tensors, or what stands for them in a page without a GPU |
 //! | `cpu`, `matrix` | the CPU's own passes; products with quantized matrices |
 //! | `loss`, `fused` | cross entropy; training operations in one pass each, for the CPU |
@@ -54,6 +54,7 @@ mod generate;
 pub mod gguf;
 #[cfg(feature = "gpu")]
 mod gpu;
+#[cfg(any(feature = "all-tokenizers", feature = "all-templates"))]
 mod guard;
 mod latent;
 mod layers;
@@ -66,7 +67,6 @@ mod model;
 mod options;
 mod pack;
 mod pass;
-mod python_json;
 mod rope;
 mod sampler;
 mod session;
@@ -118,7 +118,6 @@ pub fn gpu_dispatches() -> u64 {
 pub use gpu::{GpuProduct, gpu_bandwidth, gpu_products};
 #[cfg(feature = "gpu")]
 pub use gpu::{gpu_dispatches, gpu_is_software};
-pub use minijinja::Value as TemplateValue;
 pub use model::{LoadProgress, LoadStage, Model};
 #[cfg(not(target_arch = "wasm32"))]
 pub use pack::DirSource;
@@ -130,7 +129,9 @@ pub use sampler::{Confidence, Sampling};
 pub use storage::{BLOCK, Storage};
 #[cfg(not(target_arch = "wasm32"))]
 pub use storage::{bytes_per_token, weight_bytes};
-pub use template::{ChatTemplate, Extras, Message};
+pub use template::{ChatTemplate, Message};
+#[cfg(feature = "all-templates")]
+pub use template::{Extras, TemplateValue};
 pub use together::{PASS_TOKENS, step_together};
 pub use tokenizer::{Detokenizer, Tokenizer};
 pub use weights::TensorMap;

@@ -13,7 +13,7 @@ use crate::session::Session;
 use crate::template::{ChatTemplate, Message};
 use crate::tokenizer::Tokenizer;
 use crate::{Adapter, Decoder, Error, Fingerprint, ModelConfig, Storage, TensorMap};
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(feature = "all-templates")]
 use crate::{Extras, TemplateValue};
 
 /// A model ready to answer.
@@ -302,7 +302,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::prompt`].
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(feature = "all-templates")]
     pub fn prompt_with_tools(
         &self,
         messages: &[serde_json::Value],
@@ -326,7 +326,7 @@ impl Model {
     }
 
     /// [`Model::defuse`] for all texts inside of a value.
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(feature = "all-templates")]
     fn defuse_all(&self, value: &serde_json::Value) -> serde_json::Value {
         use serde_json::Value;
         match value {

@@ -65,24 +65,22 @@ enum Sign {
 }
 
 /// `a ∘ b`, in the memory of `a` if it is as large as the result and nothing else has it.
-fn combine<const D: usize>(sign: Sign, mut a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
-    if a.shape == broadcast(a.shape, b.shape) {
-        a = a.contiguous();
-        let strides = spread(b.shape, b.strides);
-        let shape = a.shape;
-        let b = View {
-            strides: &strides,
-            ..b.view()
-        };
-        onto(sign, a.as_mut_slice(), &shape, b);
-        return a;
+fn combine<const D: usize>(sign: Sign, a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
+    let shape = broadcast(a.shape, b.shape);
+    let strides = spread(a.shape, a.strides);
+    let mut a = Tensor {
+        shape,
+        strides,
+        ..a
     }
-    match sign {
-        Sign::Plus => zip(&a, &b, |a, b| a + b),
-        Sign::Minus => zip(&a, &b, |a, b| a - b),
-        Sign::Times => zip(&a, &b, |a, b| a * b),
-        Sign::By => zip(&a, &b, |a, b| a / b),
-    }
+    .contiguous();
+    let strides = spread(b.shape, b.strides);
+    let b = View {
+        strides: &strides,
+        ..b.view()
+    };
+    onto(sign, a.as_mut_slice(), &shape, b);
+    a
 }
 
 /// Combines the elements `a` of this shape with those of `b`.

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail};
 use indicatif::HumanBytes;
 use sprat_lab::eval::Comparison;
 use sprat_model::{
-    ChatSettings, Checkpoint, Decoder, DirSource, DraftContents, Manifest, Message, Model,
-    ModelConfig, PackContents, Storage, Tokenizer, write_pack,
+    ChatSettings, ChatTemplate, Checkpoint, Decoder, DirSource, DraftContents, Manifest, Message,
+    Model, ModelConfig, PackContents, Storage, Tokenizer, write_pack,
 };
 
 use crate::device::DeviceName;
@@ -102,8 +102,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut source = folder::open(&args.source)
         .with_context(|| format!("cannot pack {}", args.source.display()))?;
     let tokenizer = source.tokenizer()?;
-    warn_of_pages(&tokenizer)?;
     let chat = chat(args, source.as_mut())?;
+    warn_of_pages(&tokenizer, chat.template.as_deref())?;
     let mut config = source.config().clone();
     config.add_eos_token_ids(&chat.eos_token_ids);
     let name = args.out.file_name();
@@ -177,15 +177,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Says so where a page cannot read the tokenizer. A server can, by another library.
-fn warn_of_pages(tokenizer: &[u8]) -> Result<()> {
-    match Tokenizer::check_page(tokenizer) {
-        Err(error @ sprat_model::Error::TokenizerUnsupported { .. }) => {
-            eprintln!("Warning: this pack runs on a server, not in a page: {error}");
-            Ok(())
+/// Says so where a page cannot read the tokenizer, or the template. A server can, by other libraries.
+fn warn_of_pages(tokenizer: &[u8], template: Option<&str>) -> Result<()> {
+    use sprat_model::Error::{TemplateUnsupported, TokenizerUnsupported};
+    let template = template.map_or(Ok(()), ChatTemplate::check_page);
+    for checked in [Tokenizer::check_page(tokenizer), template] {
+        match checked {
+            Err(error @ (TokenizerUnsupported { .. } | TemplateUnsupported(_))) => {
+                eprintln!("Warning: this pack runs on a server, not in a page: {error}");
+            }
+            other => other?,
         }
-        other => Ok(other?),
     }
+    Ok(())
 }
 
 /// The model that is to guess for one of this config.

@@ -160,7 +160,9 @@ pub(super) fn explain(error: &Error) -> EngineError {
             prompt: *prompt,
             context: *context,
         },
-        Error::Template(_) | Error::Prompt(_) => EngineError::PromptRefused,
+        Error::Template(_) | Error::TemplateUnsupported(_) | Error::Prompt(_) => {
+            EngineError::PromptRefused
+        }
         Error::LogitsNotFinite { .. } => EngineError::NotANumber,
         _ => EngineError::Generation,
     }

@@ -286,6 +286,38 @@ fn templates_render_as_in_transformers() {
     }
 }
 
+/// A page has no minijinja; natively it renders what ours does not know.
+#[test]
+fn what_only_minijinja_renders_is_no_template_for_a_page() {
+    let template = |source: &str| ChatTemplate::new(source, "<s>", "</s>").unwrap();
+    let message = Message {
+        role: "user".into(),
+        content: "text".into(),
+    };
+    for (source, rendered) in [
+        ("{{ messages|batch(1)|length }}", "1"),
+        (
+            "{% autoescape false %}{{ bos_token }}{% endautoescape %}",
+            "<s>",
+        ),
+    ] {
+        assert_eq!(
+            template(source)
+                .render(std::slice::from_ref(&message), true)
+                .unwrap(),
+            rendered
+        );
+        let error = ChatTemplate::check_page(source).unwrap_err();
+        assert!(matches!(error, Error::TemplateUnsupported(_)), "{error}");
+    }
+    let plain = "{% for m in messages %}{{ m.content }}{% endfor %}";
+    assert_eq!(ChatTemplate::check_page(plain), Ok(()));
+    // What nobody asks a page for does not matter there.
+    let unasked = "{% if tools %}{{ tools|batch(1) }}{% endif %}";
+    assert_eq!(ChatTemplate::check_page(unasked), Ok(()));
+    assert!(ChatTemplate::check_page("{% if %}").is_err());
+}
+
 #[derive(Deserialize)]
 struct ToolTemplates {
     bos_token: String,

@@ -73,11 +73,9 @@ impl Lexeme {
 
 /// The lexemes of a text; `None` where it holds something that is none.
 pub(super) fn lex(text: &str) -> Option<Vec<Lexeme>> {
-    let chars: Vec<char> = text
-        .chars()
-        .flat_map(char::to_lowercase)
-        .map(normalize)
-        .collect();
+    // Words that are known here have no other letters with two cases.
+    let chars = text.chars().map(|c| normalize(c.to_ascii_lowercase()));
+    let chars: Vec<char> = chars.collect();
     let mut lexer = Lexer {
         chars: &chars,
         at: 0,

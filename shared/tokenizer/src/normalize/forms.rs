@@ -47,3 +47,18 @@ impl Form {
         js_sys::JsString::from(text).normalize(form).into()
     }
 }
+
+/// A letter in small; some become two characters.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn lowercase(letter: char) -> String {
+    letter.to_lowercase().collect()
+}
+
+/// The same by the browser's tables.
+#[cfg(target_arch = "wasm32")]
+pub(super) fn lowercase(letter: char) -> String {
+    match letter.is_ascii() {
+        true => letter.to_ascii_lowercase().into(),
+        false => js_sys::JsString::from(letter).to_lower_case().into(),
+    }
+}

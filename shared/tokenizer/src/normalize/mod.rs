@@ -108,7 +108,7 @@ impl Change {
                 normalized.whole &= start > 0 || one && !content.is_empty();
                 wanted.replace(text, content)?
             }
-            Change::Lowercase => text.chars().flat_map(char::to_lowercase).collect(),
+            Change::Lowercase => text.chars().map(forms::lowercase).collect(),
             Change::Strip { left, right } => {
                 let mut kept: &str = text;
                 if *left {

@@ -1,55 +1,35 @@
-//! Chat templates: Hugging Face's Jinja, rendered by minijinja.
+//! Chat templates by minijinja.
 
 use minijinja::value::ValueKind;
-use minijinja::{Environment, ErrorKind, Value, context};
-use serde::{Deserialize, Serialize};
+use minijinja::{Environment, ErrorKind, context};
+use serde::Serialize;
 
+use super::python_json::to_json;
 use crate::Error;
 use crate::guard::guard;
-use crate::python_json::to_json;
 
-/// One message of a conversation.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// `system`, `user` or `assistant`.
-    pub role: String,
-    /// What was said.
-    pub content: String,
-}
-
-/// Conversations must not reach a log by accident: the content is not shown.
-impl std::fmt::Debug for Message {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Message({}, {} bytes)", self.role, self.content.len())
-    }
-}
+pub use minijinja::Value as TemplateValue;
 
 /// What a template may read besides messages, as in transformers' `apply_chat_template`. Templates see
 /// the fields of values in their order, which `serde_json`'s own values would not keep.
 #[derive(Clone, Default)]
 pub struct Extras {
     /// Tools that the model may call, each a JSON schema of a function.
-    pub tools: Option<Vec<Value>>,
+    pub tools: Option<Vec<TemplateValue>>,
     /// Documents that it may quote.
-    pub documents: Option<Vec<Value>>,
+    pub documents: Option<Vec<TemplateValue>>,
 }
 
-/// A compiled chat template with the special tokens it may name.
-pub struct ChatTemplate {
+/// A template that minijinja has compiled.
+pub(super) struct Library {
     environment: Environment<'static>,
-    bos_token: String,
-    eos_token: String,
 }
 
 /// Work a template may do before it is stopped: a template is a program from a stranger.
 const FUEL: u64 = 2_000_000;
 
-impl ChatTemplate {
-    /// Compiles `source` with the settings of transformers' `apply_chat_template`.
-    ///
-    /// # Errors
-    /// [`Error::Template`] with line and reason.
-    pub fn new(source: &str, bos_token: &str, eos_token: &str) -> Result<Self, Error> {
+impl Library {
+    pub(super) fn new(source: &str) -> Result<Self, Error> {
         let mut environment = Environment::new();
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
@@ -68,54 +48,20 @@ impl ChatTemplate {
                 .add_template_owned("chat", source)
                 .map_err(failed)
         })?;
-        Ok(Self {
-            environment,
-            bos_token: bos_token.to_owned(),
-            eos_token: eos_token.to_owned(),
-        })
+        Ok(Self { environment })
     }
 
-    /// The template as it was given.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn source(&self) -> String {
+    pub(super) fn source(&self) -> String {
         let template = self.environment.get_template("chat");
         template.map_or(String::new(), |template| template.source().to_owned())
     }
 
-    /// Renders a conversation; with `add_generation_prompt` up to where the assistant's next answer
-    /// begins.
-    ///
-    /// # Errors
-    /// [`Error::Template`] when the template refuses the messages (roles out of order, say).
-    pub fn render(
-        &self,
-        messages: &[Message],
-        add_generation_prompt: bool,
-    ) -> Result<String, Error> {
-        self.run(messages, &Extras::default(), add_generation_prompt)
-    }
-
-    /// Renders a conversation whose messages may have more than a role and a text (calls of tools
-    /// and their results, say), and what else a template may read. Fields of messages that are null
-    /// are left out, as transformers does.
-    ///
-    /// # Errors
-    /// As [`ChatTemplate::render`].
-    pub fn render_with(
-        &self,
-        messages: &[Value],
-        extras: &Extras,
-        add_generation_prompt: bool,
-    ) -> Result<String, Error> {
-        let messages: Vec<Value> = messages.iter().map(without_nulls).collect();
-        self.run(&messages, extras, add_generation_prompt)
-    }
-
-    fn run<M: Serialize>(
+    pub(super) fn run<M: Serialize>(
         &self,
         messages: &[M],
         extras: &Extras,
         add_generation_prompt: bool,
+        [bos_token, eos_token]: [&str; 2],
     ) -> Result<String, Error> {
         let template = self.environment.get_template("chat").map_err(failed)?;
         let context = context! {
@@ -126,15 +72,15 @@ impl ChatTemplate {
             // What SmolLM3's first template calls them.
             xml_tools => extras.tools,
             documents => extras.documents,
-            bos_token => self.bos_token,
-            eos_token => self.eos_token,
+            bos_token,
+            eos_token,
         };
         guard(Error::Template, || template.render(context).map_err(failed))
     }
 }
 
 /// A message without its fields that are null.
-fn without_nulls(message: &Value) -> Value {
+pub(super) fn without_nulls(message: &TemplateValue) -> TemplateValue {
     let fields = message.try_iter().into_iter().flatten();
     let fields = fields.filter_map(|key| {
         let value = message.get_item(&key).ok()?;
