@@ -12,7 +12,7 @@ use web_sys::{
     RequestCache,
 };
 
-use crate::listing::{Chunk, Listed, Listing, MANIFEST};
+use crate::listing::{Chunk, Listed, Listing, MANIFEST, length};
 
 /// Longest `sprat.json` read, in bytes.
 const MAX_MANIFEST: usize = 4 << 20;
@@ -236,8 +236,8 @@ fn listing(manifest: &[u8]) -> Option<Listing> {
     let listed = |file: JsValue| {
         Some(Listed {
             path: field(&file, "path")?.as_string()?,
-            size: whole(&field(&file, "size")?)?,
-            chunk_bytes: whole(&field(&file, "chunk_bytes")?)?,
+            size: length(field(&file, "size")?.as_f64()?)?,
+            chunk_bytes: length(field(&file, "chunk_bytes")?.as_f64()?)?,
         })
     };
     let files = files.iter().map(listed).collect::<Option<_>>();
@@ -247,15 +247,6 @@ fn listing(manifest: &[u8]) -> Option<Listing> {
 /// A field of an object; undefined where there is none. `None` for what is no object.
 fn field(object: &JsValue, name: &str) -> Option<JsValue> {
     Reflect::get(object, &name.into()).ok()
-}
-
-/// A whole number that a file can be long.
-fn whole(number: &JsValue) -> Option<u64> {
-    let number = number.as_f64()?;
-    let fits = (0.0..=9_007_199_254_740_991.0).contains(&number) && number.fract() == 0.0;
-    // Exactly this number then.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    fits.then_some(number as u64)
 }
 
 /// The first number of `bytes 40-99/100`.

@@ -42,6 +42,15 @@ impl Listing {
     }
 }
 
+/// The length of a file that this number of JavaScript's says, if it can be one: whole, and below 2^53.
+#[cfg(any(test, target_arch = "wasm32"))]
+pub(crate) fn length(number: f64) -> Option<u64> {
+    let fits = (0.0..=9_007_199_254_740_991.0).contains(&number) && number.fract() == 0.0;
+    // Exactly this number then.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    fits.then_some(number as u64)
+}
+
 /// A part of a file that has a hash of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
@@ -95,6 +104,22 @@ mod tests {
         });
         assert_eq!(of("a", 9, 10).chunk("a", 0), whole);
         assert!(!listing().chunk("a.bin", 0).unwrap().whole);
+    }
+
+    #[test]
+    fn lengths_are_whole_numbers() {
+        for (number, whole) in [
+            (0.0, Some(0)),
+            (25.0, Some(25)),
+            (9_007_199_254_740_991.0, Some((1 << 53) - 1)),
+            (1.5, None),
+            (-1.0, None),
+            (f64::NAN, None),
+            (f64::INFINITY, None),
+            (1e300, None),
+        ] {
+            assert_eq!(length(number), whole, "{number}");
+        }
     }
 
     #[test]

@@ -33,30 +33,31 @@ multiversion! {
     pub fn multiply_rows(x: Rows<'_>, w: Rows<'_>, width: usize, out: &mut [f32]) {
         let [high, wide] = BLOCK;
         let whole = [x.count - x.count % high, w.count - w.count % wide];
-        for i in (0..whole[0]).step_by(high) {
-            for j in (0..whole[1]).step_by(wide) {
-                let sums = block::<2, 4>(&x, i, &w, j, width);
-                for (row, sums) in sums.iter().enumerate() {
-                    out[(i + row) * w.count + j..][..wide].copy_from_slice(sums);
-                }
+        // Weights are many and read once; a few of them stay at hand while all of `x` goes by.
+        for j in (0..whole[1]).step_by(wide) {
+            for i in (0..whole[0]).step_by(high) {
+                put(&block::<2, 4>(&x, i, &w, j, width), i, j, w.count, out);
             }
-            for j in whole[1]..w.count {
-                let sums = block::<2, 1>(&x, i, &w, j, width);
-                for (row, [sum]) in sums.into_iter().enumerate() {
-                    out[(i + row) * w.count + j] = sum;
-                }
+            for i in whole[0]..x.count {
+                put(&block::<1, 4>(&x, i, &w, j, width), i, j, w.count, out);
             }
         }
-        for i in whole[0]..x.count {
-            for j in (0..whole[1]).step_by(wide) {
-                let [sums] = block::<1, 4>(&x, i, &w, j, width);
-                out[i * w.count + j..][..wide].copy_from_slice(&sums);
+        for j in whole[1]..w.count {
+            for i in (0..whole[0]).step_by(high) {
+                put(&block::<2, 1>(&x, i, &w, j, width), i, j, w.count, out);
             }
-            for j in whole[1]..w.count {
-                let [[sum]] = block::<1, 1>(&x, i, &w, j, width);
-                out[i * w.count + j] = sum;
+            for i in whole[0]..x.count {
+                put(&block::<1, 1>(&x, i, &w, j, width), i, j, w.count, out);
             }
         }
+    }
+}
+
+/// Writes products to rows from `i` on and columns from `j` on.
+#[inline(always)]
+fn put<const N: usize>(sums: &[[f32; N]], i: usize, j: usize, columns: usize, out: &mut [f32]) {
+    for (row, sums) in sums.iter().enumerate() {
+        out[(i + row) * columns + j..][..N].copy_from_slice(sums);
     }
 }
 

@@ -8,6 +8,8 @@ pub trait Element: Copy {
     fn store(values: Vec<Self>) -> Values;
     #[doc(hidden)]
     fn of(values: &Values) -> Option<&[Self]>;
+    #[doc(hidden)]
+    fn take(values: Values) -> Option<Vec<Self>>;
 }
 
 #[doc(hidden)]
@@ -25,6 +27,13 @@ macro_rules! element {
             }
 
             fn of(values: &Values) -> Option<&[Self]> {
+                match values {
+                    Values::$variant(values) => Some(values),
+                    _ => None,
+                }
+            }
+
+            fn take(values: Values) -> Option<Vec<Self>> {
                 match values {
                     Values::$variant(values) => Some(values),
                     _ => None,

@@ -80,7 +80,7 @@ impl<const D: usize, K: Kind> Tensor<D, K> {
     /// Its elements in row-major order.
     ///
     /// # Panics
-    /// If it is not [contiguous](Tensor::contiguous).
+    /// If they do not lie so in memory; after [`Tensor::contiguous`] they do.
     pub fn as_slice(&self) -> &[K::Element] {
         let packed = self.view().as_packed();
         packed.expect("only what is contiguous is read so")
@@ -217,7 +217,12 @@ impl<const D: usize, K: Kind> Tensor<D, K> {
         let mut shape = parts.first().expect("there is something to join").shape;
         shape[dim] = parts.iter().map(|part| part.shape[dim]).sum();
         let outer = count(&shape[..dim]);
-        let parts: Vec<_> = parts.into_iter().map(Self::contiguous).collect();
+        // What lies one behind the other is read where it is: a copy of it is made below.
+        let packed = |part: Self| match is_packed(&part.shape, &part.strides) {
+            true => part,
+            false => part.contiguous(),
+        };
+        let parts: Vec<_> = parts.into_iter().map(packed).collect();
         let mut values = Vec::with_capacity(count(&shape));
         for i in 0..outer {
             for part in &parts {
@@ -258,7 +263,7 @@ where
     pub fn from_data(data: TensorData, _: impl Into<Device>) -> Self {
         let shape = <[usize; D]>::try_from(&*data.shape);
         let shape = shape.expect("as many dimensions as the tensor");
-        let values = data.try_to_vec().expect("numbers of the tensor's type");
+        let values = K::Element::take(data.values).expect("numbers of the tensor's type");
         Self::of(values, shape)
     }
 

@@ -177,17 +177,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Says so where a page cannot read the tokenizer, or the template. A server can, by other libraries.
+/// Says so where a page cannot read the tokenizer, or render the template. A server can, by other libraries.
 fn warn_of_pages(tokenizer: &[u8], template: Option<&str>) -> Result<()> {
     use sprat_model::Error::{TemplateUnsupported, TokenizerUnsupported};
-    let template = template.map_or(Ok(()), ChatTemplate::check_page);
-    for checked in [Tokenizer::check_page(tokenizer), template] {
-        match checked {
-            Err(error @ (TokenizerUnsupported { .. } | TemplateUnsupported(_))) => {
-                eprintln!("Warning: this pack runs on a server, not in a page: {error}");
-            }
-            other => other?,
-        }
+    let for_servers = |error| {
+        eprintln!("Warning: this pack runs on a server, not in a page: {error}");
+    };
+    match Tokenizer::check_page(tokenizer) {
+        Err(error @ TokenizerUnsupported { .. }) => for_servers(error),
+        other => other?,
+    }
+    match template.map_or(Ok(()), ChatTemplate::check_page) {
+        Err(error @ TemplateUnsupported(_)) => for_servers(error),
+        // It may want more than a question: tools, or a message of the system.
+        Err(error) => eprintln!("Warning: a plain question in a page is refused: {error}"),
+        Ok(()) => {}
     }
     Ok(())
 }
