@@ -190,10 +190,10 @@ impl<'t> Renderer<'t> {
         let outer = std::mem::replace(&mut self.out, inner);
         let flow = self.run_inside(Vec::new(), body)?;
         let text = std::mem::replace(&mut self.out, outer);
+        let mut value = self.made(text.into_value())?;
         if !matches!(flow, Flow::Next) {
             return Ok(Err(flow));
         }
-        let mut value = self.made(text.into_value())?;
         for named in filters {
             let args = self.args(&named.arguments)?;
             let made = filter(&named.name, &value, args, &self.meter);

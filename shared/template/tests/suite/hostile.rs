@@ -125,6 +125,7 @@ fn nothing_is_free() {
         format!("{{% with %}}{macros}{{% endwith %}}"),
         "{% set b = 'a' * 9000000 %}{% macro f() %}{{ b }}{{ f() }}{% endmacro %}{{ f() }}".to_owned(),
         "{% set b = 'a' * 9000000 %}{{ b }}{% set x %}{{ b }}{% endset %}".to_owned(),
+        "{% set b = 'a' * 9000000 %}{% for i in range(99) %}{% set x %}{{ b }}{% continue %}{% endset %}{% endfor %}".to_owned(),
         "{% set p = ['b'] * 100000 %}{% for i in range(99) %}{{ 'a'.startswith(p) }}{% endfor %}".to_owned(),
         "{% set p = ['b'] * 100000 %}{% for i in range(99) %}{{ 'a' is endingwith(p) }}{% endfor %}".to_owned(),
         format!("{{{{ ([''] * 100000) | map('map'{numbers}) | list }}}}"),
