@@ -32,8 +32,9 @@ impl Args {
         Ok(values)
     }
 
-    /// Takes the steps that it costs to look through the texts.
+    /// Takes the steps that it costs to hand them on, and to look through the texts.
     pub(crate) fn weigh(&self, meter: &Meter) -> Result<(), Fail> {
+        meter.spend(self.positional.len() + self.named.len())?;
         let named = self.named.iter().map(|(_, value)| value);
         let mut values = self.positional.iter().chain(named);
         values.try_for_each(|value| meter.weigh_text(value))
@@ -61,6 +62,11 @@ pub(crate) type Signatures = &'static [(&'static str, &'static str)];
 pub(crate) fn parameters(table: Signatures, name: &str) -> Option<&'static str> {
     let found = table.iter().find(|(other, _)| *other == name);
     found.map(|(_, parameters)| *parameters)
+}
+
+/// How many times an integer says: none if it is negative.
+pub(crate) fn times(value: i64) -> usize {
+    usize::try_from(value.max(0)).unwrap_or(usize::MAX)
 }
 
 /// An argument, or what stands for it where it is not given.

@@ -1,6 +1,7 @@
 //! Dates in the format of C's `strftime`, for `strftime_now`.
 
-use crate::error::{Fail, invalid};
+use crate::error::{Fail, unsupported};
+use crate::meter::Out;
 
 /// A local date and time, as `strftime_now` prints it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,69 +47,71 @@ const DAYS: [&str; 7] = [
 impl Now {
     /// The date in this format, with English names.
     pub(crate) fn format(&self, format: &str) -> Result<String, Fail> {
-        let mut out = String::new();
+        let mut out = Out::default();
+        self.write(format, &mut out)?;
+        Ok(out.into_string())
+    }
+
+    fn write(&self, format: &str, out: &mut Out) -> Result<(), Fail> {
         let mut chars = format.chars();
         while let Some(c) = chars.next() {
             if c != '%' {
-                out.push(c);
+                out.push_char(c)?;
                 continue;
             }
-            let bad = || {
-                invalid(&[
-                    "strftime_now: this is not a format of a date, or not one that is known here,",
-                ])
-            };
+            // Which there are is up to the system's library, which Python asks.
+            let bad = || unsupported(&["this format of a date"]);
             let mut directive = chars.next().ok_or_else(bad)?;
             // glibc's flag for numbers without zeros in front.
             let bare = directive == '-';
             if bare {
                 directive = chars.next().ok_or_else(bad)?;
             }
-            self.directive(directive, bare, &mut out)
-                .ok_or_else(bad)??;
+            self.directive(directive, bare, out).ok_or_else(bad)??;
         }
-        Ok(out)
+        Ok(())
     }
 
     /// Writes what one letter stands for; none if it stands for nothing.
-    fn directive(&self, letter: char, bare: bool, out: &mut String) -> Option<Result<(), Fail>> {
+    fn directive(&self, letter: char, bare: bool, out: &mut Out) -> Option<Result<(), Fail>> {
         if let Some((value, width, pad)) = self.number(letter) {
             let digits = value.to_string();
-            if !bare {
-                out.extend((digits.len()..width).map(|_| pad));
-            }
-            out.push_str(&digits);
-        } else if let Some(format) = self.several(letter) {
-            return Some(self.format(format).map(|text| out.push_str(&text)));
-        } else {
-            out.push_str(self.word(letter)?);
+            let missing = if bare {
+                0
+            } else {
+                width.saturating_sub(digits.len())
+            };
+            return Some(out.repeat(pad, missing).and_then(|()| out.push(&digits)));
         }
-        Some(Ok(()))
+        Some(match self.several(letter) {
+            Some(format) => self.write(format, out),
+            None => out.push(self.word(letter)?),
+        })
     }
 
     /// A number, its width, and what fills it up to that.
-    fn number(&self, letter: char) -> Option<(u32, usize, char)> {
+    fn number(&self, letter: char) -> Option<(u32, usize, &'static str)> {
         let hour = match self.hour % 12 {
             0 => 12,
             hour => hour,
         };
         let weekday = self.weekday();
         Some(match letter {
-            'Y' => (self.year, 1, '0'),
-            'y' => (self.year % 100, 2, '0'),
-            'C' => (self.year / 100, 2, '0'),
-            'm' => (self.month, 2, '0'),
-            'd' => (self.day, 2, '0'),
-            'e' => (self.day, 2, ' '),
-            'j' => (self.day_of_year(), 3, '0'),
-            'H' => (self.hour, 2, '0'),
-            'k' => (self.hour, 2, ' '),
-            'I' => (hour, 2, '0'),
-            'l' => (hour, 2, ' '),
-            'M' => (self.minute, 2, '0'),
-            'S' => (self.second, 2, '0'),
-            'w' => (weekday, 1, '0'),
-            'u' => (if weekday == 0 { 7 } else { weekday }, 1, '0'),
+            'Y' => (self.year, 1, "0"),
+            'y' => (self.year % 100, 2, "0"),
+            'C' => (self.year / 100, 2, "0"),
+            'm' => (self.month, 2, "0"),
+            'd' => (self.day, 2, "0"),
+            'e' => (self.day, 2, " "),
+            'j' => (self.day_of_year(), 3, "0"),
+            'H' => (self.hour, 2, "0"),
+            'k' => (self.hour, 2, " "),
+            'I' => (hour, 2, "0"),
+            'l' => (hour, 2, " "),
+            'M' => (self.minute, 2, "0"),
+            'S' => (self.second, 2, "0"),
+            'w' => (weekday, 1, "0"),
+            'u' => (if weekday == 0 { 7 } else { weekday }, 1, "0"),
             _ => return None,
         })
     }

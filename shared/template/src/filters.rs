@@ -2,7 +2,7 @@
 
 mod items;
 
-use crate::args::{Args, Bound, Signatures, or_int, parameters};
+use crate::args::{Args, Bound, Signatures, or_int, parameters, times};
 use crate::error::{Fail, invalid, unknown, unsupported};
 use crate::json::to_json;
 use crate::meter::{Meter, Out};
@@ -50,7 +50,11 @@ const FILTERS: Signatures = &[
 
 /// Applies a filter.
 pub(crate) fn filter(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<Value, Fail> {
-    meter.weigh(value)?;
+    match name {
+        // These look at no items, or at one.
+        "length" | "count" | "first" | "last" => meter.weigh_text(value)?,
+        _ => meter.weigh(value)?,
+    }
     match name {
         "default" | "d" => return default(value, args),
         "map" | "select" | "reject" | "selectattr" | "rejectattr" => {
@@ -103,7 +107,7 @@ fn textual(name: &str, value: &Value, args: &Bound, meter: &Meter) -> Result<Val
     match name {
         "trim" => {
             let [chars, ..] = args;
-            Ok(Value::from(text::strip(&text, chars, true, true)?))
+            Ok(Value::from(text::strip(&text, chars, true, true, meter)?))
         }
         "upper" | "lower" | "capitalize" => text::simple(&text, name),
         "replace" => {
@@ -135,7 +139,7 @@ fn indent(text: &str, args: &Bound, meter: &Meter) -> Result<Value, Fail> {
     let mut indention = Out::default();
     match &width {
         Value::Text(text) => indention.push(text)?,
-        width => indention.repeat(" ", usize::try_from(or_int(width, 4)?).unwrap_or(0))?,
+        width => indention.repeat(" ", times(or_int(width, 4)?))?,
     }
     let indention = indention.into_string();
     let mut out = Out::default();

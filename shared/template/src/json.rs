@@ -95,6 +95,7 @@ impl Json<'_> {
         for (index, (key, value)) in map.entries.iter().enumerate() {
             let key = order.get(index).unwrap_or(key);
             let value = if self.sorted {
+                self.meter.look(map.entries.len(), key)?;
                 map.get(key)
             } else {
                 Some(value)

@@ -1,7 +1,9 @@
 //! A template's text as tokens: what is printed as it stands, and what is between the braces. Whitespace is taken away here,
 //! as `trim_blocks` and `lstrip_blocks` do and as `-` and `+` beside the braces ask for.
 
-use crate::error::{Fail, at, syntax};
+use std::num::IntErrorKind;
+
+use crate::error::{Fail, at, syntax, unsupported};
 use crate::number::decimal;
 use crate::text::is_space;
 
@@ -21,6 +23,9 @@ pub(crate) enum Token<'s> {
     Symbol(&'static str),
     End,
 }
+
+/// In bytes. Names are compared at the price of short ones.
+const LONGEST_NAME: usize = 1000;
 
 /// Longer ones first, as the first that fits is taken.
 const SYMBOLS: &[&str] = &[
@@ -183,18 +188,22 @@ impl<'s> Lexer<'s> {
             match first {
                 '"' | '\'' => self.string(first)?,
                 '0'..='9' => self.number()?,
-                _ if first == '_' || first.is_alphabetic() => self.name(),
+                _ if first == '_' || first.is_alphabetic() => self.name()?,
                 _ => self.symbol(&mut open)?,
             }
         }
     }
 
-    fn name(&mut self) {
+    fn name(&mut self) -> Result<(), Fail> {
         let rest = self.rest();
         let end = rest.find(|c: char| c != '_' && !c.is_alphanumeric());
         let name = &rest[..end.unwrap_or(rest.len())];
+        if name.len() > LONGEST_NAME {
+            return self.error("a name is too long");
+        }
         self.push(Token::Name(name));
         self.advance(name.len());
+        Ok(())
     }
 
     fn symbol(&mut self, open: &mut Vec<&'static str>) -> Result<(), Fail> {
@@ -257,7 +266,13 @@ impl<'s> Lexer<'s> {
             decimal(&text).map(Token::Float)
         } else {
             let digits = if radix == 10 { &text } else { &text[2..] };
-            i64::from_str_radix(digits, radix).ok().map(Token::Int)
+            match i64::from_str_radix(digits, radix) {
+                Err(error) if *error.kind() == IntErrorKind::PosOverflow => {
+                    let error = unsupported(&["an integer of more than 64 bits"]);
+                    return Err(at(error, self.line));
+                }
+                value => value.ok().map(Token::Int),
+            }
         };
         let Some(token) = token else {
             return self.error("a number cannot be read");

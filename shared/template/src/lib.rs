@@ -3,7 +3,8 @@
 //! A template renders as transformers' `apply_chat_template` renders it: Jinja2 with `trim_blocks` and `lstrip_blocks`, loop
 //! controls, `{% generation %}`, `raise_exception`, `strftime_now` and its `tojson`, with Python's methods and Python's way to
 //! print values. What is different: what changes a list or a mapping is refused (as in transformers' sandbox), and so are
-//! other templates (`include`, `extends`), integers of more than 64 bits, and filters that no chat template uses.
+//! other templates (`include`, `extends`), integers of more than 64 bits, what digits there are beyond ASCII's, and filters
+//! that no chat template uses.
 //! [`Error::Unsupported`] names each, and comes only when it is reached.
 //!
 //! Templates are programs from strangers: none runs long, makes much, overflows the stack or panics.

@@ -82,15 +82,25 @@ impl Meter {
     }
 }
 
-/// A text being written, which cannot become longer than [`LONGEST`].
+/// A text being written, which cannot become longer than [`LONGEST`], together with those that wait for it.
 #[derive(Default)]
 pub(crate) struct Out {
     text: String,
+    /// How long those are.
+    waiting: usize,
 }
 
 impl Out {
+    /// A text to be written before `outer` goes on.
+    pub(crate) fn inside(outer: &Out) -> Self {
+        Self {
+            text: String::new(),
+            waiting: outer.waiting + outer.text.len(),
+        }
+    }
+
     pub(crate) fn push(&mut self, text: &str) -> Result<(), Fail> {
-        if self.text.len() + text.len() > LONGEST {
+        if self.waiting + self.text.len() + text.len() > LONGEST {
             return Err(too_much());
         }
         self.text.push_str(text);

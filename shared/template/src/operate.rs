@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
+use crate::args;
 use crate::error::{Fail, invalid, unsupported};
 use crate::meter::{Meter, Out};
 use crate::tree::Operator;
@@ -46,7 +47,7 @@ fn mismatch(a: &Value, b: &Value) -> Fail {
 }
 
 fn repeat(value: &Value, times: i64, meter: &Meter) -> Result<Value, Fail> {
-    let times = usize::try_from(times).unwrap_or(0);
+    let times = args::times(times);
     match value {
         Value::List(list) => {
             // Nothing many times would be many steps of no length.

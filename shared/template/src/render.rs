@@ -92,16 +92,14 @@ impl<'t> Renderer<'t> {
                 let value = self.value(expr)?;
                 self.assign(target, value)?;
             }
-            Statement::SetBlock(target, filters, body) => {
-                let text = self.captured(body)?;
-                let value = self.filtered(text, filters)?;
-                self.assign(target, value)?;
-            }
-            Statement::FilterBlock(filters, body) => {
-                let text = self.captured(body)?;
-                let value = self.filtered(text, filters)?;
-                print::text(&value, &mut self.out)?;
-            }
+            Statement::SetBlock(target, filters, body) => match self.captured(filters, body)? {
+                Ok(value) => self.assign(target, value)?,
+                Err(flow) => return Ok(flow),
+            },
+            Statement::FilterBlock(filters, body) => match self.captured(filters, body)? {
+                Ok(value) => print::text(&value, &mut self.out)?,
+                Err(flow) => return Ok(flow),
+            },
             Statement::With(variables, body) => return self.with(variables, body),
             Statement::Macro(index) => self.define(*index)?,
             Statement::Call(block) => self.call_block(block)?,
@@ -182,15 +180,20 @@ impl<'t> Renderer<'t> {
         Ok(flow)
     }
 
-    /// What a body prints, as a value. Its variables are its own.
-    fn captured(&mut self, body: &'t Body) -> Result<Value, Fail> {
-        let outer = std::mem::take(&mut self.out);
-        self.run_inside(Vec::new(), body)?;
+    /// What a body prints, filtered; or how it ends the loop around it. Its variables are its own.
+    fn captured(
+        &mut self,
+        filters: &'t [Named],
+        body: &'t Body,
+    ) -> Result<Result<Value, Flow>, Fail> {
+        let inner = Out::inside(&self.out);
+        let outer = std::mem::replace(&mut self.out, inner);
+        let flow = self.run_inside(Vec::new(), body)?;
         let text = std::mem::replace(&mut self.out, outer);
-        self.made(text.into_value())
-    }
-
-    fn filtered(&mut self, mut value: Value, filters: &'t [Named]) -> Result<Value, Fail> {
+        let mut value = self.made(text.into_value())?;
+        if !matches!(flow, Flow::Next) {
+            return Ok(Err(flow));
+        }
         for named in filters {
             let args = self.args(&named.arguments)?;
             let made = filter(&named.name, &value, args, &self.meter);
@@ -198,7 +201,7 @@ impl<'t> Renderer<'t> {
                 .and_then(|value| self.made(value))
                 .map_err(|error| at(error, named.line))?;
         }
-        Ok(value)
+        Ok(Ok(value))
     }
 
     fn define(&mut self, index: usize) -> Result<(), Fail> {
@@ -214,7 +217,22 @@ impl<'t> Renderer<'t> {
         let around = self.scopes.get(self.base.max(1)..).unwrap_or_default();
         let captured = around.concat();
         self.meter.spend(captured.len())?;
-        Ok(Value::object(Inner::Macro { index, captured }))
+        let depths = captured.iter().map(|(_, value)| match value {
+            Value::Object(object) => match object.0 {
+                Inner::Macro { depth, .. } => depth,
+                _ => 0,
+            },
+            _ => 0,
+        });
+        let depth = depths.max().unwrap_or(0) + 1;
+        if depth > DEEPEST {
+            return Err(too_much());
+        }
+        Ok(Value::object(Inner::Macro {
+            index,
+            captured,
+            depth,
+        }))
     }
 
     fn call_block(&mut self, block: &'t CallBlock) -> Result<(), Fail> {
@@ -223,6 +241,7 @@ impl<'t> Renderer<'t> {
         let caller = self.macro_value(block.caller)?;
         args.named.push((Arc::from("caller"), caller));
         let value = self.call(&callee, args)?;
+        let value = self.made(value)?;
         print::text(&value, &mut self.out)
     }
 

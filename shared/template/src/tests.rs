@@ -35,7 +35,8 @@ const TESTS: Signatures = &[
 
 /// Whether a test holds.
 pub(crate) fn test(name: &str, value: &Value, args: Args, meter: &Meter) -> Result<bool, Fail> {
-    meter.weigh(value)?;
+    // The items are paid for by what looks at them.
+    meter.weigh_text(value)?;
     let args: &Bound = &args.bind(parameters(TESTS, name).unwrap_or(""))?;
     let [other, ..] = args;
     let operator = match name {
@@ -57,7 +58,7 @@ pub(crate) fn test(name: &str, value: &Value, args: Args, meter: &Meter) -> Resu
             return same(value, other, meter);
         }
         "startingwith" | "endingwith" => {
-            return starts_or_ends(value.text()?, other, name == "startingwith");
+            return starts_or_ends(value.text()?, other, name == "startingwith", meter);
         }
         _ => {
             return simple(name, value, meter);

@@ -1,7 +1,7 @@
 //! Methods of strings, as Python has them.
 
 use crate::args::{Bound, Signatures, or_int};
-use crate::error::{Fail, invalid, unknown};
+use crate::error::{Fail, invalid, unknown, unsupported};
 use crate::meter::{Meter, Out};
 use crate::print;
 use crate::sequence::items;
@@ -54,7 +54,7 @@ pub(crate) fn call(text: &str, name: &str, args: &Bound, meter: &Meter) -> Resul
         "strip" | "lstrip" | "rstrip" => {
             let [chars, ..] = args;
             let (start, end) = (name != "rstrip", name != "lstrip");
-            Ok(Value::from(strip(text, chars, start, end)?))
+            Ok(Value::from(strip(text, chars, start, end, meter)?))
         }
         "split" | "rsplit" => {
             let [separator, limit, ..] = args;
@@ -74,6 +74,7 @@ pub(crate) fn call(text: &str, name: &str, args: &Bound, meter: &Meter) -> Resul
                 text,
                 part,
                 name == "startswith",
+                meter,
             )?))
         }
         "removeprefix" | "removesuffix" => {
@@ -113,13 +114,26 @@ pub(crate) fn simple(text: &str, name: &str) -> Result<Value, Fail> {
         "title" => Value::from(title(text, char::is_alphabetic)),
         "isalpha" => all(char::is_alphabetic),
         "isalnum" => all(char::is_alphanumeric),
-        "isdigit" | "isdecimal" | "isnumeric" => all(char::is_numeric),
+        "isdigit" | "isdecimal" | "isnumeric" => Value::Bool(is_number(text, name == "isnumeric")?),
         "isspace" => all(is_space),
         "isascii" => Value::Bool(text.is_ascii()),
         "isupper" => Value::Bool(is_cased(text, char::is_uppercase, char::is_lowercase)),
         "islower" => Value::Bool(is_cased(text, char::is_lowercase, char::is_uppercase)),
         _ => return Err(unknown("the method", name)),
     })
+}
+
+/// Whether all are digits. Beyond ASCII's it would take a table to tell which are, and among letters which have a value.
+fn is_number(text: &str, letters: bool) -> Result<bool, Fail> {
+    let mut others = text.chars().filter(|c| !c.is_ascii_digit());
+    let certainly_not = |c: char| c.is_ascii() || !letters && !c.is_numeric();
+    if others.clone().any(certainly_not) {
+        return Ok(false);
+    }
+    match others.next() {
+        Some(_) => Err(unsupported(&["a digit that is not one of ASCII's"])),
+        None => Ok(!text.is_empty()),
+    }
 }
 
 /// Whether some letters are of one case and none of the other.
@@ -142,7 +156,13 @@ pub(crate) fn title(text: &str, in_word: fn(char) -> bool) -> String {
     for c in text.chars() {
         let mut room = [0; 4];
         let letter = c.encode_utf8(&mut room);
-        out.push_str(&if inside { lower(letter) } else { upper(letter) });
+        // Without asking the browser for each.
+        match (c.is_ascii(), inside) {
+            (true, true) => out.push(c.to_ascii_lowercase()),
+            (true, false) => out.push(c.to_ascii_uppercase()),
+            (false, true) => out.push_str(&lower(letter)),
+            (false, false) => out.push_str(&upper(letter)),
+        }
         inside = in_word(c);
     }
     out
@@ -178,11 +198,15 @@ pub(crate) fn strip<'t>(
     chars: &Value,
     start: bool,
     end: bool,
+    meter: &Meter,
 ) -> Result<&'t str, Fail> {
     let chars = match chars {
         Value::Undefined | Value::None => None,
         chars => Some(chars.text()?),
     };
+    // Each character is looked for among these.
+    let looks = chars.map_or(0, |chars| chars.len());
+    meter.spend_bytes(text.len().saturating_mul(looks))?;
     let goes = |c: char| chars.map_or_else(|| is_space(c), |chars| chars.contains(c));
     let text = if start {
         text.trim_start_matches(goes)
@@ -304,7 +328,12 @@ fn partition(text: &str, args: &Bound, from_end: bool) -> Result<Value, Fail> {
 }
 
 /// Whether a text starts or ends with a part, or with one of several.
-pub(crate) fn starts_or_ends(text: &str, part: &Value, start: bool) -> Result<bool, Fail> {
+pub(crate) fn starts_or_ends(
+    text: &str,
+    part: &Value,
+    start: bool,
+    meter: &Meter,
+) -> Result<bool, Fail> {
     let is_it = |part: &str| {
         if start {
             text.starts_with(part)
@@ -316,6 +345,8 @@ pub(crate) fn starts_or_ends(text: &str, part: &Value, start: bool) -> Result<bo
         return Ok(is_it(part.text()?));
     };
     for part in &parts.items {
+        meter.spend(1)?;
+        meter.weigh_text(part)?;
         if is_it(part.text()?) {
             return Ok(true);
         }

@@ -77,6 +77,8 @@ pub(crate) enum Inner {
     Macro {
         index: usize,
         captured: Scope,
+        /// How many macros there are one inside of the other, as dropping them is by recursion.
+        depth: u32,
     },
     Function(&'static str),
 }

@@ -25,6 +25,8 @@ fn attribute_of(
     };
     let mut value = value.clone();
     for part in path.split('.') {
+        meter.spend(1)?;
+        meter.spend_bytes(part.len())?;
         let key = part.parse().map_or_else(|_| Value::from(part), Value::Int);
         value = item(&value, &key, meter)?;
         if value.is_undefined() {
@@ -168,6 +170,15 @@ fn ends(name: &str, value: &Value, meter: &Meter) -> Result<Value, Fail> {
             "last" => text.chars().next_back().map_or(Value::Undefined, from_char),
             _ => Value::from(text.chars().rev().collect::<String>()),
         });
+    }
+    if let (Value::Map(map), "first" | "last") = (value, name) {
+        let mut keys = map.entries.iter().map(|(key, _)| key.clone());
+        let key = if name == "first" {
+            keys.next()
+        } else {
+            keys.next_back()
+        };
+        return Ok(key.unwrap_or(Value::Undefined));
     }
     let items = items(value, meter)?;
     let items = &items.items;

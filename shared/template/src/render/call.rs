@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::Renderer;
 use crate::args::{Args, Bound, or_int};
 use crate::error::{Error, Fail, invalid, unknown};
+use crate::meter::Out;
 use crate::operate::equal;
 use crate::print::to_string;
 use crate::sequence::{pairs, range};
@@ -39,7 +40,9 @@ impl Renderer<'_> {
         };
         match &object.0 {
             Inner::Function(name) => self.call_function(name, args),
-            Inner::Macro { index, captured } => self.call_macro(*index, captured, args),
+            Inner::Macro {
+                index, captured, ..
+            } => self.call_macro(*index, captured, args),
             Inner::Method { of, method } => self.call_method(of, method, args),
             Inner::Namespace(_) => Err(invalid(&["a namespace cannot be called"])),
             Inner::Loop { .. } => Err(unknown("the function", "loop")),
@@ -110,7 +113,8 @@ impl Renderer<'_> {
             return Err(invalid(&["`", &definition.name, "` takes fewer arguments"]));
         }
         self.meter.spend(captured.len())?;
-        let outer = std::mem::take(&mut self.out);
+        let inner = Out::inside(&self.out);
+        let outer = std::mem::replace(&mut self.out, inner);
         let (base, height) = (self.base, self.scopes.len());
         self.base = height;
         self.scopes.push(captured.clone());

@@ -22,8 +22,9 @@
 use minijinja::Value as Theirs;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use sprat_template::Error;
 
-use crate::support::both;
+use crate::support::{both, render};
 
 fn pick(options: &'static [&'static str]) -> impl Strategy<Value = String> {
     prop::sample::select(options).prop_map(str::to_owned)
@@ -277,5 +278,68 @@ proptest! {
         } else {
             prop_assert!(theirs.is_err() || ours.is_err());
         }
+    }
+}
+
+/// Where minijinja does something else, or nothing.
+#[test]
+fn what_only_jinja_does() {
+    for (source, expected) in [
+        (
+            "{% for i in range(5) %}a{{ i }}{% set x %}b{% if i == 2 %}{% break %}{% endif %}{% endset %}{{ x }}{% endfor %}.",
+            "a0ba1ba2.",
+        ),
+        (
+            "{% for i in range(3) %}a{{ i }}{% filter upper %}b{% if i == 1 %}{% continue %}{% endif %}c{% endfilter %}{% endfor %}.",
+            "a0BCa1a2BC.",
+        ),
+        (
+            "{{ {'a': 1, 'b': 2} | first }}{{ {'a': 1, 'b': 2} | last }}",
+            "ab",
+        ),
+        (
+            "{{ {} | first is defined }}{{ {} | last is defined }}",
+            "FalseFalse",
+        ),
+        (
+            "{{ 'ab' * -1 }}{{ [1] * -1 }}{{ 'a' | indent(-1, true) }}",
+            "[]a",
+        ),
+        (
+            "{{ '09'.isdigit() }}{{ '-1'.isdecimal() }}{{ '½a'.isnumeric() }}",
+            "TrueFalseFalse",
+        ),
+        (
+            "{{ '一'.isdigit() }}{{ ''.isnumeric() }}{{ 'é'.isdecimal() }}",
+            "FalseFalseFalse",
+        ),
+        ("{{ 'héLLO éA'.title() }}", "Héllo Éa"),
+        (
+            "{{ 9223372036854775807 }}{{ 0x7fff_ffff }}",
+            "92233720368547758072147483647",
+        ),
+    ] {
+        let rendered = render(source, Vec::new());
+        assert_eq!(rendered.as_deref(), Ok(expected), "{source}");
+    }
+}
+
+#[test]
+fn what_another_library_may_do_is_left_to_it() {
+    for source in [
+        "{{ 9223372036854775808 }}",
+        "{{ 0xffffffffffffffffffff }}",
+        "{{ '½'.isdigit() }}",
+        "{{ '1²'.isdecimal() }}",
+        "{{ '一'.isnumeric() }}",
+        "{{ strftime_now('%f') }}",
+        "{{ strftime_now('%G-%V') }}",
+        "{{ strftime_now('%U %s') }}",
+    ] {
+        let error = render(source, Vec::new()).unwrap_err();
+        assert!(
+            matches!(error, Error::Unsupported { line: 1, .. }),
+            "{source}: {error}"
+        );
     }
 }

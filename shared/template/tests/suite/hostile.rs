@@ -110,6 +110,50 @@ fn what_never_ends_is_stopped() {
     }
 }
 
+/// Whatever is large or many is paid for, wherever it stands.
+#[test]
+fn nothing_is_free() {
+    let path = "'0.' * 4000000";
+    let macros = "{% macro a() %}{% endmacro %}".repeat(40_000);
+    let numbers = ", 1".repeat(5000);
+    for source in [
+        format!("{{{{ ('a' * 100000) | map(attribute={path}) | list }}}}"),
+        format!("{{{{ ('a' * 100000) | selectattr({path}) | list }}}}"),
+        format!("{{{{ ('a' * 100000) | sum({path}) }}}}"),
+        format!("{{{{ ('a' * 100000) | join('', {path}) }}}}"),
+        format!("{{{{ ('a' * 100000) | sort(attribute={path}) }}}}"),
+        format!("{{% with %}}{macros}{{% endwith %}}"),
+        "{% set b = 'a' * 9000000 %}{% macro f() %}{{ b }}{{ f() }}{% endmacro %}{{ f() }}".to_owned(),
+        "{% set b = 'a' * 9000000 %}{{ b }}{% set x %}{{ b }}{% endset %}".to_owned(),
+        "{% set b = 'a' * 9000000 %}{% for i in range(99) %}{% set x %}{{ b }}{% continue %}{% endset %}{% endfor %}".to_owned(),
+        "{% set p = ['b'] * 100000 %}{% for i in range(99) %}{{ 'a'.startswith(p) }}{% endfor %}".to_owned(),
+        "{% set p = ['b'] * 100000 %}{% for i in range(99) %}{{ 'a' is endingwith(p) }}{% endfor %}".to_owned(),
+        format!("{{{{ ([''] * 100000) | map('map'{numbers}) | list }}}}"),
+        "{{ ('a' * 1000000).strip(('b' * 1000000) ~ 'a') }}".to_owned(),
+        "{{ strftime_now('%A' * 2200000) }}".to_owned(),
+        "{{ 'ab' * 4294967296 }}".to_owned(),
+        "{{ [1] * 4294967296 }}".to_owned(),
+        "{{ 'a' | indent(4294967296, true) }}".to_owned(),
+    ] {
+        let result = render(&source, variables());
+        assert_eq!(result.err(), Some(Error::TooMuch), "{source:.100}");
+    }
+    let named = |length: usize| Template::new(&["{{ ", &"a".repeat(length), " }}"].concat());
+    assert!(named(1000).is_ok());
+    assert!(matches!(named(1001).err(), Some(Error::Syntax { .. })));
+}
+
+/// What looks at no item of a list is not paid for by the item: templates ask this at every message.
+#[test]
+fn long_chats_are_rendered() {
+    let messages = Value::list(vec![Value::map(vec![("a".into(), "b".into())]); 3000]);
+    let source = "{% for m in messages %}{% if messages | length == 3000 and messages is defined \
+        and messages is not string and messages is iterable and (messages | first).a == (messages | last).a \
+        %}{{ loop.last or '' }}{% endif %}{% endfor %}";
+    let rendered = render(source, vec![("messages", messages)]);
+    assert_eq!(rendered.as_deref(), Ok("True"));
+}
+
 #[test]
 fn deep_templates_are_refused() {
     for (open, inner, close) in [
