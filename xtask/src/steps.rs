@@ -231,7 +231,8 @@ fn tests() -> Result {
 
 /// The model's suite over the tensors that a page without a GPU has in the place of burn's.
 fn plain_tensors() -> Result {
-    let model = "--package sprat-model --no-default-features --features plain,all-tokenizers";
+    let features = "plain,all-tokenizers,all-templates";
+    let model = format!("--package sprat-model --no-default-features --features {features}");
     run_cargo(&format!("test {model} --lib --tests"))?;
     run_cargo(&format!("clippy {model} --all-targets -- -D warnings"))
 }

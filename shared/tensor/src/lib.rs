@@ -78,7 +78,7 @@ impl DType {
 }
 
 /// Where tensors are: there is one place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Device;
 
 impl Device {
@@ -88,8 +88,12 @@ impl Device {
     }
 }
 
-impl From<&Device> for Device {
-    fn from(device: &Device) -> Self {
-        *device
+/// Where a new tensor is to be, as burn has it said: by a device that it borrows.
+#[derive(Debug)]
+pub struct TensorCreationOptions;
+
+impl From<&Device> for TensorCreationOptions {
+    fn from(_: &Device) -> Self {
+        Self
     }
 }

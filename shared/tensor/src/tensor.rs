@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::layout::{View, count, for_each_row, is_packed, packed};
-use crate::{DType, Device, Element, Float, Kind, TensorData};
+use crate::{DType, Device, Element, Float, Kind, TensorCreationOptions, TensorData};
 
 /// Elements of `D` dimensions. Clones share them, and so do views: [`Tensor::narrow`], [`Tensor::swap_dims`] and the like copy
 /// nothing.
@@ -64,7 +64,7 @@ impl<const D: usize, K: Kind> Tensor<D, K> {
     }
 
     /// All elements 0, or no.
-    pub fn zeros(shape: [usize; D], _: impl Into<Device>) -> Self {
+    pub fn zeros(shape: [usize; D], _: impl Into<TensorCreationOptions>) -> Self {
         Self::of(vec![K::Element::default(); count(&shape)], shape)
     }
 
@@ -260,7 +260,7 @@ where
     ///
     /// # Panics
     /// When they are of another type or shape.
-    pub fn from_data(data: TensorData, _: impl Into<Device>) -> Self {
+    pub fn from_data(data: TensorData, _: impl Into<TensorCreationOptions>) -> Self {
         let shape = <[usize; D]>::try_from(&*data.shape);
         let shape = shape.expect("as many dimensions as the tensor");
         let values = K::Element::take(data.values).expect("numbers of the tensor's type");
@@ -296,7 +296,7 @@ impl<const D: usize> Tensor<D> {
     }
 
     /// All ones.
-    pub fn ones(shape: [usize; D], _: impl Into<Device>) -> Self {
+    pub fn ones(shape: [usize; D], _: impl Into<TensorCreationOptions>) -> Self {
         Self::of(vec![1.0; count(&shape)], shape)
     }
 }

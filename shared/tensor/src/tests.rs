@@ -16,7 +16,7 @@ fn both<const D: usize>(shape: [usize; D], seed: u32) -> (Tensor<D>, Burn<D>) {
     };
     let values: Vec<f32> = (0..shape.iter().product()).map(number).collect();
     (
-        Tensor::from_data(TensorData::new(values.clone(), shape), Device),
+        Tensor::from_data(TensorData::new(values.clone(), shape), &Device),
         Burn::from_data(BurnData::new(values, shape), &burn::tensor::Device::flex()),
     )
 }
@@ -26,7 +26,7 @@ fn indices<const D: usize>(
     shape: [usize; D],
 ) -> (Tensor<D, Int>, Burn<D, BurnInt>) {
     (
-        Tensor::from_data(TensorData::new(values.clone(), shape), Device),
+        Tensor::from_data(TensorData::new(values.clone(), shape), &Device),
         Burn::from_data(BurnData::new(values, shape), &burn::tensor::Device::flex()),
     )
 }
@@ -184,14 +184,14 @@ fn numbers_come_back_as_they_went_in() {
     let data = TensorData::new(vec![1.5f32, -2.0, 0.0], [3]);
     assert_eq!(data.as_bytes().len(), 12);
     assert!(data.try_to_vec::<i32>().is_err());
-    let tensor = Tensor::<1>::from_data(data, Device).narrow(0, 1, 2);
+    let tensor = Tensor::<1>::from_data(data, &Device).narrow(0, 1, 2);
     assert_eq!(tensor.into_data().try_to_vec::<f32>().unwrap(), [-2.0, 0.0]);
     assert_eq!(
-        Tensor::<2>::ones([1, 2], Device).contiguous().as_slice(),
+        Tensor::<2>::ones([1, 2], &Device).contiguous().as_slice(),
         [1.0; 2]
     );
     assert_eq!(
-        format!("{:?}", Tensor::<2>::zeros([1, 2], Device)),
+        format!("{:?}", Tensor::<2>::zeros([1, 2], &Device)),
         "Tensor[1, 2]"
     );
 }
