@@ -25,7 +25,7 @@ const BUDGETS: [(&str, &[&str], u64); 3] = [
     (
         "WebGPU module, fetched later where there is a GPU",
         &["webgpu/sprat_edge_bg.wasm"],
-        1_660_000,
+        1_375_000,
     ),
     (
         "Mixing module, fetched by whoever mixes",

@@ -9,6 +9,7 @@ use crate::config::{AttentionConfig, QkNorm};
 #[cfg(feature = "gpu")]
 use crate::gpu::Angles;
 use crate::layers::{Input, Linear, Maps, RmsNorm, Shapes, Weights, normed};
+use crate::matrix::matmul;
 use crate::pass::Pass;
 use crate::rope::Rope;
 use crate::weights::Path;
@@ -298,11 +299,11 @@ impl Attention {
             Some(cache) => cache.append(k, v, pass.start, first),
             None => (k, v),
         };
-        let mut scores = q.mul_scalar(scale).matmul(k.transpose());
+        let mut scores = matmul(q.mul_scalar(scale), k.transpose());
         if let Some(mask) = pass.mask(window, groups) {
             scores = scores + mask;
         }
-        let context = softmax(scores, 3).matmul(v);
+        let context = matmul(softmax(scores, 3), v);
         self.join_heads(context, time)
     }
 

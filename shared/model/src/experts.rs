@@ -9,6 +9,7 @@ use crate::tensor::{Int, Tensor, TensorData};
 
 use crate::config::{ExpertsConfig, GroupsConfig, MlpConfig, RouterConfig, Scoring};
 use crate::layers::{Linear, Maps, Shapes, Weights};
+use crate::matrix::matmul;
 use crate::mlp::Mlp;
 use crate::weights::Path;
 use crate::{Error, ModelConfig};
@@ -155,9 +156,9 @@ impl Experts {
         let gate = self
             .config
             .activation
-            .apply(pick(&self.gate).matmul(x.clone()));
-        let inner = gate * pick(&self.up).matmul(x);
-        let outs = pick(&self.down).matmul(inner);
+            .apply(matmul(pick(&self.gate), x.clone()));
+        let inner = gate * matmul(pick(&self.up), x);
+        let outs = matmul(pick(&self.down), inner);
         let weights = routes.weights.reshape([self.config.per_token, 1, 1]);
         (outs * weights).sum_dim(0).reshape([1, hidden])
     }
@@ -172,9 +173,9 @@ impl Experts {
         let weights = weights.sum_dim(1).swap_dims(0, 2).swap_dims(1, 2);
         let weights: Tensor<3> = weights.reshape([experts, tokens, 1]);
         let x: Tensor<3> = x.unsqueeze();
-        let gate = x.clone().matmul(self.gate.val().transpose());
-        let inner = self.config.activation.apply(gate) * x.matmul(self.up.val().transpose());
-        let outs = inner.matmul(self.down.val().transpose());
+        let gate = matmul(x.clone(), self.gate.val().transpose());
+        let inner = self.config.activation.apply(gate) * matmul(x, self.up.val().transpose());
+        let outs = matmul(inner, self.down.val().transpose());
         (outs * weights).sum_dim(0).reshape([tokens, hidden])
     }
 

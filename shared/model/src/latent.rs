@@ -12,6 +12,7 @@ use crate::tensor::module::Module;
 use crate::cache::Seat;
 use crate::config::LatentConfig;
 use crate::layers::{Linear, Maps, RmsNorm, Shapes, Weights};
+use crate::matrix::matmul;
 use crate::pass::Pass;
 use crate::weights::Path;
 use crate::{Error, ModelConfig};
@@ -134,7 +135,7 @@ impl LatentAttention {
             Some(cache) => cache.append(latent, k_rope, pass.start, 0),
             None => (latent, k_rope),
         };
-        let turned = q_rope.matmul(k_rope.transpose());
+        let turned = matmul(q_rope, k_rope.transpose());
         let context = match time {
             1 => self.absorbed(q_nope, turned, latent),
             _ => self.expanded(q_nope, turned, latent, pass),
@@ -162,11 +163,11 @@ impl LatentAttention {
             .swap_dims(1, 2);
         let k = kv.clone().narrow(3, 0, c.nope_dim);
         let v = kv.narrow(3, c.nope_dim, c.value_dim);
-        let mut scores = q_nope.matmul(k.transpose()) + turned;
+        let mut scores = matmul(q_nope, k.transpose()) + turned;
         if let Some(mask) = pass.mask(None, 1) {
             scores = scores + mask;
         }
-        softmax(scores, 3).matmul(v)
+        matmul(softmax(scores, 3), v)
     }
 
     /// The same for one position, which may look at all keys, without expanding any:
@@ -180,8 +181,8 @@ impl LatentAttention {
                 .reshape([1, c.heads, c.nope_dim + c.value_dim, c.kv_rank]);
         let up_k = weight.clone().narrow(2, 0, c.nope_dim);
         let up_v = weight.narrow(2, c.nope_dim, c.value_dim);
-        let scores = q_nope.matmul(up_k).matmul(latent.clone().transpose()) + turned;
-        softmax(scores, 3).matmul(latent).matmul(up_v.transpose())
+        let scores = matmul(matmul(q_nope, up_k), latent.clone().transpose()) + turned;
+        matmul(matmul(softmax(scores, 3), latent), up_v.transpose())
     }
 
     /// Its linear maps.

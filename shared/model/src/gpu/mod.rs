@@ -7,6 +7,8 @@
 
 mod ahead;
 mod attention;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod matmul;
 #[cfg(not(target_arch = "wasm32"))]
 mod measure;
 mod norm;
@@ -26,6 +28,8 @@ use burn_cubecl::tensor::CubeTensor;
 
 pub(crate) use ahead::Ahead;
 pub(crate) use attention::{Angles, Place, attention};
+#[cfg(any(test, target_arch = "wasm32"))]
+pub(crate) use matmul::matmul;
 #[cfg(not(target_arch = "wasm32"))]
 pub use measure::{GpuProduct, gpu_bandwidth, gpu_products};
 pub(crate) use norm::rms_norm;

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::product::{Around, Quantized, Spread};
 use super::sample::{PICK, Picks};
-use super::{Angles, Place, gpu_is_software, rms_norm};
+use super::{Angles, Place, gpu_is_software, matmul, rms_norm};
 use crate::Storage;
 use crate::attention::Heads;
 use crate::cache::{KvType, PAGE, Rows, Seat, Table};
@@ -61,6 +61,44 @@ fn both(test: impl Fn()) {
         gpu_is_software(software);
         test();
     }
+}
+
+/// Any sizes, any strides, and batches of which one side is spread.
+#[test]
+fn products_of_floats_are_those_of_the_cpu() {
+    both(|| {
+        for ([a0, a1], [b0, b1], m, k, n) in [
+            ([1, 1], [1, 1], 1, 1, 1),
+            ([1, 1], [1, 1], 1, 64, 300),
+            ([1, 3], [1, 3], 9, 33, 17),
+            ([2, 1], [2, 4], 8, 40, 5),
+            ([1, 4], [1, 1], 17, 7, 130),
+        ] {
+            let (a, b) = (noise(a0 * a1 * m * k, 1), noise(b0 * b1 * k * n, 2));
+            let on = |device: &Device, product: fn(Tensor<4>, Tensor<4>) -> Tensor<4>| {
+                let a = || tensor(&a, [a0, a1, m, k], device);
+                let (row, column) = (
+                    tensor(&b, [b0, b1, k, n], device),
+                    tensor(&b, [b0, b1, n, k], device).transpose(),
+                );
+                let swapped = tensor(&b, [b1, b0, k, n], device).swap_dims(0, 1);
+                let part = a().narrow(3, 0, k.div_ceil(2));
+                let rest = row.clone().narrow(2, k / 2, k.div_ceil(2));
+                [
+                    product(a(), row.clone()),
+                    product(a(), column),
+                    product(a(), swapped),
+                    product(part, rest),
+                ]
+                .map(values)
+            };
+            let got = on(&gpu(), matmul);
+            let expected = on(&Device::flex(), Tensor::matmul);
+            for (got, expected) in got.iter().zip(&expected) {
+                assert!(off(got, expected) < CLOSE, "{m} {k} {n}");
+            }
+        }
+    });
 }
 
 #[test]

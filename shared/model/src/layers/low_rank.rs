@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use crate::tensor::{Device, Tensor, TensorData};
 
 use crate::adapter::Factors;
-use crate::matrix::project;
+use crate::matrix::{matmul, project};
 
 /// `B (A x)`, beside weights that stay as they are: in blocks, on their device, shared.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ impl LowRank {
 
     /// `W + B A`, made once.
     pub(crate) fn added_to(&self, weight: impl FnOnce() -> Tensor<2>) -> Tensor<2> {
-        let made = || weight() + self.b.clone().matmul(self.a.clone());
+        let made = || weight() + matmul(self.b.clone(), self.a.clone());
         self.weight.get_or_init(made).clone()
     }
 

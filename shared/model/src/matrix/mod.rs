@@ -250,15 +250,21 @@ pub(crate) fn gated<const D: usize>(both: Tensor<D>, activation: Activation) -> 
     activation.apply(gate) * both.narrow(D - 1, width, width)
 }
 
+/// `a b`, of the last two dimensions. In a page's GPU by a kernel of our own: burn's weigh as much as all the rest of its module.
+pub(crate) fn matmul<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
+    #[cfg(all(feature = "gpu", target_arch = "wasm32"))]
+    return crate::gpu::matmul(a, b);
+    #[cfg(not(all(feature = "gpu", target_arch = "wasm32")))]
+    a.matmul(b)
+}
+
 /// `x wᵀ` for `x` `[.., in]` and `w` `[out, in]`, as one flat matrix product.
 pub(crate) fn project<const D: usize>(x: Tensor<D>, w: Tensor<2>) -> Tensor<D> {
     let mut shape = x.dims();
     let [out, input] = w.dims();
     let rows: usize = shape[..D - 1].iter().product();
     shape[D - 1] = out;
-    x.reshape([rows, input])
-        .matmul(w.transpose())
-        .reshape(shape)
+    matmul(x.reshape([rows, input]), w.transpose()).reshape(shape)
 }
 
 #[cfg(all(test, feature = "cpu"))]
