@@ -1,6 +1,6 @@
 //! What is picked by number or by comparison.
 
-use crate::arithmetic::{Scalar, map, zip};
+use crate::arithmetic::{Scalar, zip};
 use crate::layout::{count, for_each_row};
 use crate::{Bool, Float, Int, Kind, Tensor};
 
@@ -67,11 +67,6 @@ impl<const D: usize> Tensor<D> {
             }
         }
         own
-    }
-
-    /// Numbers of another type: there is no other.
-    pub fn cast(self, _: crate::DType) -> Self {
-        map(self, |x| x)
     }
 }
 

@@ -3,23 +3,15 @@
 #[cfg(all(feature = "train", feature = "flex"))]
 pub(crate) use of_burn::contiguous;
 #[cfg(feature = "burn")]
-pub(crate) use of_burn::{Buffer, Held, lower};
+pub(crate) use of_burn::{Buffer, Held, lower, raise};
 #[cfg(not(feature = "burn"))]
-pub(crate) use plain::{Buffer, Held, lower};
-
-use crate::tensor::{Tensor, TensorData};
-
-/// A tensor of values in row-major order.
-pub(crate) fn raise<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
-    let device = crate::tensor::Device::flex();
-    Tensor::from_data(TensorData::new(values, shape), &device)
-}
+pub(crate) use plain::{Buffer, Held, lower, raise};
 
 #[cfg(feature = "burn")]
 mod of_burn {
     use burn::backend::Flex;
     use burn::backend::flex::FlexTensor;
-    use burn::tensor::{DType, Element, Tensor};
+    use burn::tensor::{DType, Element, Tensor, TensorData};
     use bytemuck::Pod;
 
     /// A tensor's elements in row-major order, and nothing else.
@@ -47,6 +39,11 @@ mod of_burn {
         Buffer(contiguous(x.expect("callers ask `usable` first")))
     }
 
+    /// A tensor of values in row-major order.
+    pub(crate) fn raise<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+        Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(values, shape)))
+    }
+
     impl Buffer {
         /// What is in it.
         pub(crate) fn of<N: Held>(&self) -> &[N] {
@@ -72,7 +69,7 @@ mod of_burn {
 
 #[cfg(not(feature = "burn"))]
 mod plain {
-    use sprat_tensor::Tensor;
+    use sprat_tensor::{Device, Tensor, TensorData};
 
     /// A tensor's elements in row-major order, and nothing else.
     #[derive(Clone)]
@@ -98,6 +95,11 @@ mod plain {
     pub(crate) fn lower<const D: usize>(x: Tensor<D>) -> Buffer {
         let count = x.dims().iter().product();
         Buffer(x.contiguous().reshape([count]))
+    }
+
+    /// A tensor of values in row-major order.
+    pub(crate) fn raise<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+        Tensor::from_data(TensorData::new(values, shape), &Device::flex())
     }
 
     impl Buffer {

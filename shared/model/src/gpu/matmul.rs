@@ -1,4 +1,4 @@
-//! Products of matrices of floats, for pages: burn's, with all the ways that it chooses among, are a third of the module that
+//! Products of matrices of floats, for pages: burn's, with all the ways that it chooses among, are a sixth of the module that
 //! a page would download. They multiply what is not quantized, and what rarer mechanisms do beside their weights.
 
 use burn::tensor::Tensor;

@@ -250,7 +250,7 @@ pub(crate) fn gated<const D: usize>(both: Tensor<D>, activation: Activation) -> 
     activation.apply(gate) * both.narrow(D - 1, width, width)
 }
 
-/// `a b`, of the last two dimensions. In a page's GPU by a kernel of our own: burn's weigh as much as all the rest of its module.
+/// `a b`, of the last two dimensions. In a page's GPU by a kernel of our own: burn's are a sixth of its module.
 pub(crate) fn matmul<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
     #[cfg(all(feature = "gpu", target_arch = "wasm32"))]
     return crate::gpu::matmul(a, b);

@@ -38,7 +38,7 @@ pub struct ChatTemplate {
     ours: Option<Template>,
     /// None where only ours can.
     #[cfg(feature = "all-templates")]
-    library: Option<Library>,
+    fallback: Option<Library>,
     bos_token: String,
     eos_token: String,
 }
@@ -52,16 +52,16 @@ impl ChatTemplate {
     pub fn new(source: &str, bos_token: &str, eos_token: &str) -> Result<Self, Error> {
         let ours = Template::new(source).map_err(failed);
         #[cfg(feature = "all-templates")]
-        let (ours, library) = match (ours, Library::new(source)) {
+        let (ours, fallback) = match (ours, Library::new(source)) {
             (Err(_), Err(error)) => return Err(error),
-            (ours, library) => (ours.ok(), library.ok()),
+            (ours, fallback) => (ours.ok(), fallback.ok()),
         };
         #[cfg(not(feature = "all-templates"))]
         let ours = Some(ours?);
         Ok(Self {
             ours,
             #[cfg(feature = "all-templates")]
-            library,
+            fallback,
             bos_token: bos_token.to_owned(),
             eos_token: eos_token.to_owned(),
         })
@@ -90,7 +90,7 @@ impl ChatTemplate {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn source(&self) -> String {
         #[cfg(feature = "all-templates")]
-        if let Some(library) = &self.library {
+        if let Some(library) = &self.fallback {
             return library.source();
         }
         let ours = self.ours.as_ref().map(Template::source);
@@ -114,7 +114,7 @@ impl ChatTemplate {
         });
         #[cfg(feature = "all-templates")]
         if let (None | Some(Err(Error::TemplateUnsupported(_))), Some(library)) =
-            (&ours, &self.library)
+            (&ours, &self.fallback)
         {
             let extras = Extras::default();
             return library.run(messages, &extras, add_generation_prompt, self.tokens());
@@ -135,7 +135,7 @@ impl ChatTemplate {
         extras: &Extras,
         add_generation_prompt: bool,
     ) -> Result<String, Error> {
-        let library = self.library.as_ref().ok_or_else(|| {
+        let library = self.fallback.as_ref().ok_or_else(|| {
             Error::Template("minijinja, which renders tools, cannot read it".to_owned())
         })?;
         let messages: Vec<_> = messages.iter().map(library::without_nulls).collect();
