@@ -25,6 +25,7 @@ import { closeLines, nothing } from "./wanted.js";
  * GPU has to prove itself, and what was measured before, by `adapter model`.
  * @typedef {object} How
  * @property {"auto" | Kind} device
+ * @property {number} threads how many the CPU is to have
  * @property {string} settings
  * @property {import("./budget.js").Limits} limits
  * @property {boolean} canary
@@ -33,10 +34,11 @@ import { closeLines, nothing } from "./wanted.js";
 /** @typedef {import("./wanted.js").Wanted} Wanted */
 /** What the page gets to know of a loaded model. @typedef {{ device: import("./types.js").DeviceInfo, model: import("./types.js").ModelInfo | null }} Loaded */
 /**
- * What engines are lent: their modules, whether a policy forbids them to connect, and what tells the page something that
+ * What engines are lent: their modules, the CPU's threads, whether a policy forbids them to connect, and what tells the page something that
  * belongs to no call.
  * @typedef {object} Means
  * @property {import("./modules.js").Modules} modules
+ * @property {import("./crew.js").Crew} crew
  * @property {Promise<boolean>} sealed
  * @property {(message: { type: string, id?: never, [name: string]: unknown }) => void} tell
  */
@@ -59,7 +61,7 @@ export class Engines {
   /** What the engine has, or loads. @type {Wanted} */
   #wanted = nothing();
   /** @type {How} */
-  #how = { device: "auto", settings: "", limits: { maxBytes: null, why: "" }, canary: false, figures: {} };
+  #how = { device: "auto", threads: 1, settings: "", limits: { maxBytes: null, why: "" }, canary: false, figures: {} };
   /** The last of the loads that wait for each other. @type {Promise<unknown>} */
   #loads = Promise.resolve();
   /** The runtimes that may be computing. @type {Map<Kind, any>} */
@@ -329,7 +331,8 @@ export class Engines {
    * @param {(event: string) => void} emit
    */
   async #put(ready, wanted, bytes, signal, emit) {
-    const { kind, runtime } = ready;
+    const { kind, runtime, module } = ready;
+    if (kind === "cpu") await this.#means.crew.gather(module, this.#how.threads, bytes);
     const device = await this.#describe(ready);
     emit(JSON.stringify({ type: "device", ...device }));
     const step = kind === "webgpu" ? "gpu" : "memory";
@@ -357,7 +360,8 @@ export class Engines {
    * @param {Engine} engine
    */
   async #describe({ kind, words }) {
-    return { kind, words, sealed: await this.#means.sealed };
+    const { crew, sealed } = this.#means;
+    return { kind, words, threads: kind === "cpu" ? crew.threads : 1, sealed: await sealed };
   }
 
   /**

@@ -4,6 +4,7 @@
  */
 
 import { SpratError } from "./error.js";
+import { inPlace } from "./in-place.js";
 
 /** @typedef {import("./types.js").Recipe} Recipe */
 
@@ -42,6 +43,9 @@ export function title(name) {
 /** The most of an adapter that can be asked for, and with a minus the least: beyond that nothing is left of the model. */
 export const MAX_SCALE = 10;
 
+/** More only get into each other's way. */
+const MAX_THREADS = 16;
+
 /**
  * How much of an adapter is wanted.
  * @param {unknown} scale
@@ -49,6 +53,19 @@ export const MAX_SCALE = 10;
 export function scaleOf(scale) {
   if (typeof scale === "number" && Math.abs(scale) <= MAX_SCALE) return scale;
   throw new SpratError({ code: "bad_request", message: `an adapter's scale must be a number from -${MAX_SCALE} to ${MAX_SCALE}` });
+}
+
+/**
+ * How many threads the CPU is to have. Only isolated pages may share memory between workers. By default half the cores, of which
+ * the slower ones of a phone would hold the others up, and no more than fill its memory's bus.
+ * @param {unknown} threads
+ */
+export function threadsOf(threads) {
+  if (threads !== undefined && !(Number.isInteger(threads) && Number(threads) >= 1 && Number(threads) <= MAX_THREADS)) {
+    throw new SpratError({ code: "bad_request", message: `options.threads must be a whole number from 1 to ${MAX_THREADS}` });
+  }
+  if (!globalThis.crossOriginIsolated || inPlace) return 1;
+  return Number(threads ?? Math.min(4, Math.ceil((navigator.hardwareConcurrency ?? 1) / 2)));
 }
 
 /**

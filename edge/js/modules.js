@@ -49,7 +49,7 @@ export class Modules {
       const module = await this.#scripts[name]?.();
       if (!module) throw "this place has none";
       if (running.has(module)) return module;
-      await module.default({ module_or_path: await this.#get(name) });
+      await module.default({ module_or_path: await this.compiled(name) });
       module.onPanic?.(this.#panicked);
       running.add(module);
       return module;
@@ -65,7 +65,7 @@ export class Modules {
    * @param {Name} name
    * @returns {Promise<WebAssembly.Module>}
    */
-  #get(name) {
+  compiled(name) {
     const asked = this.#asked.get(name) ?? this.#ask(name);
     this.#asked.set(name, asked);
     asked.catch(() => this.#asked.delete(name));

@@ -21,6 +21,8 @@ const STOP_GRACE = 2000;
 export class Port {
   #engine;
   #link;
+  /** Workers that compute for the engine. @type {import("./start-worker.js").WorkerLike[]} */
+  #threads = [];
   #next = 1;
   /** @type {Map<number, { resolve: (value: any) => void, reject: (error: SpratError) => void, event: (event: unknown) => void }>} */
   #pending = new Map();
@@ -56,6 +58,7 @@ export class Port {
     }
     this.#engine.onmessage = ({ data }) => {
       if (data.type === "panic") return crash(data.message, data.hint, "hint" in data);
+      if (data.type === "threads") this.#startThreads(data.count);
       const pending = this.#pending.get(data.id);
       if (data.id === undefined) noted(data);
       else if (!pending) return;
@@ -69,6 +72,28 @@ export class Port {
 
   #workers() {
     return [this.#engine, this.#link];
+  }
+
+  /**
+   * Starts workers that compute for the engine, in the place of those before, and lays lines between it and them.
+   * @param {number} count
+   */
+  #startThreads(count) {
+    this.#endThreads();
+    /** @type {MessagePort[]} */
+    const ports = [];
+    for (let index = 0; index < count; index += 1) {
+      const { port1, port2 } = new MessageChannel();
+      const thread = startEngine();
+      thread.postMessage({ type: "thread", port: port1 }, [port1]);
+      this.#threads.push(thread);
+      ports.push(port2);
+    }
+    this.#engine.postMessage({ type: "threads", ports }, ports);
+  }
+
+  #endThreads() {
+    for (const thread of this.#threads.splice(0)) thread.terminate();
   }
 
   /**
@@ -159,6 +184,7 @@ export class Port {
       worker.onmessage = worker.onerror = worker.onmessageerror = null;
       worker.terminate();
     }
+    this.#endThreads();
     for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(error);
     return open;
   }

@@ -9,11 +9,13 @@
 
 import { alone } from "./alone.js";
 import { cloudFirst } from "./cloud-first.js";
+import { Crew } from "./crew.js";
 import { Engines } from "./engines.js";
 import { Line } from "./line.js";
 import { Modules } from "./modules.js";
 import { Retelling } from "./retell.js";
 import * as saved from "./saved.js";
+import { serveThread } from "./thread.js";
 import { failure } from "./thrown.js";
 import { want } from "./wanted.js";
 
@@ -50,17 +52,22 @@ class Service {
   #asking = new Map();
   /** Stops for the calls that go on. @type {Map<number, AbortController>} */
   #running = new Map();
+  #world;
   /** @type {Modules} */ #modules;
+  /** @type {Crew} */ #crew;
   /** @type {Engines} */ #engines;
 
   /**
    * @param {(message: unknown) => void} tell
    * @param {World} world
    */
-  constructor(tell, { sealed, scripts, panicked }) {
+  constructor(tell, world) {
+    const { sealed, scripts, panicked } = world;
     this.#tell = tell;
+    this.#world = world;
     this.#modules = new Modules(scripts, sealed, panicked);
-    this.#engines = new Engines({ modules: this.#modules, sealed, tell });
+    this.#crew = new Crew(this.#modules, tell);
+    this.#engines = new Engines({ modules: this.#modules, crew: this.#crew, sealed, tell });
   }
 
   close() {
@@ -75,6 +82,10 @@ class Service {
     switch (type) {
       case "modules":
         return this.#modules.come(data.port);
+      case "thread":
+        return serveThread(data.port, this.#world.sealed, this.#world.scripts.cpu);
+      case "threads":
+        return this.#crew.come(data.ports);
       case "consent":
         return this.#consent(id, data.port);
       case "pause":

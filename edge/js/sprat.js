@@ -16,7 +16,7 @@
 
 import { layQuestion } from "./cloud-fetch.js";
 import { SpratError } from "./error.js";
-import { folder, headersOf, isHere, resolve, scaleOf, source, title, write } from "./given.js";
+import { folder, headersOf, isHere, resolve, scaleOf, source, threadsOf, title, write } from "./given.js";
 import { Life } from "./life.js";
 import { engineMode } from "./mode.js";
 import { Port, Queue } from "./port.js";
@@ -69,6 +69,8 @@ export class Sprat {
   #taint = new Taint();
   /** Whether a worker has used a GPU, or tried to: after a crash there is no other try. */
   #gpu = false;
+  /** How many threads the CPU is to have; after a crash of an engine that had several, one. */
+  #threads;
   /** @type {Life} */ #life;
   /** The adapter that is over the model. @type {{ adapter: string, scale: number } | null} */
   #over = null;
@@ -135,6 +137,7 @@ export class Sprat {
     if (options.model) source(options.model);
     if (options.cloud) resolve(options.cloud);
     headersOf(options.cloudHeaders);
+    this.#threads = threadsOf(options.threads);
     this.#options = options;
     this.#life = new Life(options, (paused) => this.#port?.pause(paused));
     this.#ready = this.#start(options.device ?? "auto");
@@ -403,7 +406,7 @@ export class Sprat {
         cloud: url ? { address: url, model: cloudModel ?? "sprat-small", here: isHere(url), price: cloudPrice ?? {} } : null,
       });
       const tell = (/** @type {unknown} */ notice) => this.#told(notice, onProgress);
-      const request = { type: "load", ...this.#wanted(), ...this.#life.plan(device), settings };
+      const request = { type: "load", ...this.#wanted(), ...this.#life.plan(device), threads: this.#threads, settings };
       const loaded = await this.#call(port, request, tell, signal);
       const { bytes = 0, name = "" } = loaded.model ?? {};
       onProgress?.({ stage: "ready", loaded: bytes, total: bytes, message: name });
@@ -477,6 +480,7 @@ export class Sprat {
   #noted(note) {
     this.#life.heard(note);
     if (note.type === "gpu") this.#gpu = true;
+    if (note.type === "threads") this.#threads = 1;
     if (note.type === "warning") this.#options.onWarning?.({ code: note.code, message: note.message });
     if (note.type === "status") this.#set(note.state, note.device, note.model);
   }

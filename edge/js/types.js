@@ -32,8 +32,8 @@
  * @property {string} message what is being loaded, or what it is loaded onto
  *
  * @typedef {object} Warning something went wrong and Sprat goes on
- * @property {"evicted" | "gate_unreadable" | "recipe" | "tab_killed" | ErrorCode | SavedErrorCode | AdapterErrorCode} code "recipe": something in it
- *   had no effect; "evicted": another stored model was removed to make room; "tab_killed": at an earlier visit the browser
+ * @property {"evicted" | "gate_unreadable" | "recipe" | "tab_killed" | "threads_unavailable" | ErrorCode | SavedErrorCode | AdapterErrorCode} code "recipe": something in it
+ *   had no effect; "evicted": another stored model was removed to make room; "threads_unavailable": one goes on alone; "tab_killed": at an earlier visit the browser
  *   closed the tab while a model was loaded
  * @property {string} message
  *
@@ -56,6 +56,8 @@
  * @property {{ prompt?: number, completion?: number }} [cloudPrice] US dollars per million tokens
  * @property {(offer: Offer) => boolean | Promise<boolean>} [onAsk] for the chats that give none of their own
  * @property {"auto" | "cpu" | "webgpu"} [device] "auto": WebGPU where a hardware adapter works and is not slower than the CPU
+ * @property {number} [threads] how many the CPU takes for a model of 16 MB or more: 1 to 16, by default half the cores and at most 4.
+ *   Only where the page is cross-origin isolated; elsewhere there is one
  * @property {boolean} [canary] false: "auto" does not time the devices, and takes WebGPU wherever there is hardware for it
  * @property {number} [maxBytes] of all files of a model, with those of its adapter: a larger one is not downloaded, and fails with "too_large"
  * @property {boolean} [strikes] false: no notice is taken of tabs that the browser has killed
@@ -104,6 +106,7 @@
  * @typedef {object} DeviceInfo
  * @property {"cpu" | "webgpu"} kind
  * @property {string} words for a person
+ * @property {number} threads how many the CPU computes with; 1 for a GPU
  * @property {boolean} sealed whether a policy of the page's server forbids the model's worker to connect to anything, and to load anything
  *
  * @typedef {object} ModelInfo

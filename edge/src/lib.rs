@@ -30,6 +30,8 @@ mod tally;
 
 #[cfg(target_arch = "wasm32")]
 mod client;
+#[cfg(all(target_arch = "wasm32", feature = "cpu"))]
+mod crew;
 #[cfg(target_arch = "wasm32")]
 mod device;
 #[cfg(target_arch = "wasm32")]
@@ -49,6 +51,8 @@ mod web;
 #[cfg(target_arch = "wasm32")]
 mod worker;
 
+#[cfg(all(target_arch = "wasm32", feature = "cpu"))]
+pub use crew::{Thread, deal_to};
 pub use error::{Error, Failure};
 #[cfg(target_arch = "wasm32")]
 pub use start::{on_panic, start};

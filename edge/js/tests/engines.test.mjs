@@ -82,9 +82,17 @@ function setUp({ speeds = {}, fail = {}, files = [{ size: ABOUT.bytes }], withou
       if (paused) this.note("paused");
     }
   }
-  const means = { modules: { has: (name) => name !== without, start: async () => ({ Runtime }) }, sealed: Promise.resolve(true), tell: (message) => world.told.push(message) };
+  /** Threads that come at once. */
+  const crew = {
+    threads: 1,
+    async gather(_, threads, bytes) {
+      if (threads > 1) world.log.push(`${threads} threads for ${bytes}`);
+      crew.threads = threads;
+    },
+  };
+  const means = { crew, modules: { has: (name) => name !== without, start: async () => ({ Runtime }) }, sealed: Promise.resolve(true), tell: (message) => world.told.push(message) };
   const engines = new Engines(means);
-  const how = { device: "auto", settings: "{}", limits: { maxBytes: null, why: "" }, canary: true, figures: {} };
+  const how = { device: "auto", threads: 1, settings: "{}", limits: { maxBytes: null, why: "" }, canary: true, figures: {} };
   const { signal } = new AbortController();
   world.load = (changes = {}, url = "https://example.org/tiny/") =>
     engines.load({ ...how, ...changes }, { url, recipe: null, lines: new Map(url ? [[url, line]] : []), weights: null, adapter: null, scale: 1 }, signal, () => {});
@@ -167,7 +175,7 @@ test("a model that is too large is refused before anything of it is fetched", as
 
 test("where only the cloud is to answer no model is looked for", async () => {
   const world = setUp();
-  assert.deepEqual(await world.load({}, ""), { device: { kind: "cpu", words: "CPU", sealed: true }, model: null });
+  assert.deepEqual(await world.load({}, ""), { device: { kind: "cpu", words: "CPU", threads: 1, sealed: true }, model: null });
   assert.deepEqual(world.log, ["cpu failed model_missing"]);
 });
 
@@ -191,6 +199,17 @@ test("a pause holds for the engines that there are and for those that come", asy
   assert.deepEqual(world.log.filter((entry) => entry.endsWith("paused")).sort(), ["cpu paused", "webgpu paused"]);
   assert.ok(!world.log.some((entry) => entry.endsWith("measured")), "a clock that goes on while nothing is computed");
   assert.equal(await world.kind(), "webgpu", "loading goes on");
+});
+
+test("a CPU gets its threads before its model, and a GPU none", async () => {
+  const world = setUp();
+  const { device } = await world.load({ threads: 2, device: "cpu" });
+  assert.deepEqual(world.log.slice(0, 3), ["cpu fetch", "2 threads for 3000000", "cpu load"]);
+  assert.equal(device.threads, 2);
+  adapter(CARD);
+  const other = setUp();
+  const loaded = await other.load({ threads: 2, device: "webgpu" });
+  assert.deepEqual([loaded.device.threads, other.log.includes("2 threads for 3000000")], [1, false]);
 });
 
 test("a GPU that is lost is replaced by a CPU with the same model", async () => {

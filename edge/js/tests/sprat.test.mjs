@@ -268,6 +268,21 @@ test("a worker that crashed on a GPU is replaced by one on the CPU", async () =>
   assert.equal(workers[2].asked("load").device, "cpu");
 });
 
+test("threads are workers that end with the engine, and after a crash there are none", () => {
+  Object.defineProperty(globalThis, "crossOriginIsolated", { value: true, configurable: true });
+  const { worker, sprat } = open({ threads: 3 });
+  Reflect.deleteProperty(globalThis, "crossOriginIsolated");
+  assert.equal(worker.asked("load").threads, 3);
+  worker.says({ type: "threads", count: 2 });
+  const [, ...threads] = workers;
+  assert.deepEqual([threads.length, worker.asked("threads").ports.length], [2, 2]);
+  worker.says({ type: "panic", message: "a thread of the engine stopped" });
+  assert.ok(threads.every(({ ended }) => ended));
+  assert.equal(workers[3].asked("load").threads, 1);
+  sprat.dispose();
+  for (const port of [...worker.asked("threads").ports, ...threads.map((thread) => thread.asked("thread").port)]) port.close();
+});
+
 test("a worker that always crashes is given up", async () => {
   const { sprat } = open();
   for (let at = 0; at < workers.length && at < 20; at++) workers[at].onerror?.({ message: "no such file" });

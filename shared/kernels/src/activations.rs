@@ -1,5 +1,7 @@
 //! Activations in 8 bits.
 
+use std::ops::Range;
+
 use crate::{BLOCK, multiversion};
 
 /// Rows of activations as 8-bit integers in blocks of [`BLOCK`], with a scale each.
@@ -39,6 +41,35 @@ impl Activations {
     /// Rows.
     pub fn tokens(&self) -> usize {
         self.quants.len() * BLOCK / self.columns.max(1)
+    }
+
+    /// How many words [`Activations::write`] makes of a token.
+    pub(crate) const fn words(columns: usize) -> usize {
+        columns / BLOCK * (BLOCK / 4 + 2)
+    }
+
+    /// Appends some tokens: their integers, scales and sums.
+    pub(crate) fn write(&self, tokens: Range<usize>, words: &mut Vec<u32>) {
+        let blocks = self.columns / BLOCK;
+        let blocks = tokens.start * blocks..tokens.end * blocks;
+        let quants = self.quants[blocks.clone()].as_flattened();
+        words.extend_from_slice(bytemuck::cast_slice(quants));
+        words.extend_from_slice(bytemuck::cast_slice(&self.scales[blocks.clone()]));
+        words.extend_from_slice(bytemuck::cast_slice(&self.sums[blocks]));
+    }
+
+    /// What [`Activations::write`] has written.
+    pub(crate) fn read(words: &[u32], columns: usize) -> Self {
+        let blocks = words.len() / (BLOCK / 4 + 2);
+        let (quants, rest) = words.split_at(blocks * (BLOCK / 4));
+        let (scales, sums) = rest.split_at(blocks);
+        let (quants, _) = bytemuck::cast_slice::<u32, i32>(quants).as_chunks();
+        Self {
+            quants: quants.to_vec(),
+            scales: bytemuck::cast_slice(scales).to_vec(),
+            sums: bytemuck::cast_slice(sums).to_vec(),
+            columns,
+        }
     }
 
     /// The integers of a block.

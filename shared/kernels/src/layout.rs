@@ -1,7 +1,10 @@
 //! Where a weight lies in memory.
 
+use std::ops::Range;
+
 use half::f16;
 
+use crate::crew::Away;
 use crate::{BLOCK, Stored, TILE};
 
 /// How many bits a weight has.
@@ -23,6 +26,52 @@ impl Bits {
     }
 }
 
+/// Which of a matrix's tiles lie here: every `step`th from `first` on. The others are multiplied elsewhere; see
+/// [`crate::crew`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) first: usize,
+    pub(crate) step: usize,
+}
+
+impl Share {
+    pub(crate) const ALL: Self = Self { first: 0, step: 1 };
+
+    /// That of a member of a crew.
+    pub(crate) const fn of(member: usize, members: usize) -> Self {
+        Self {
+            first: member,
+            step: members,
+        }
+    }
+
+    /// How many tiles of a matrix of so many rows.
+    pub(crate) fn tiles(self, rows: usize) -> usize {
+        self.before(rows.div_ceil(TILE))
+    }
+
+    /// How many of the tiles before `tile`.
+    fn before(self, tile: usize) -> usize {
+        tile.saturating_sub(self.first).div_ceil(self.step)
+    }
+
+    /// This share of only those tiles that are in `tiles`, counted from there, and which of the tiles here they are.
+    pub(crate) fn part(self, tiles: Range<usize>) -> (Self, Range<usize>) {
+        let here = self.before(tiles.start)..self.before(tiles.end);
+        let share = Self {
+            first: self.first + here.start * self.step - tiles.start,
+            step: self.step,
+        };
+        (share, here)
+    }
+
+    /// The matrix's rows that are in the `tile`th tile here.
+    pub(crate) fn rows(self, tile: usize, rows: usize) -> Range<usize> {
+        let start = (self.first + tile * self.step) * TILE;
+        start..rows.min(start + TILE)
+    }
+}
+
 /// A matrix in tiles. Rows are filled up to whole tiles with scales of 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Quantized<'a> {
@@ -32,6 +81,9 @@ pub struct Quantized<'a> {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     pub(crate) bits: Bits,
+    pub(crate) share: Share,
+    /// Where the other tiles are, if not all are here.
+    pub(crate) away: Option<Away>,
 }
 
 impl<'a> Quantized<'a> {
@@ -39,14 +91,21 @@ impl<'a> Quantized<'a> {
     ///
     /// # Panics
     /// When a length does not fit, or `columns` is no multiple of [`BLOCK`].
-    pub fn new(
+    pub fn new(words: &'a [u32], scales: &'a [u16], shape: [usize; 2], bits: Bits) -> Self {
+        Self::shared(words, scales, shape, bits, Share::ALL, None)
+    }
+
+    /// [`Quantized::new`] of the tiles of a share.
+    pub(crate) fn shared(
         words: &'a [u32],
         scales: &'a [u16],
         [rows, columns]: [usize; 2],
         bits: Bits,
+        share: Share,
+        away: Option<Away>,
     ) -> Self {
         assert!(columns.is_multiple_of(BLOCK), "whole blocks in a row");
-        let blocks = rows.div_ceil(TILE) * (columns / BLOCK);
+        let blocks = share.tiles(rows) * (columns / BLOCK);
         assert_eq!(scales.len(), blocks * TILE, "a scale for every block");
         assert_eq!(
             words.len(),
@@ -59,14 +118,19 @@ impl<'a> Quantized<'a> {
             rows,
             columns,
             bits,
+            share,
+            away,
         }
+    }
+
+    /// How many tiles are here.
+    pub(crate) fn tiles(&self) -> usize {
+        self.share.tiles(self.rows)
     }
 
     /// The words of a tile, block by block, and its scales.
     pub(crate) fn tile(&self, tile: usize) -> (&'a [u32], &'a [u16]) {
-        let blocks = self.columns / BLOCK;
-        let words = blocks * TILE * self.bits.words();
-        let scales = blocks * TILE;
+        let (words, scales) = tile_sizes(self.columns, self.bits);
         (
             &self.words[tile * words..][..words],
             &self.scales[tile * scales..][..scales],
@@ -74,84 +138,126 @@ impl<'a> Quantized<'a> {
     }
 }
 
-/// Words `[tiles, blocks, bits.words(), TILE]` and scales `[tiles, blocks, TILE]`.
-pub type Tiles = (Stored<u32>, Stored<u16>);
-
-/// Tiles of a matrix whose rows are 8-bit integers with f16 scales `[rows, columns / BLOCK]`.
-///
-/// # Panics
-/// When the lengths do not fit.
-pub fn tile_q8(quants: &[i8], scales: &[f16], rows: usize, columns: usize) -> Tiles {
-    assert_eq!(quants.len(), rows * columns, "a weight for every place");
-    tile(
-        bytemuck::cast_slice(quants),
-        scales,
-        rows,
-        columns,
-        Bits::Eight,
-    )
+/// Words and scales of a tile.
+pub(crate) const fn tile_sizes(columns: usize, bits: Bits) -> (usize, usize) {
+    let scales = columns / BLOCK * TILE;
+    (scales * bits.words(), scales)
 }
 
-/// Tiles of a matrix whose rows are 4-bit integers, two in a byte: in each block of 16 bytes, byte `i`
-/// holds weight `i` in its low half and weight `i + 16` in its high one.
-///
-/// # Panics
-/// When the lengths do not fit.
-pub fn tile_q4(quants: &[u8], scales: &[f16], rows: usize, columns: usize) -> Tiles {
-    assert_eq!(
-        quants.len(),
-        rows * columns / 2,
-        "half a byte for every place"
-    );
-    tile(quants, scales, rows, columns, Bits::Four)
+/// A quantized matrix as a file has it: row by row.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    bytes: &'a [u8],
+    scales: &'a [f16],
+    pub(crate) shape: [usize; 2],
+    pub(crate) bits: Bits,
 }
 
-fn tile(bytes: &[u8], scales: &[f16], rows: usize, columns: usize, bits: Bits) -> Tiles {
-    assert!(columns.is_multiple_of(BLOCK), "whole blocks in a row");
-    let (blocks, words) = (columns / BLOCK, bits.words());
-    assert_eq!(scales.len(), rows * blocks, "a scale for every block");
-    let places = rows.div_ceil(TILE) * blocks * TILE;
-    let tiled = Stored::filled(places * words, |tiled: &mut [u32]| {
-        each_block(rows, blocks, |from, to, lane| {
-            let from = &bytes[from * words * 4..][..words * 4];
+impl<'a> Rows<'a> {
+    /// A matrix `[rows, columns]` of 8-bit integers with f16 scales `[rows, columns / BLOCK]`.
+    ///
+    /// # Panics
+    /// When the lengths do not fit.
+    pub fn q8(quants: &'a [i8], scales: &'a [f16], shape: [usize; 2]) -> Self {
+        Self::new(bytemuck::cast_slice(quants), scales, shape, Bits::Eight)
+    }
+
+    /// A matrix of 4-bit integers, two in a byte: in each block of 16 bytes, byte `i` holds weight `i` in its low half and
+    /// weight `i + 16` in its high one.
+    ///
+    /// # Panics
+    /// When the lengths do not fit.
+    pub fn q4(quants: &'a [u8], scales: &'a [f16], shape: [usize; 2]) -> Self {
+        Self::new(quants, scales, shape, Bits::Four)
+    }
+
+    fn new(bytes: &'a [u8], scales: &'a [f16], shape: [usize; 2], bits: Bits) -> Self {
+        let [rows, columns] = shape;
+        assert!(columns.is_multiple_of(BLOCK), "whole blocks in a row");
+        let blocks = rows * (columns / BLOCK);
+        assert_eq!(scales.len(), blocks, "a scale for every block");
+        assert_eq!(
+            bytes.len(),
+            blocks * bits.words() * 4,
+            "a weight for every place"
+        );
+        Self {
+            bytes,
+            scales,
+            shape,
+            bits,
+        }
+    }
+
+    /// Tiles of all rows.
+    pub fn tiled(&self) -> Tiles {
+        self.tiled_share(Share::ALL)
+    }
+
+    pub(crate) fn tiled_share(&self, share: Share) -> Tiles {
+        let [rows, columns] = self.shape;
+        let (words, scales) = tile_sizes(columns, self.bits);
+        let tiles = share.tiles(rows);
+        let number = |tile: usize| share.first + tile * share.step;
+        (
+            Stored::filled(tiles * words, |all: &mut [u32]| {
+                for (tile, place) in all.chunks_exact_mut(words.max(1)).enumerate() {
+                    self.write_words(number(tile), place);
+                }
+            }),
+            Stored::filled(tiles * scales, |all: &mut [u16]| {
+                for (tile, place) in all.chunks_exact_mut(scales.max(1)).enumerate() {
+                    self.write_scales(number(tile), place);
+                }
+            }),
+        )
+    }
+
+    /// Writes a tile's words over zeros.
+    pub(crate) fn write_words(&self, tile: usize, place: &mut [u32]) {
+        let words = self.bits.words();
+        self.each_block(tile, |from, to, lane| {
+            let from = &self.bytes[from * words * 4..][..words * 4];
             for (word, four) in from.as_chunks::<4>().0.iter().enumerate() {
-                let four = match bits {
+                let four = match self.bits {
                     // -128 has no opposite, which kernels need; no quantization here makes it.
                     Bits::Eight => four.map(|byte| (byte as i8).max(-127) as u8),
                     Bits::Four => *four,
                 };
-                tiled[(to * words + word) * TILE + lane] = u32::from_le_bytes(four);
+                place[(to * words + word) * TILE + lane] = u32::from_le_bytes(four);
             }
         });
-    });
-    let tiled_scales = Stored::filled(places, |tiled: &mut [u16]| {
-        each_block(rows, blocks, |from, to, lane| {
-            tiled[to * TILE + lane] = scales[from].to_bits();
-        });
-    });
-    (tiled, tiled_scales)
-}
+    }
 
-/// Calls with each block's place in the file, the place of its tile's block in memory, and its lane.
-fn each_block(rows: usize, blocks: usize, mut visit: impl FnMut(usize, usize, usize)) {
-    for row in 0..rows {
-        for block in 0..blocks {
-            visit(
-                row * blocks + block,
-                row / TILE * blocks + block,
-                row % TILE,
-            );
+    /// Writes a tile's scales over zeros.
+    pub(crate) fn write_scales(&self, tile: usize, place: &mut [u16]) {
+        self.each_block(tile, |from, to, lane| {
+            place[to * TILE + lane] = self.scales[from].to_bits();
+        });
+    }
+
+    /// Calls with the place in the file of each of a tile's blocks, the number of the tile's block, and its lane.
+    fn each_block(&self, tile: usize, mut visit: impl FnMut(usize, usize, usize)) {
+        let [rows, columns] = self.shape;
+        let blocks = columns / BLOCK;
+        for row in tile * TILE..rows.min((tile + 1) * TILE) {
+            for block in 0..blocks {
+                visit(row * blocks + block, block, row % TILE);
+            }
         }
     }
 }
 
-/// One row as f32: what looking a token up in an embedding table takes.
+/// Words `[tiles, blocks, bits.words(), TILE]` and scales `[tiles, blocks, TILE]`.
+pub type Tiles = (Stored<u32>, Stored<u16>);
+
+/// One row of those here as f32: what looking a token up in an embedding table takes.
 ///
 /// # Panics
 /// When there is no such row, or `out` is not as long as a row.
 pub fn row(w: &Quantized<'_>, row: usize, out: &mut [f32]) {
     assert!(
-        row < w.rows && out.len() == w.columns,
+        row < w.tiles() * TILE && out.len() == w.columns,
         "a row of the matrix"
     );
     let (words, scales) = w.tile(row / TILE);

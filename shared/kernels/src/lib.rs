@@ -13,6 +13,8 @@
 //! | `layout` | from rows in a file to tiles, and one row back |
 //! | `quantize` | weights to blocks |
 //! | `arena` | where weights lie: large pieces, huge pages |
+//! | `matrix` | a matrix that owns its tiles |
+//! | [`crew`] | rows that others hold and multiply, who share no memory: a page's threads |
 //! | `activations` | f32 to 8-bit integers in blocks |
 //! | [`vector`] | what a decoder does between products: norms, gates, rotations |
 //! | [`floats`] | products of matrices that are not quantized |
@@ -28,8 +30,10 @@
 mod activations;
 mod arena;
 mod attend;
+pub mod crew;
 pub mod floats;
 mod layout;
+mod matrix;
 mod multiversion;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -44,13 +48,15 @@ mod wasm;
 mod x86;
 
 use std::marker::PhantomData;
+use std::ops::Range;
 #[cfg(feature = "threads")]
 use std::sync::{Mutex, PoisonError};
 
 pub use activations::Activations;
 pub use arena::Stored;
 pub use attend::{Number, attend};
-pub use layout::{Bits, Quantized, Tiles, row, tile_q4, tile_q8};
+pub use layout::{Bits, Quantized, Rows, Tiles, row};
+pub use matrix::Matrix;
 use multiversion::multiversion;
 pub use quantize::{quantize_q4, quantize_q8};
 
@@ -95,7 +101,15 @@ pub fn matmul_all<const N: usize>(products: [(Quantized<'_>, &mut [f32]); N], x:
 /// callers are, which may be for size.
 #[inline(never)]
 fn run(products: &[Product<'_>], x: &Activations) {
-    each_tile(products, x.tokens(), |w, tile, first, sums| {
+    match products.iter().any(|product| product.w.away.is_some()) {
+        true => crew::multiply(products, x),
+        false => multiply_here(products, x, 0..x.tokens()),
+    }
+}
+
+/// The sums of some tokens with the tiles that are here.
+fn multiply_here(products: &[Product<'_>], x: &Activations, tokens: Range<usize>) {
+    each_tile(products, tokens, |w, tile, first, sums| {
         let count = sums.len();
         integer_tile(w, tile, x, first, count, sums);
     });
@@ -112,8 +126,9 @@ pub fn matmul_f32(w: &Quantized<'_>, x: &[f32], out: &mut [f32]) {
         tokens * w.columns,
         "activations as wide as the matrix"
     );
+    assert!(w.away.is_none(), "all of the matrix is here");
     let product = Product::new(*w, tokens, out);
-    each_tile(&[product], tokens, |w, tile, first, sums| {
+    each_tile(&[product], 0..tokens, |w, tile, first, sums| {
         for (token, sums) in sums.iter_mut().enumerate() {
             let x = &x[(first + token) * w.columns..][..w.columns];
             float_tile(w, tile, x, sums);
@@ -124,28 +139,28 @@ pub fn matmul_f32(w: &Quantized<'_>, x: &[f32], out: &mut [f32]) {
 /// The sums of one tile's rows.
 type Sums = [f32; TILE];
 
-/// Runs `kernel(matrix, tile, first token, sums)` over all tiles and all tokens, [`TOKENS`] at a time, and
-/// writes the sums to their places.
+/// Runs `kernel(matrix, tile, first token, sums)` over all tiles that are here and `tokens`, [`TOKENS`] at a time,
+/// and writes the sums to their places.
 fn each_tile(
     products: &[Product<'_>],
-    tokens: usize,
+    tokens: Range<usize>,
     kernel: impl Fn(&Quantized<'_>, usize, usize, &mut [Sums]) + Sync,
 ) {
     let run = |product: &Product<'_>, tile: usize| {
-        let first_row = tile * TILE;
-        let rows = TILE.min(product.w.rows - first_row);
+        let rows = product.w.share.rows(tile, product.w.rows);
         let mut sums = [[0.0; TILE]; TOKENS];
-        for first in (0..tokens).step_by(TOKENS) {
-            let sums = &mut sums[..TOKENS.min(tokens - first)];
+        for first in tokens.clone().step_by(TOKENS) {
+            let sums = &mut sums[..TOKENS.min(tokens.end - first)];
             kernel(&product.w, tile, first, sums);
             for (token, sums) in sums.iter().enumerate() {
-                product.write(first + token, first_row, &sums[..rows]);
+                product.write(first + token, rows.start, &sums[..rows.len()]);
             }
         }
     };
     #[cfg(feature = "threads")]
     {
-        let size = |product: &Product<'_>| product.w.rows * product.w.columns * tokens;
+        let size =
+            |product: &Product<'_>| product.tiles() * TILE * product.w.columns * tokens.len();
         let threads = rayon::current_num_threads();
         if threads > 1 && products.iter().map(size).sum::<usize>() >= WORTH_THREADS {
             let tiles: usize = products.iter().map(Product::tiles).sum();
@@ -220,7 +235,7 @@ impl<'a> Product<'a> {
     }
 
     fn tiles(&self) -> usize {
-        self.w.rows.div_ceil(TILE)
+        self.w.tiles()
     }
 
     fn write(&self, token: usize, row: usize, sums: &[f32]) {

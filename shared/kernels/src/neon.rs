@@ -201,7 +201,7 @@ mod tests {
         fn wider_products_agree_too(case in Case::any()) {
             let w = case.quantized();
             let x = case.activations();
-            for tile in 0..w.rows.div_ceil(TILE) {
+            for tile in 0..w.tiles() {
                 let count = x.tokens().min(TOKENS);
                 let mut sums = [[f32::NAN; TILE]; TOKENS];
                 by_wider_products(&w, tile, &x, 0, &mut sums[..count]);

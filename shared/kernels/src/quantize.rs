@@ -155,26 +155,21 @@ fn scale4(block: &Block) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Bits, Quantized, row, tile_q4, tile_q8};
+    use crate::{Bits, Matrix, Rows};
     use proptest::prelude::*;
 
     fn read_back(values: &[f32], bits: Bits) -> Vec<f32> {
-        let (words, scales) = match bits {
-            Bits::Eight => {
-                let (scales, quants) = quantize_q8(values);
-                tile_q8(bytemuck::cast_slice(&quants), &scales, 1, values.len())
-            }
-            Bits::Four => {
-                let (scales, quants) = quantize_q4(values);
-                tile_q4(&quants, &scales, 1, values.len())
-            }
+        let (scales, file) = match bits {
+            Bits::Eight => quantize_q8(values),
+            Bits::Four => quantize_q4(values),
+        };
+        let shape = [1, values.len()];
+        let matrix = match bits {
+            Bits::Eight => Matrix::new(&Rows::q8(bytemuck::cast_slice(&file), &scales, shape)),
+            Bits::Four => Matrix::new(&Rows::q4(&file, &scales, shape)),
         };
         let mut out = vec![0.0; values.len()];
-        row(
-            &Quantized::new(&words, &scales, [1, values.len()], bits),
-            0,
-            &mut out,
-        );
+        matrix.rows(&[0], &mut out);
         out
     }
 

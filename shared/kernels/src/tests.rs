@@ -9,11 +9,11 @@ use super::*;
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) rows: usize,
-    columns: usize,
+    pub(crate) columns: usize,
     bits: Bits,
     quants: Vec<i8>,
     scales: Vec<f16>,
-    x: Vec<f32>,
+    pub(crate) x: Vec<f32>,
     words: Vec<u32>,
     tiled: Vec<u16>,
 }
@@ -39,18 +39,16 @@ impl Case {
         })
     }
 
-    fn new(rows: usize, bits: Bits, quants: Vec<i8>, scales: Vec<f16>, x: Vec<f32>) -> Self {
+    pub(crate) fn new(
+        rows: usize,
+        bits: Bits,
+        quants: Vec<i8>,
+        scales: Vec<f16>,
+        x: Vec<f32>,
+    ) -> Self {
         let columns = quants.len() / rows;
-        let (words, tiled) = match bits {
-            Bits::Eight => tile_q8(&quants, &scales, rows, columns),
-            Bits::Four => {
-                let packed = quants.chunks_exact(BLOCK).flat_map(|block| {
-                    let half = |i: usize| (block[i] + 8) as u8;
-                    (0..BLOCK / 2).map(move |i| half(i) | half(i + BLOCK / 2) << 4)
-                });
-                tile_q4(&packed.collect::<Vec<_>>(), &scales, rows, columns)
-            }
-        };
+        let file = packed(bits, &quants);
+        let (words, tiled) = file_rows(bits, &file, &scales, [rows, columns]).tiled();
         Self {
             rows,
             columns,
@@ -61,6 +59,16 @@ impl Case {
             words: words.to_vec(),
             tiled: tiled.to_vec(),
         }
+    }
+
+    /// The weights as a file has them.
+    pub(crate) fn file(&self) -> Vec<u8> {
+        packed(self.bits, &self.quants)
+    }
+
+    /// As [`Case::file`] has them.
+    pub(crate) fn in_rows<'a>(&'a self, file: &'a [u8]) -> Rows<'a> {
+        file_rows(self.bits, file, &self.scales, [self.rows, self.columns])
     }
 
     pub(crate) fn quantized(&self) -> Quantized<'_> {
@@ -113,6 +121,26 @@ impl Case {
             })
         };
         places.map(sum).collect()
+    }
+}
+
+fn packed(bits: Bits, quants: &[i8]) -> Vec<u8> {
+    match bits {
+        Bits::Eight => bytemuck::cast_slice(quants).to_vec(),
+        Bits::Four => {
+            let packed = quants.chunks_exact(BLOCK).flat_map(|block| {
+                let half = |i: usize| (block[i] + 8) as u8;
+                (0..BLOCK / 2).map(move |i| half(i) | half(i + BLOCK / 2) << 4)
+            });
+            packed.collect()
+        }
+    }
+}
+
+fn file_rows<'a>(bits: Bits, file: &'a [u8], scales: &'a [f16], shape: [usize; 2]) -> Rows<'a> {
+    match bits {
+        Bits::Eight => Rows::q8(bytemuck::cast_slice(file), scales, shape),
+        Bits::Four => Rows::q4(file, scales, shape),
     }
 }
 

@@ -234,7 +234,7 @@ mod tests {
             }
             let w = case.quantized();
             let x = case.activations();
-            for tile in 0..w.rows.div_ceil(TILE) {
+            for tile in 0..w.tiles() {
                 let input = Input { w: w.tile(tile), x: &x, first: 0, blocks: w.columns / BLOCK };
                 let count = x.tokens().min(TOKENS);
                 let mut sums = [[f32::NAN; TILE]; TOKENS];

@@ -106,6 +106,8 @@ pub use loss::cross_entropy;
 pub use options::{Finish, Options, Token};
 pub use session::Session;
 pub use sessions::Sessions;
+#[cfg(feature = "cpu")]
+pub use sprat_kernels::crew;
 pub use tensor::Device;
 
 /// How many of this crate's GPU kernels this thread has launched: none without a GPU's backend.

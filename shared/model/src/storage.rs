@@ -136,15 +136,15 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    /// Words and scales as kernels want them.
-    pub(crate) fn tiled(&self) -> sprat_kernels::Tiles {
-        let [rows, columns] = self.shape;
+    /// As kernels take them.
+    pub(crate) fn rows(&self) -> sprat_kernels::Rows<'_> {
+        let shape = self.shape;
         match self.bits {
             Bits::Eight => {
                 let quants = bytemuck::cast_slice(&self.quants);
-                sprat_kernels::tile_q8(quants, &self.scales, rows, columns)
+                sprat_kernels::Rows::q8(quants, &self.scales, shape)
             }
-            Bits::Four => sprat_kernels::tile_q4(&self.quants, &self.scales, rows, columns),
+            Bits::Four => sprat_kernels::Rows::q4(&self.quants, &self.scales, shape),
         }
     }
 }

@@ -11,6 +11,9 @@ import { Frames, accept } from "./websocket.js";
 
 const HOP = new Set(["connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade"]);
 
+/** With these a page may share memory between its workers. */
+export const ISOLATED = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
+
 /** The middle of a streamed answer, stopped there until the test says how it goes on. */
 class Hold {
   constructor(events) {
@@ -53,7 +56,7 @@ export class Recorder {
   #stalled = null;
   /** @type {{ match: RegExp, opened: Promise<void> } | null} */
   #gate = null;
-  /** @type {Map<string, { type: string, body: Buffer | string | ((reply: http.ServerResponse) => void) }>} */
+  /** @type {Map<string, { type: string, body: Buffer | string | ((reply: http.ServerResponse) => void), headers: Record<string, string> }>} */
   #offered = new Map();
   /** @type {Hold | null} */
   #hold = null;
@@ -148,8 +151,8 @@ export class Recorder {
   }
 
   /** Serves a file of the test's own at the page's origin; a function answers as it likes. */
-  offer(path, type, body) {
-    this.#offered.set(path, { type, body });
+  offer(path, type, body, headers = {}) {
+    this.#offered.set(path, { type, body, headers });
   }
 
   /** Holds the next streamed answer after so many events. */
@@ -209,7 +212,7 @@ export class Recorder {
     const offered = this.#offered.get(seen.path);
     if (typeof offered?.body === "function") return offered.body(reply);
     if (offered !== undefined) {
-      reply.writeHead(200, { "content-type": offered.type, "cache-control": "no-store" }).end(offered.body);
+      reply.writeHead(200, { "content-type": offered.type, "cache-control": "no-store", ...offered.headers }).end(offered.body);
       return;
     }
     if (this.#stalled?.test(seen.path)) return;

@@ -43,7 +43,20 @@ const SEALED: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'wasm-unsafe-eval'; connect-src 'none'",
 );
 
-/// Adds what keeps a page from loading or being loaded where it should not.
+/// The two that make a page cross-origin isolated, without which browsers share no memory between workers, so that its CPU
+/// would have one thread. Whatever the page loads is its own, or answers to CORS.
+const ISOLATED: [(HeaderName, HeaderValue); 2] = [
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    (
+        HeaderName::from_static("cross-origin-embedder-policy"),
+        HeaderValue::from_static("require-corp"),
+    ),
+];
+
+/// Adds what keeps a page from loading or being loaded where it should not, and isolates it.
 pub(crate) async fn security_headers(
     State(state): State<AppState>,
     request: Request,
@@ -58,5 +71,6 @@ pub(crate) async fn security_headers(
     headers.insert(CONTENT_SECURITY_POLICY, policy);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.extend(ISOLATED);
     response
 }

@@ -4,54 +4,27 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::tensor::{Int, Tensor};
-use sprat_kernels::{Activations, BLOCK, Bits, Stored, matmul_all, row};
+use sprat_kernels::{Activations, Matrix, matmul_all};
 
 use crate::cpu::{lower, raise};
 use crate::storage::Blocks;
 
 /// Blocks of 32 weights in tiles of 16 rows; see `sprat_kernels`. Copies share the weights.
 #[derive(Debug, Clone)]
-pub(super) struct Quantized(Arc<Tiles>);
-
-#[derive(Debug)]
-struct Tiles {
-    words: Stored<u32>,
-    scales: Stored<u16>,
-    shape: [usize; 2],
-    bits: Bits,
-}
+pub(super) struct Quantized(Arc<Matrix>);
 
 impl Quantized {
     pub(super) fn new(blocks: &Blocks<'_>) -> Self {
-        let (words, scales) = blocks.tiled();
-        Self(Arc::new(Tiles {
-            words,
-            scales,
-            shape: blocks.shape,
-            bits: blocks.bits,
-        }))
-    }
-
-    fn view(&self) -> sprat_kernels::Quantized<'_> {
-        let tiles = &*self.0;
-        sprat_kernels::Quantized::new(&tiles.words, &tiles.scales, tiles.shape, tiles.bits)
+        Self(Arc::new(Matrix::new(&blocks.rows())))
     }
 
     pub(super) fn shape(&self) -> [usize; 2] {
-        self.0.shape
+        self.0.shape()
     }
 
     /// Whole tiles of rows.
     pub(super) fn part(&self, rows: Range<usize>) -> Self {
-        let all = &*self.0;
-        let blocks = all.shape[1] / BLOCK;
-        let words = blocks * all.bits.words();
-        Self(Arc::new(Tiles {
-            words: Stored::new(&all.words[rows.start * words..rows.end * words]),
-            scales: Stored::new(&all.scales[rows.start * blocks..rows.end * blocks]),
-            shape: [rows.len(), all.shape[1]],
-            bits: all.bits,
-        }))
+        Self(Arc::new(self.0.part(rows)))
     }
 
     pub(super) fn project<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
@@ -71,7 +44,7 @@ impl Quantized {
             let mut places = sums.each_mut().into_iter();
             let products = matrices.map(|matrix| {
                 let place = places.next().expect("there is one for each matrix");
-                (matrix.view(), place.as_mut_slice())
+                (matrix.0.view(), place.as_mut_slice())
             });
             matmul_all(products, &activations);
         }
@@ -86,20 +59,18 @@ impl Quantized {
         let numbers = numbers.into_data().convert::<i32>();
         let numbers: Vec<i32> = numbers.try_to_vec().expect("they were converted");
         let numbers: Vec<usize> = numbers.into_iter().map(|n| n as usize).collect();
-        self.collect(numbers.into_iter())
+        self.collect(&numbers)
     }
 
     pub(super) fn to_floats(&self) -> Tensor<2> {
-        self.collect(0..self.0.shape[0])
+        let [rows, _] = self.shape();
+        self.collect(&Vec::from_iter(0..rows))
     }
 
-    fn collect(&self, numbers: impl ExactSizeIterator<Item = usize>) -> Tensor<2> {
-        let (view, width) = (self.view(), self.0.shape[1]);
-        let count = numbers.len();
-        let mut values = vec![0.0; count * width];
-        for (number, values) in numbers.zip(values.chunks_exact_mut(width)) {
-            row(&view, number, values);
-        }
-        raise(values, [count, width])
+    fn collect(&self, numbers: &[usize]) -> Tensor<2> {
+        let [_, width] = self.shape();
+        let mut values = vec![0.0; numbers.len() * width];
+        self.0.rows(numbers, &mut values);
+        raise(values, [numbers.len(), width])
     }
 }

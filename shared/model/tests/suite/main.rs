@@ -6,6 +6,7 @@ mod agreement;
 mod common;
 mod constraint;
 mod continued;
+mod crew;
 mod folder;
 mod gguf;
 mod golden;

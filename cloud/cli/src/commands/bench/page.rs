@@ -13,6 +13,9 @@ pub(crate) struct Args {
     /// What the page runs it on
     #[arg(long, default_value = "cpu", value_parser = ["cpu", "webgpu", "auto"])]
     device: String,
+    /// Threads of its CPU; a model of less than 16 MB has one
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    threads: usize,
     /// Prompt tokens, about
     #[arg(long, default_value_t = 128, value_name = "N")]
     prompt: usize,
@@ -41,6 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .arg(&args.pack)
         .args(["--device", &args.device]);
     for (name, value) in [
+        ("--threads", args.threads),
         ("--prompt", args.prompt),
         ("--tokens", args.tokens),
         ("--repeat", args.repeat),

@@ -100,7 +100,7 @@ impl<const D: usize> Default for Around<D> {
 
 impl Quantized {
     pub(crate) fn new(blocks: &Blocks<'_>, device: &Device) -> Self {
-        let (words, scales) = blocks.tiled();
+        let (words, scales) = blocks.rows().tiled();
         Self::of_tiles(&words, &scales, blocks.shape, blocks.bits, device)
     }
 
