@@ -14,20 +14,27 @@ const ANSWER = 1 << 20;
 
 /** A cache line of words: what is written by one and watched by another has one to itself. */
 const LINE = 16;
-/** Words in the first line: the number of the last job, its length, how many are asleep. */
+/** Words in the first line: the number of the last job, its length, how many sleep until there is another one. */
 const NUMBER = 0;
 const LENGTH = 1;
 const ASLEEP = 2;
+/** In a member's line behind the number of the job it has done: whether the engine sleeps until it has done another one. */
+const AWAITED = 1;
 /** The job's number after which they begin again at 0. */
 const LAST = 0x7fffffff;
 /** What a member that can go on no more writes instead of the number of the job it has done. */
 const GONE = -1;
 
-/** How often one looks whether something has come before one sleeps: some tenths of a millisecond. */
-const LOOKS = 50_000;
+/**
+ * How long one looks whether something has come before one sleeps, in milliseconds: longer than what lies between two jobs
+ * of a token, because to be woken takes as long as a job.
+ */
+const WATCH = 1;
+/** Looks between two at the clock. */
+const LOOKS = 1000;
 /** How long one sleeps at once, in milliseconds, and how often in a row before a member is given up: it may have been killed. */
 const NAP = 1000;
-const NAPS = 20;
+const NAPS = 10;
 
 export class Board {
   /** How many work: the engine, and its threads. @type {number} */ members;
@@ -77,7 +84,10 @@ export class Board {
       if (done === number) break;
       // What this throws ends the engine: a part of its weights is gone.
       if (done === GONE || naps === NAPS) throw new Error(`a thread of the engine ${done === GONE ? "stopped" : "does not answer"}`);
+      // Said before the last look: who writes the number looks after, and wakes.
+      Atomics.store(this.#line, LINE * member + AWAITED, 1);
       Atomics.wait(this.#line, LINE * member, before, NAP);
+      Atomics.store(this.#line, LINE * member + AWAITED, 0);
     }
     answer.set(this.#answers[member].subarray(0, answer.length));
   }
@@ -112,7 +122,7 @@ export class Board {
    */
   done(member, number) {
     Atomics.store(this.#line, LINE * member, number);
-    Atomics.notify(this.#line, LINE * member);
+    if (Atomics.load(this.#line, LINE * member + AWAITED) > 0) Atomics.notify(this.#line, LINE * member);
   }
 
   /**
@@ -124,13 +134,18 @@ export class Board {
   }
 
   /**
-   * Looks for a while whether a word has changed; gives what it is.
+   * Looks for a while whether a word has changed; gives what it is then.
    * @param {number} at
    * @param {number} from
    */
   #watch(at, from) {
-    let now = from;
-    for (let looks = 0; now === from && looks < LOOKS; looks += 1) now = Atomics.load(this.#line, at);
-    return now;
+    const begun = performance.now();
+    do {
+      for (let looks = 0; looks < LOOKS; looks += 1) {
+        const now = Atomics.load(this.#line, at);
+        if (now !== from) return now;
+      }
+    } while (performance.now() - begun < WATCH);
+    return from;
   }
 }

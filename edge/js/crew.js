@@ -5,10 +5,10 @@
 
 import { Board } from "./board.js";
 
-/** Bytes of a model below which one thread is quicker than what several take to understand each other. */
-const WORTH_THREADS = 16e6;
 /** How long they may take to come, in milliseconds; the model is loaded without them then. */
 const PATIENCE = 5000;
+
+/** How many threads there are to be, for models of how many bytes or more. @typedef {{ count: number, from: number }} Threads */
 
 export class Crew {
   #modules;
@@ -34,16 +34,17 @@ export class Crew {
   }
 
   /**
-   * Has a module deal the matrices of what it loads next out to this many threads, if that is worth it.
-   * @param {{ dealTo(board: Board): void }} module
-   * @param {number} threads
+   * Has a module deal the matrices of the model that it loads next out among threads, if they are wanted.
+   * @param {{ dealTo(board: Board, members: number, jobWords: number, answerFloats: number): void }} module
+   * @param {Threads} threads
    * @param {number} bytes of the model
    */
-  async gather(module, threads, bytes) {
-    if (this.#board || this.#isAlone || threads < 2 || bytes < WORTH_THREADS) return;
+  async gather(module, { count, from }, bytes) {
+    if (this.#board || this.#isAlone || count < 2 || bytes < from) return;
     try {
-      this.#board = await this.#start(threads);
-      module.dealTo(this.#board);
+      this.#board = await this.#start(count);
+      const { members, jobWords, answerFloats } = this.#board;
+      module.dealTo(this.#board, members, jobWords, answerFloats);
     } catch (error) {
       this.#isAlone = true;
       this.#ask(0);

@@ -25,7 +25,7 @@ import { closeLines, nothing } from "./wanted.js";
  * GPU has to prove itself, and what was measured before, by `adapter model`.
  * @typedef {object} How
  * @property {"auto" | Kind} device
- * @property {number} threads how many the CPU is to have
+ * @property {import("./crew.js").Threads} threads that the CPU is to have
  * @property {string} settings
  * @property {import("./budget.js").Limits} limits
  * @property {boolean} canary
@@ -61,7 +61,7 @@ export class Engines {
   /** What the engine has, or loads. @type {Wanted} */
   #wanted = nothing();
   /** @type {How} */
-  #how = { device: "auto", threads: 1, settings: "", limits: { maxBytes: null, why: "" }, canary: false, figures: {} };
+  #how = { device: "auto", threads: { count: 1, from: 0 }, settings: "", limits: { maxBytes: null, why: "" }, canary: false, figures: {} };
   /** The last of the loads that wait for each other. @type {Promise<unknown>} */
   #loads = Promise.resolve();
   /** The runtimes that may be computing. @type {Map<Kind, any>} */

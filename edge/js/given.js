@@ -45,6 +45,10 @@ export const MAX_SCALE = 10;
 
 /** More only get into each other's way. */
 const MAX_THREADS = 16;
+/** Bytes of a model below which one thread is quicker than several that wait for each other. */
+const WORTH_THREADS = 16e6;
+/** @type {import("./crew.js").Threads} */
+export const ONE_THREAD = { count: 1, from: 0 };
 
 /**
  * How much of an adapter is wanted.
@@ -56,16 +60,18 @@ export function scaleOf(scale) {
 }
 
 /**
- * How many threads the CPU is to have. Only isolated pages may share memory between workers. By default half the cores, of which
- * the slower ones of a phone would hold the others up, and no more than fill its memory's bus.
+ * How many threads the CPU is to have, for models of so many bytes or more. Only isolated pages may share memory between
+ * workers. By default half the cores: the slower ones of a phone would hold the others up; four fill a memory's bus.
  * @param {unknown} threads
+ * @returns {import("./crew.js").Threads}
  */
 export function threadsOf(threads) {
   if (threads !== undefined && !(Number.isInteger(threads) && Number(threads) >= 1 && Number(threads) <= MAX_THREADS)) {
     throw new SpratError({ code: "bad_request", message: `options.threads must be a whole number from 1 to ${MAX_THREADS}` });
   }
-  if (!globalThis.crossOriginIsolated || inPlace) return 1;
-  return Number(threads ?? Math.min(4, Math.ceil((navigator.hardwareConcurrency ?? 1) / 2)));
+  if (!globalThis.crossOriginIsolated || inPlace) return ONE_THREAD;
+  if (threads !== undefined) return { count: Number(threads), from: 0 };
+  return { count: Math.min(4, Math.ceil((navigator.hardwareConcurrency ?? 1) / 2)), from: WORTH_THREADS };
 }
 
 /**

@@ -16,7 +16,7 @@
 
 import { layQuestion } from "./cloud-fetch.js";
 import { SpratError } from "./error.js";
-import { folder, headersOf, isHere, resolve, scaleOf, source, threadsOf, title, write } from "./given.js";
+import { ONE_THREAD, folder, headersOf, isHere, resolve, scaleOf, source, threadsOf, title, write } from "./given.js";
 import { Life } from "./life.js";
 import { engineMode } from "./mode.js";
 import { Port, Queue } from "./port.js";
@@ -480,7 +480,7 @@ export class Sprat {
   #noted(note) {
     this.#life.heard(note);
     if (note.type === "gpu") this.#gpu = true;
-    if (note.type === "threads") this.#threads = 1;
+    if (note.type === "threads") this.#threads = ONE_THREAD;
     if (note.type === "warning") this.#options.onWarning?.({ code: note.code, message: note.message });
     if (note.type === "status") this.#set(note.state, note.device, note.model);
   }

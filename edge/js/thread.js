@@ -22,10 +22,10 @@ export function serveThread(port, sealed, script) {
     const board = new Board(members, buffer);
     try {
       await sealed;
-      const { default: start, Thread } = await script?.();
-      await start({ module_or_path: module });
-      const thread = new Thread(member, members);
-      begin = () => serve(board, member, thread);
+      const engine = await script?.();
+      await engine.default({ module_or_path: module });
+      engine.beThread(member, members);
+      begin = () => serve(board, member, engine);
       port.postMessage("ready");
     } catch (error) {
       port.postMessage(`${error}`);
@@ -37,15 +37,15 @@ export function serveThread(port, sealed, script) {
  * Does one job after the other. It never returns, so that no message is heard any more.
  * @param {Board} board
  * @param {number} member
- * @param {{ work(job: Uint32Array, answer: Float32Array): void }} thread
+ * @param {{ work(job: Uint32Array, answer: Float32Array): void }} engine
  */
-function serve(board, member, thread) {
+function serve(board, member, engine) {
   try {
     const answer = board.answerOf(member);
     for (let number = 0; ; ) {
       let job;
       [number, job] = board.next(number);
-      thread.work(job, answer);
+      engine.work(job, answer);
       board.done(member, number);
     }
   } catch (error) {

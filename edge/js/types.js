@@ -56,8 +56,8 @@
  * @property {{ prompt?: number, completion?: number }} [cloudPrice] US dollars per million tokens
  * @property {(offer: Offer) => boolean | Promise<boolean>} [onAsk] for the chats that give none of their own
  * @property {"auto" | "cpu" | "webgpu"} [device] "auto": WebGPU where a hardware adapter works and is not slower than the CPU
- * @property {number} [threads] how many the CPU takes for a model of 16 MB or more: 1 to 16, by default half the cores and at most 4.
- *   Only where the page is cross-origin isolated; elsewhere there is one
+ * @property {number} [threads] how many the CPU computes with, 1 to 16; by default half the cores and at most 4 for a model of 16 MB
+ *   or more. Only where the page is cross-origin isolated; elsewhere there is one
  * @property {boolean} [canary] false: "auto" does not time the devices, and takes WebGPU wherever there is hardware for it
  * @property {number} [maxBytes] of all files of a model, with those of its adapter: a larger one is not downloaded, and fails with "too_large"
  * @property {boolean} [strikes] false: no notice is taken of tabs that the browser has killed

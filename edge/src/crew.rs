@@ -1,5 +1,6 @@
 //! Threads of the page: the engine's end, and a thread's. What carries words between them is `board.js`.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use sprat_model::crew;
@@ -9,12 +10,6 @@ use wasm_bindgen::prelude::wasm_bindgen;
 extern "C" {
     /// `board.js`'s, of the engine. What its methods throw ends this instance.
     pub type Board;
-    #[wasm_bindgen(method, getter)]
-    fn members(this: &Board) -> usize;
-    #[wasm_bindgen(method, getter, js_name = jobWords)]
-    fn job_words(this: &Board) -> usize;
-    #[wasm_bindgen(method, getter, js_name = answerFloats)]
-    fn answer_floats(this: &Board) -> usize;
     #[wasm_bindgen(method)]
     fn start(this: &Board, job: &[u32]);
     #[wasm_bindgen(method)]
@@ -56,39 +51,35 @@ impl crew::Crew for Crew {
     }
 }
 
-/// Matrices that are loaded from now on are dealt out among the threads at this board.
+/// Matrices that are loaded from now on are dealt out among so many threads at a board, on which there is so much room.
 #[wasm_bindgen(js_name = dealTo)]
-pub fn deal_to(board: Board) {
-    let crew = Crew {
-        members: board.members(),
-        job_words: board.job_words(),
-        answer_floats: board.answer_floats(),
+pub fn deal_to(board: Board, members: usize, job_words: usize, answer_floats: usize) {
+    crew::deal_to(Some(Rc::new(Crew {
         board,
-    };
-    crew::deal_to(Some(Rc::new(crew)));
+        members,
+        job_words,
+        answer_floats,
+    })));
 }
 
-/// A thread: what it was dealt, and what it has answered last.
-#[wasm_bindgen]
-pub struct Thread {
-    member: crew::Member,
-    answer: Vec<f32>,
+thread_local! {
+    /// What this thread of an engine was dealt, and what it has answered last.
+    static THREAD: RefCell<Option<(crew::Member, Vec<f32>)>> = const { RefCell::new(None) };
 }
 
+/// Makes of this instance the thread of an engine whose number is `number`; 0 is the engine's own.
+#[wasm_bindgen(js_name = beThread)]
+pub fn be_thread(number: usize, members: usize) {
+    THREAD.set(Some((crew::Member::new(number, members), Vec::new())));
+}
+
+/// Does a job, as a thread.
 #[wasm_bindgen]
-impl Thread {
-    /// The one of `members` whose number is `number`; 0 is the engine's.
-    #[wasm_bindgen(constructor)]
-    pub fn new(number: usize, members: usize) -> Self {
-        Self {
-            member: crew::Member::new(number, members),
-            answer: Vec::new(),
+pub fn work(job: &[u32], answer: &Answer) {
+    THREAD.with_borrow_mut(|thread| {
+        if let Some((member, sums)) = thread {
+            member.work(job, sums);
+            answer.set(sums);
         }
-    }
-
-    /// Does a job.
-    pub fn work(&mut self, job: &[u32], answer: &Answer) {
-        self.member.work(job, &mut self.answer);
-        answer.set(&self.answer);
-    }
+    });
 }

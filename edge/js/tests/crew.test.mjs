@@ -38,10 +38,10 @@ const LARGE = 100e6;
 test("threads are asked for once, and begin when all are there", async () => {
   const { crew, module, told } = setUp(["ready", "ready"]);
   assert.equal(crew.threads, 1);
-  await crew.gather(module, 3, LARGE);
+  await crew.gather(module, { count: 3, from: LARGE }, LARGE);
   assert.equal(crew.threads, 3);
   assert.equal(module.board.members, 3);
-  await crew.gather(module, 3, LARGE);
+  await crew.gather(module, { count: 3, from: LARGE }, LARGE);
   await new Promise((resolve) => setTimeout(resolve, 20));
   const places = told.filter(({ member }) => member).map(({ member, members, module }) => ({ member, members, module }));
   assert.deepEqual(places, [1, 2].map((member) => ({ member, members: 3, module: "compiled" })));
@@ -51,8 +51,8 @@ test("threads are asked for once, and begin when all are there", async () => {
 
 test("a small model has one, and so has whoever asks for one", async () => {
   const { crew, module, told } = setUp(["ready"]);
-  await crew.gather(module, 2, 1e6);
-  await crew.gather(module, 1, LARGE);
+  await crew.gather(module, { count: 2, from: LARGE }, LARGE - 1);
+  await crew.gather(module, { count: 1, from: 0 }, LARGE);
   assert.deepEqual([crew.threads, module.board, told], [1, null, []]);
 });
 
@@ -61,11 +61,11 @@ test("without its threads an engine goes on alone, and says so once", async () =
     const { crew, module, told } = setUp(threads);
     mock.timers.reset();
     mock.timers.enable({ apis: ["setTimeout"] });
-    const gathered = crew.gather(module, 2, LARGE);
+    const gathered = crew.gather(module, { count: 2, from: 0 }, LARGE);
     for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
     mock.timers.tick(5000);
     await gathered;
-    await crew.gather(module, 2, LARGE);
+    await crew.gather(module, { count: 2, from: 0 }, LARGE);
     assert.deepEqual([crew.threads, module.board], [1, null]);
     const types = told.filter(({ type }) => type).map(({ type, count, code }) => `${type} ${count ?? code}`);
     // The workers are ended.
@@ -79,8 +79,11 @@ test("half the cores and at most four, where memory may be shared", () => {
     Object.defineProperty(globalThis, "navigator", { value: { hardwareConcurrency: cores }, configurable: true });
     return threadsOf(asked);
   };
-  assert.deepEqual([1, 2, 4, 8, 16, undefined].map((cores) => of(true, cores)), [1, 1, 2, 4, 4, 1]);
-  assert.deepEqual([of(true, 2, 3), of(true, 16, 1), of(false, 16, 8), of(false, 16)], [3, 1, 1, 1]);
+  assert.deepEqual([1, 2, 4, 8, 16, undefined].map((cores) => of(true, cores).count), [1, 1, 2, 4, 4, 1]);
+  assert.equal(of(true, 8).from, 16e6);
+  // Who asks for a number gets it, however small the model is.
+  assert.deepEqual([of(true, 2, 3), of(true, 16, 1)], [{ count: 3, from: 0 }, { count: 1, from: 0 }]);
+  assert.deepEqual([of(false, 16, 8).count, of(false, 16).count], [1, 1]);
   for (const wrong of [0, -1, 1.5, 17, NaN, "2", null, {}]) {
     assert.throws(() => of(true, 8, wrong), { code: "bad_request" }, `${wrong}`);
     assert.throws(() => of(false, 8, wrong), { code: "bad_request" }, `${wrong}`);

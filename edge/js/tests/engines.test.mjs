@@ -85,14 +85,14 @@ function setUp({ speeds = {}, fail = {}, files = [{ size: ABOUT.bytes }], withou
   /** Threads that come at once. */
   const crew = {
     threads: 1,
-    async gather(_, threads, bytes) {
-      if (threads > 1) world.log.push(`${threads} threads for ${bytes}`);
-      crew.threads = threads;
+    async gather(_, { count }, bytes) {
+      if (count > 1) world.log.push(`${count} threads for ${bytes}`);
+      crew.threads = count;
     },
   };
   const means = { crew, modules: { has: (name) => name !== without, start: async () => ({ Runtime }) }, sealed: Promise.resolve(true), tell: (message) => world.told.push(message) };
   const engines = new Engines(means);
-  const how = { device: "auto", threads: 1, settings: "{}", limits: { maxBytes: null, why: "" }, canary: true, figures: {} };
+  const how = { device: "auto", threads: { count: 1, from: 0 }, settings: "{}", limits: { maxBytes: null, why: "" }, canary: true, figures: {} };
   const { signal } = new AbortController();
   world.load = (changes = {}, url = "https://example.org/tiny/") =>
     engines.load({ ...how, ...changes }, { url, recipe: null, lines: new Map(url ? [[url, line]] : []), weights: null, adapter: null, scale: 1 }, signal, () => {});
@@ -203,12 +203,12 @@ test("a pause holds for the engines that there are and for those that come", asy
 
 test("a CPU gets its threads before its model, and a GPU none", async () => {
   const world = setUp();
-  const { device } = await world.load({ threads: 2, device: "cpu" });
+  const { device } = await world.load({ threads: { count: 2, from: 0 }, device: "cpu" });
   assert.deepEqual(world.log.slice(0, 3), ["cpu fetch", "2 threads for 3000000", "cpu load"]);
   assert.equal(device.threads, 2);
   adapter(CARD);
   const other = setUp();
-  const loaded = await other.load({ threads: 2, device: "webgpu" });
+  const loaded = await other.load({ threads: { count: 2, from: 0 }, device: "webgpu" });
   assert.deepEqual([loaded.device.threads, other.log.includes("2 threads for 3000000")], [1, false]);
 });
 

@@ -272,13 +272,13 @@ test("threads are workers that end with the engine, and after a crash there are 
   Object.defineProperty(globalThis, "crossOriginIsolated", { value: true, configurable: true });
   const { worker, sprat } = open({ threads: 3 });
   Reflect.deleteProperty(globalThis, "crossOriginIsolated");
-  assert.equal(worker.asked("load").threads, 3);
+  assert.deepEqual(worker.asked("load").threads, { count: 3, from: 0 });
   worker.says({ type: "threads", count: 2 });
   const [, ...threads] = workers;
   assert.deepEqual([threads.length, worker.asked("threads").ports.length], [2, 2]);
   worker.says({ type: "panic", message: "a thread of the engine stopped" });
   assert.ok(threads.every(({ ended }) => ended));
-  assert.equal(workers[3].asked("load").threads, 1);
+  assert.equal(workers[3].asked("load").threads.count, 1);
   sprat.dispose();
   for (const port of [...worker.asked("threads").ports, ...threads.map((thread) => thread.asked("thread").port)]) port.close();
 });

@@ -7,7 +7,7 @@ use std::ops::Range;
 use half::f16;
 
 use crate::multiversion;
-use crate::vector::{LANES, exp, max, sum};
+use crate::vector::{LANES, exp, max, sum, total};
 #[cfg(target_arch = "x86_64")]
 use crate::x86::attend::Load;
 
@@ -194,7 +194,7 @@ fn dot<N: Number>(a: &[f32], b: &[N]) -> f32 {
         }
     }
     let rest = a_rest.iter().zip(b_rest).map(|(a, b)| a * b.value());
-    lanes.iter().sum::<f32>() + rest.sum::<f32>()
+    total(lanes) + rest.sum::<f32>()
 }
 
 /// Scores of a run of keys; those of a head are `positions` apart.

@@ -27,6 +27,15 @@ pub fn exp(x: f32) -> f32 {
     p * f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000))
 }
 
+/// The sum of all lanes, halves first: one after the other, each addition would wait for the one before, for longer than a
+/// whole dot product of a head takes.
+#[inline(always)]
+pub(crate) fn total(lanes: [f32; LANES]) -> f32 {
+    let eight: [f32; LANES / 2] = std::array::from_fn(|i| lanes[i] + lanes[i + LANES / 2]);
+    let four: [f32; LANES / 4] = std::array::from_fn(|i| eight[i] + eight[i + LANES / 4]);
+    (four[0] + four[2]) + (four[1] + four[3])
+}
+
 /// The sum of all values.
 #[inline(always)]
 pub fn sum(values: &[f32]) -> f32 {
@@ -37,7 +46,7 @@ pub fn sum(values: &[f32]) -> f32 {
             *lane += value;
         }
     }
-    lanes.iter().sum::<f32>() + rest.iter().sum::<f32>()
+    total(lanes) + rest.iter().sum::<f32>()
 }
 
 /// The sum of products.
@@ -50,7 +59,7 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
             *lane += a * b;
         }
     }
-    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+    total(lanes) + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
 /// The largest value; -inf of none. NaN is passed over.

@@ -61,6 +61,7 @@ mod layers;
 mod lookup;
 #[cfg(feature = "burn")]
 mod loss;
+mod math;
 mod matrix;
 mod mlp;
 mod model;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ops::Range;
 
+use crate::math::{power, sin_cos};
 use crate::tensor::{Device, Tensor, TensorData};
 use serde_json::{Map, Value};
 
@@ -57,7 +58,7 @@ impl RopeConfig {
                     let dim = 2.0 * self.frequencies.len() as f32;
                     let stretch = positions as f32 / beyond.positions as f32;
                     let growth = factor * stretch - (factor - 1.0);
-                    let theta = theta * growth.powf(dim / (dim - 2.0));
+                    let theta = theta * power(growth, dim / (dim - 2.0));
                     powers(theta, self.frequencies.len())
                         .map(|power| 1.0 / power)
                         .collect()
@@ -71,7 +72,7 @@ impl RopeConfig {
 /// `theta^(i / pairs)` for each pair.
 fn powers(theta: f32, pairs: usize) -> impl Iterator<Item = f32> {
     let dim = 2.0 * pairs as f32;
-    (0..pairs).map(move |i| theta.powf((2 * i) as f32 / dim))
+    (0..pairs).map(move |i| power(theta, (2 * i) as f32 / dim))
 }
 
 /// What `config.json` says about positions, before it is worked out.
@@ -361,7 +362,7 @@ impl Rope {
         for (position, row) in positions.zip(rows.chunks_exact_mut(2 * pairs)) {
             let (cos, sin) = row.split_at_mut(pairs);
             for ((frequency, cos), sin) in frequencies.iter().zip(cos).zip(sin) {
-                let (s, c) = (position as f32 * frequency).sin_cos();
+                let (s, c) = sin_cos(position as f32 * frequency);
                 *cos = c * config.attention_factor;
                 *sin = s * config.attention_factor;
             }

@@ -104,6 +104,14 @@ async fn every_response_is_named_and_guarded() {
         );
         assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
         assert_eq!(reply.header("referrer-policy"), Some("no-referrer"));
+        // Together they isolate the page, so that its CPU can have threads.
+        let isolated = [
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-embedder-policy", "require-corp"),
+        ];
+        for (name, value) in isolated {
+            assert_eq!(reply.header(name), Some(value));
+        }
         let policy = reply.header("content-security-policy").unwrap();
         let parts: Vec<&str> = policy.split("; ").collect();
         for part in [

@@ -86,6 +86,7 @@ impl Job<'_> {
     pub(super) const HEAD: usize = 5;
 
     pub(super) fn words(&self) -> Vec<u32> {
+        let mut all = Vec::new();
         match self {
             Self::Hold {
                 number,
@@ -96,7 +97,7 @@ impl Job<'_> {
                     Bits::Eight => 8,
                     Bits::Four => 4,
                 };
-                Vec::from([HOLD, *number, word(*rows), word(*columns), bits])
+                all.extend_from_slice(&[HOLD, *number, word(*rows), word(*columns), bits]);
             }
             Self::Fill {
                 number,
@@ -105,41 +106,36 @@ impl Job<'_> {
                 words,
                 scales,
             } => {
-                let head = [
-                    FILL,
-                    *number,
-                    word(*member),
-                    word(*first),
-                    word(words.len()),
-                ];
+                all.reserve(Self::HEAD + words.len() + scales.len() / 2);
+                let (member, first) = (word(*member), word(*first));
+                all.extend_from_slice(&[FILL, *number, member, first, word(words.len())]);
+                all.extend_from_slice(words);
                 // A tile has an even number of scales.
-                let (pairs, _) = scales.as_chunks::<2>();
-                let pairs = pairs
-                    .iter()
-                    .map(|[a, b]| u32::from(*a) | u32::from(*b) << 16);
-                let mut all = Vec::with_capacity(Self::HEAD + words.len() + scales.len() / 2);
-                all.extend(head);
-                all.extend(*words);
-                all.extend(pairs);
-                all
+                for [a, b] in scales.as_chunks::<2>().0 {
+                    all.push(u32::from(*a) | u32::from(*b) << 16);
+                }
             }
-            Self::Free(number) => Vec::from([FREE, *number]),
+            Self::Free(number) => all.extend_from_slice(&[FREE, *number]),
             Self::Multiply { factors, x, tokens } => {
-                let size =
-                    Factor::WORDS * factors.len() + Activations::words(x.columns()) * tokens.len();
-                let mut all = Vec::with_capacity(Self::HEAD + size);
-                all.extend([MULTIPLY, word(factors.len()), word(x.columns())]);
+                all.reserve(
+                    Self::HEAD
+                        + Factor::WORDS * factors.len()
+                        + Activations::words(x.columns()) * tokens.len(),
+                );
+                all.extend_from_slice(&[MULTIPLY, word(factors.len()), word(x.columns())]);
                 for factor in *factors {
-                    all.extend(factor.words());
+                    all.extend_from_slice(&factor.words());
                 }
                 x.write(tokens.clone(), &mut all);
-                all
             }
             Self::Rows { number, rows } => {
-                let rows = rows.iter().map(|row| word(*row));
-                [ROWS, *number].into_iter().chain(rows).collect()
+                all.extend_from_slice(&[ROWS, *number]);
+                for row in *rows {
+                    all.push(word(*row));
+                }
             }
         }
+        all
     }
 }
 

@@ -176,7 +176,7 @@ impl Reader<'_> {
         self.keys.only("attn_logit_softcapping", &[], "null")?;
         let mut attention = self.attention()?;
         let scalar = self.keys.number("query_pre_attn_scalar", 256.0)?;
-        attention.scale = positive("query_pre_attn_scalar", scalar)?.powf(-0.5);
+        attention.scale = positive("query_pre_attn_scalar", scalar)?.sqrt().recip();
         let window = self.keys.size("sliding_window")?.unwrap_or(4096);
         let pattern = match self.keys.size("sliding_window_pattern")? {
             Some(pattern) => Some(pattern),
@@ -382,7 +382,7 @@ impl Reader<'_> {
             size("qk_rope_head_dim", 64)?,
         );
         even("qk_rope_head_dim", rope_dim)?;
-        let mut scale = ((nope_dim + rope_dim) as f64).powf(-0.5);
+        let mut scale = ((nope_dim + rope_dim) as f64).sqrt().recip();
         // Attention's temperature of a stretched model (arXiv 2309.00071), as DeepSeek applies it.
         if let Some(parameters) = self.rope_parameters(None)? {
             let number = |key| parameters.get(key).and_then(Value::as_f64).unwrap_or(0.0);

@@ -52,7 +52,7 @@ impl Reader<'_> {
             },
             rope: Some(0),
             window: None,
-            scale: (head_dim as f64).powf(-0.5),
+            scale: (head_dim as f64).sqrt().recip(),
         })
     }
 
