@@ -79,7 +79,9 @@ async function page(request) {
   try {
     const response = await fetch(request, { cache: "no-cache", signal: AbortSignal.timeout(PATIENCE) });
     if (!response.ok) throw new Error(`HTTP status ${response.status}`);
-    if ((await hashOf(response.clone())) === BUILD.files[""]) await cache.delete(OUTDATED);
+    const isOfBuild = (await hashOf(response.clone())) === BUILD.files[""];
+    const kept = await cache.match(addressOf(""));
+    if (isOfBuild && (kept === undefined || isolation(response) === isolation(kept))) await cache.delete(OUTDATED);
     else await cache.put(OUTDATED, new Response());
     return response;
   } catch (error) {
@@ -89,6 +91,15 @@ async function page(request) {
     await cache.delete(OUTDATED);
     return kept;
   }
+}
+
+/**
+ * What isolates a page, which takes no workers that were kept while it was not isolated.
+ *
+ * @param {Response} response
+ */
+function isolation({ headers }) {
+  return headers.get("cross-origin-embedder-policy");
 }
 
 /**

@@ -7,17 +7,33 @@ import { Board } from "./board.js";
 
 /** How long they may take to come, in milliseconds; the model is loaded without them then. */
 const PATIENCE = 5000;
+/** Milliseconds between two looks whether the last model has left threads that are not needed any more. */
+const LOOK = 1000;
 
 /** How many threads there are to be, for models of how many bytes or more. @typedef {{ count: number, from: number }} Threads */
+/**
+ * What a module has for threads.
+ * @typedef {object} Module
+ * @property {(board: Board | undefined, members: number, jobWords: number, answerFloats: number) => void} dealTo
+ * @property {(isWanted: boolean) => void} deal
+ * @property {() => number} dealt
+ */
 
 export class Crew {
   #modules;
   #tell;
-  /** @type {Board | null} */ #board = null;
+  /** What they share, once all are there; null where they did not come. @type {Promise<Board | null> | null} */
+  #board = null;
+  /** There will be none, because once they did not come. */
+  #isAlone = false;
+  /** How often threads were wanted, or not any more. */
+  #turns = 0;
+  /** How many threads the last model has, the engine's own included. */
+  threads = 1;
+  /** Whether a policy forbids all of them to connect to anything. */
+  isSealed = true;
   /** Called with the lines to workers that the page has started. @type {(ports: MessagePort[]) => void} */
   come = () => {};
-  /** They did not come, or cannot be had. */
-  #isAlone = false;
 
   /**
    * @param {import("./modules.js").Modules} modules
@@ -28,48 +44,68 @@ export class Crew {
     this.#tell = tell;
   }
 
-  /** How many threads there are, the engine's own included. */
-  get threads() {
-    return this.#board?.members ?? 1;
-  }
-
   /**
    * Has a module deal the matrices of the model that it loads next out among threads, if they are wanted.
-   * @param {{ dealTo(board: Board, members: number, jobWords: number, answerFloats: number): void }} module
+   * @param {Module} module
    * @param {Threads} threads
    * @param {number} bytes of the model
    */
   async gather(module, { count, from }, bytes) {
-    if (this.#board || this.#isAlone || count < 2 || bytes < from) return;
-    try {
-      this.#board = await this.#start(count);
-      const { members, jobWords, answerFloats } = this.#board;
-      module.dealTo(this.#board, members, jobWords, answerFloats);
-    } catch (error) {
-      this.#isAlone = true;
-      this.#ask(0);
-      const message = `The engine's threads cannot be started (${error}); it has one.`;
-      this.#tell({ type: "warning", code: "threads_unavailable", message });
-    }
+    const isWanted = count > 1 && bytes >= from && !this.#isAlone;
+    this.#turns += 1;
+    // Of two loads at a time only one starts them.
+    if (isWanted) this.#board ??= this.#start(module, count);
+    const board = await this.#board;
+    if (board) module.deal(isWanted);
+    this.threads = board && isWanted ? board.members : 1;
   }
 
-  /** @param {number} threads */
-  async #start(threads) {
-    const board = new Board(threads);
-    const module = await this.#modules.compiled("cpu");
-    const gaveUp = new Promise((_, reject) => setTimeout(reject, PATIENCE, "they did not come in time"));
-    gaveUp.catch(() => {});
-    const ports = await Promise.race([this.#ask(threads - 1), gaveUp]);
-    const ready = ports.map((/** @type {MessagePort} */ port, /** @type {number} */ index) => {
-      const answer = new Promise((resolve, reject) => {
-        port.onmessage = ({ data }) => (data === "ready" ? resolve(port) : reject(data));
-        port.onmessageerror = () => reject("a compiled module cannot pass between workers here");
-      });
-      port.postMessage({ module, buffer: board.buffer, member: index + 1, members: threads });
-      return answer;
-    });
-    for (const port of await Promise.race([Promise.all(ready), gaveUp])) port.postMessage("begin");
-    return board;
+  /**
+   * Ends the threads when their module has no model any more, unless they are wanted again by then.
+   * @param {Module} module
+   */
+  async dismiss(module) {
+    const turn = (this.#turns += 1);
+    if (!(await this.#board)) return;
+    while (module.dealt() > 0 && turn === this.#turns) await new Promise((resolve) => setTimeout(resolve, LOOK));
+    if (turn !== this.#turns) return;
+    module.dealTo(undefined, 1, 0, 0);
+    this.#end();
+  }
+
+  #end() {
+    this.#board = null;
+    this.isSealed = true;
+    void this.#ask(0);
+  }
+
+  /**
+   * @param {Module} module
+   * @param {number} count
+   * @returns {Promise<Board | null>}
+   */
+  async #start(module, count) {
+    try {
+      const board = new Board(count);
+      const compiled = await this.#modules.compiled("cpu");
+      const gaveUp = new Promise((_, reject) => setTimeout(reject, PATIENCE, "they did not come in time"));
+      gaveUp.catch(() => {});
+      const ports = await Promise.race([this.#ask(count - 1), gaveUp]);
+      if (ports.length !== count - 1) throw "no more workers can be started";
+      const place = { module: compiled, buffer: board.buffer, members: count };
+      const coming = ports.map((/** @type {MessagePort} */ port, /** @type {number} */ index) => seat(port, { ...place, member: index + 1 }));
+      const sealed = await Promise.race([Promise.all(coming), gaveUp]);
+      for (const port of ports) port.postMessage("begin");
+      module.dealTo(board, count, board.jobWords, board.answerFloats);
+      this.isSealed = sealed.every(Boolean);
+      return board;
+    } catch (error) {
+      this.#isAlone = true;
+      this.#end();
+      const message = `The engine's threads cannot be started (${error}); it has one.`;
+      this.#tell({ type: "warning", code: "threads_unavailable", message });
+      return null;
+    }
   }
 
   /**
@@ -81,4 +117,17 @@ export class Crew {
     this.#tell({ type: "threads", count });
     return new Promise((resolve) => (this.come = resolve));
   }
+}
+
+/**
+ * Gives a thread its place.
+ * @param {MessagePort} port
+ * @param {import("./thread.js").Place} place
+ * @returns {Promise<boolean>} whether it is sealed; rejects with why it cannot begin
+ */
+function seat(port, place) {
+  return new Promise((resolve, reject) => {
+    port.onmessage = ({ data }) => ("sealed" in data ? resolve(data.sealed) : reject(data.error));
+    port.postMessage(place);
+  });
 }

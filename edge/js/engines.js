@@ -124,7 +124,7 @@ export class Engines {
     const { device } = how;
     this.#wanted = wanted;
     this.#how = how;
-    this.#proof.begin(how.canary, how.figures);
+    this.#proof.begin(how.canary, how.figures, how.threads);
     look(wanted);
     const finding = device === "cpu" || !this.#means.modules.has("webgpu") ? Promise.resolve(null) : findAdapter();
     // Before anything is awaited: whoever asks at once waits for it.
@@ -361,7 +361,7 @@ export class Engines {
    */
   async #describe({ kind, words }) {
     const { crew, sealed } = this.#means;
-    return { kind, words, threads: kind === "cpu" ? crew.threads : 1, sealed: await sealed };
+    return { kind, words, threads: kind === "cpu" ? crew.threads : 1, sealed: (await sealed) && crew.isSealed };
   }
 
   /**
@@ -437,6 +437,7 @@ export class Engines {
     this.#tellReady(loaded);
     this.#engine = Promise.resolve(ready);
     old.runtime.retire();
+    if (old.kind === "cpu") void this.#means.crew.dismiss(old.module);
   }
 
   /**

@@ -82,12 +82,18 @@ export class Port {
     this.#endThreads();
     /** @type {MessagePort[]} */
     const ports = [];
-    for (let index = 0; index < count; index += 1) {
-      const { port1, port2 } = new MessageChannel();
-      const thread = startEngine();
-      thread.postMessage({ type: "thread", port: port1 }, [port1]);
-      this.#threads.push(thread);
-      ports.push(port2);
+    try {
+      for (let index = 0; index < count; index += 1) {
+        const { port1, port2 } = new MessageChannel();
+        const thread = startEngine();
+        // Whatever ends it, the engine finds out, and says so.
+        thread.onerror = (event) => event.preventDefault();
+        thread.postMessage({ type: "thread", port: port1 }, [port1]);
+        this.#threads.push(thread);
+        ports.push(port2);
+      }
+    } catch {
+      // The engine sees that they are fewer.
     }
     this.#engine.postMessage({ type: "threads", ports }, ports);
   }

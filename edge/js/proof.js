@@ -13,6 +13,7 @@ import { isGpuBetter, measure, patience } from "./canary.js";
 export class Proof {
   #tell;
   #isWanted = false;
+  /** @type {import("./crew.js").Threads} */ #threads = { count: 1, from: 0 };
   /** What was measured, by adapter and model. @type {Record<string, Figures>} */
   #figures = {};
   /** Questions that are being answered. */
@@ -29,9 +30,11 @@ export class Proof {
   /**
    * @param {boolean} isWanted whether anything is to be measured, or known
    * @param {Record<string, Figures>} figures what was measured before
+   * @param {import("./crew.js").Threads} threads of the CPU
    */
-  begin(isWanted, figures) {
+  begin(isWanted, figures, threads) {
     this.#isWanted = isWanted;
+    this.#threads = threads;
     this.#figures = { ...figures };
   }
 
@@ -65,7 +68,7 @@ export class Proof {
   isBetter(adapter, about) {
     // Our CPU path is many times faster than any software adapter.
     if (adapter.software) return false;
-    const known = this.#isWanted ? this.#figures[keyOf(adapter, about)] : null;
+    const known = this.#isWanted ? this.#figures[this.#keyOf(adapter, about)] : null;
     if (!known) return true;
     this.#tell({ type: "figures", key: null, figures: known });
     return isGpuBetter(known.cpu, known.webgpu);
@@ -80,7 +83,7 @@ export class Proof {
    * @returns {Promise<Speed | null>}
    */
   async measure(runtime, adapter, about, most) {
-    const isKnown = this.#figures[keyOf(adapter, about)] !== undefined;
+    const isKnown = this.#figures[this.#keyOf(adapter, about)] !== undefined;
     if (!this.#isWanted || !about || isKnown || this.#busy > 0 || this.#paused) return null;
     const stop = new AbortController();
     this.#measuring = stop;
@@ -98,19 +101,21 @@ export class Proof {
   async compare(runtime, cpu, adapter, about) {
     const webgpu = cpu && (await this.measure(runtime, adapter, about, patience(cpu)));
     if (!webgpu || !about) return true;
-    const key = keyOf(adapter, about);
+    const key = this.#keyOf(adapter, about);
     const figures = { adapter: adapter.words, model: about.name, cpu, webgpu };
     this.#figures[key] = figures;
     this.#tell({ type: "figures", key, figures });
     return isGpuBetter(cpu, webgpu);
   }
-}
 
-/**
- * What an adapter's figures for a model are kept under.
- * @param {Adapter} adapter
- * @param {About | null} about
- */
-function keyOf({ words }, about) {
-  return `${words}, ${about?.name}, ${about?.bytes} bytes`;
+  /**
+   * What an adapter's figures for a model are kept under.
+   * @param {Adapter} adapter
+   * @param {About | null} about
+   */
+  #keyOf({ words }, about) {
+    const { count, from } = this.#threads;
+    const threads = count > 1 && about && about.bytes >= from ? `, ${count} threads` : "";
+    return `${words}, ${about?.name}, ${about?.bytes} bytes${threads}`;
+  }
 }

@@ -89,7 +89,7 @@ export class Sprat {
   static async load(options) {
     const sprat = Sprat.open(options);
     try {
-      await sprat.ready;
+      await sprat.#settled();
     } catch (error) {
       const failure = /** @type {SpratError} */ (error);
       if (!options.cloud || failure.code === "aborted" || sprat.state === "disposed") {
@@ -99,6 +99,18 @@ export class Sprat {
       options.onWarning?.({ code: failure.code, message: failure.message });
     }
     return sprat;
+  }
+
+  /** Resolves when the model can answer, also if it takes another engine than the first. */
+  async #settled() {
+    for (;;) {
+      try {
+        return await this.#ready;
+      } catch (error) {
+        // What goes wrong with a GPU, or with threads, goes right without them.
+        if (/** @type {SpratError} */ (error).code !== "worker_lost" || this.#state !== "loading") throw error;
+      }
+    }
   }
 
   /**

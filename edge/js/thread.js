@@ -16,19 +16,20 @@ import { Board } from "./board.js";
 export function serveThread(port, sealed, script) {
   /** @type {(() => void) | undefined} */
   let begin;
+  port.onmessageerror = () => port.postMessage({ error: "a compiled module cannot pass between workers here" });
   port.onmessage = async ({ data }) => {
     if (data === "begin") return begin?.();
     const { module, buffer, member, members } = /** @type {Place} */ (data);
     const board = new Board(members, buffer);
     try {
-      await sealed;
+      const isSealed = await sealed;
       const engine = await script?.();
       await engine.default({ module_or_path: module });
       engine.beThread(member, members);
       begin = () => serve(board, member, engine);
-      port.postMessage("ready");
+      port.postMessage({ sealed: isSealed });
     } catch (error) {
-      port.postMessage(`${error}`);
+      port.postMessage({ error: `${error}` });
     }
   };
 }

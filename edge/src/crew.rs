@@ -51,15 +51,29 @@ impl crew::Crew for Crew {
     }
 }
 
-/// Matrices that are loaded from now on are dealt out among so many threads at a board, on which there is so much room.
+/// Gives the engine so many threads at a board, on which there is so much room; none takes them away.
 #[wasm_bindgen(js_name = dealTo)]
-pub fn deal_to(board: Board, members: usize, job_words: usize, answer_floats: usize) {
-    crew::deal_to(Some(Rc::new(Crew {
-        board,
-        members,
-        job_words,
-        answer_floats,
-    })));
+pub fn deal_to(board: Option<Board>, members: usize, job_words: usize, answer_floats: usize) {
+    crew::deal_to(board.map(|board| -> Rc<dyn crew::Crew> {
+        Rc::new(Crew {
+            board,
+            members,
+            job_words,
+            answer_floats,
+        })
+    }));
+}
+
+/// Whether matrices that are loaded from now on are dealt out.
+#[wasm_bindgen]
+pub fn deal(wanted: bool) {
+    crew::deal(wanted);
+}
+
+/// How many matrices are with the threads.
+#[wasm_bindgen]
+pub fn dealt() -> usize {
+    crew::dealt()
 }
 
 thread_local! {

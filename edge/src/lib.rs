@@ -52,7 +52,7 @@ mod web;
 mod worker;
 
 #[cfg(all(target_arch = "wasm32", feature = "cpu"))]
-pub use crew::{be_thread, deal_to, work};
+pub use crew::{be_thread, deal, deal_to, dealt, work};
 pub use error::{Error, Failure};
 #[cfg(target_arch = "wasm32")]
 pub use start::{on_panic, start};

@@ -146,11 +146,13 @@ pub(crate) struct LocalModel {
 impl LocalModel {
     /// Changes the state and wakes whoever waits for that.
     pub(crate) fn set(&self, slot: Slot) {
-        *self.slot.borrow_mut() = slot;
+        let old = self.slot.replace(slot);
         for waiter in self.waiting.take() {
             // It may have been dropped meanwhile.
             let _ = waiter.send(());
         }
+        // Last, because a model takes leave of its threads.
+        drop(old);
     }
 
     /// Lets a staged model answer.

@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import { Bench } from "./lib/bench.js";
 import { ISOLATED } from "./lib/recorder.js";
 
-/** Of a prompt and tokens: short, and longer than what one job of a board holds at once. */
+/** Of few tokens and of many. */
 const QUESTIONS = ["Tell me about your day.", "the fish swim in the sea ".repeat(8)];
 
 /** @type {Bench} */
@@ -27,6 +27,7 @@ after(() => bench?.stop());
 async function visit(path, threads) {
   await page.goto(`${bench.server.origin}${path}`);
   return page.evaluate(async (threads) => {
+    Object.defineProperty(navigator, "hardwareConcurrency", { value: 8 });
     const started = [];
     globalThis.Worker = class extends Worker {
       constructor(...given) {

@@ -85,6 +85,8 @@ function setUp({ speeds = {}, fail = {}, files = [{ size: ABOUT.bytes }], withou
   /** Threads that come at once. */
   const crew = {
     threads: 1,
+    isSealed: true,
+    dismiss: async () => {},
     async gather(_, { count }, bytes) {
       if (count > 1) world.log.push(`${count} threads for ${bytes}`);
       crew.threads = count;

@@ -283,6 +283,23 @@ test("threads are workers that end with the engine, and after a crash there are 
   for (const port of [...worker.asked("threads").ports, ...threads.map((thread) => thread.asked("thread").port)]) port.close();
 });
 
+test("load waits for the engine that takes a crashed one's place, and rejects when there is none any more", async () => {
+  const first = Sprat.load({ model: "models/tiny/" });
+  workers[0].says({ type: "panic", message: "a thread of the engine stopped" });
+  await turn();
+  loaded(workers[1], DEVICE, MODEL);
+  const sprat = await first;
+  assert.equal(sprat.state, "ready");
+  sprat.dispose();
+  workers.length = 0;
+  const never = assert.rejects(Sprat.load({ model: "models/tiny/" }), { code: "worker_lost" });
+  for (let at = 0; at < workers.length && at < 20; at++) {
+    workers[at].says({ type: "panic", message: "" });
+    await turn();
+  }
+  await never;
+});
+
 test("a worker that always crashes is given up", async () => {
   const { sprat } = open();
   for (let at = 0; at < workers.length && at < 20; at++) workers[at].onerror?.({ message: "no such file" });

@@ -23,7 +23,7 @@ pub struct Matrix {
 impl Matrix {
     /// Puts rows of a file into tiles.
     pub fn new(rows: &Rows<'_>) -> Self {
-        let remote = crew::deal(rows);
+        let remote = crew::deal_out(rows);
         let step = remote.as_ref().map_or(1, |remote| remote.members());
         let share = Share::of(0, step);
         let (words, scales) = rows.tiled_share(share);

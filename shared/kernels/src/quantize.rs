@@ -17,7 +17,7 @@ pub fn quantize_q8(values: &[f32]) -> (Vec<f16>, Vec<u8>) {
 }
 
 /// Blocks of 4 bits: scales of least squared error, and half a byte a weight, 8 more than it is, in the
-/// order of [`crate::tile_q4`].
+/// order of [`crate::Rows::q4`].
 ///
 /// 16 levels are few, so where they lie matters. The largest weight is put at -8, which gives its side
 /// one level more, or a little inside or outside of it; the best of these is then fitted to its own

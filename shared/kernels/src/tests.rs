@@ -10,7 +10,7 @@ use super::*;
 pub(crate) struct Case {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
-    bits: Bits,
+    pub(crate) bits: Bits,
     quants: Vec<i8>,
     scales: Vec<f16>,
     pub(crate) x: Vec<f32>,

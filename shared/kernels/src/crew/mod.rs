@@ -14,7 +14,7 @@ mod member;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,8 +27,8 @@ pub use member::Member;
 
 /// Weights below which a matrix stays where it is.
 const WORTH_DEALING: usize = 1 << 14;
-/// The part of an answer that one matrix's sums of one token may take: products of three matrices with one token fit.
-const MATRIX_SHARE: usize = 4;
+/// Matrices that are multiplied together, at most: so many times one matrix's part of a job or an answer fits into it.
+const TOGETHER: usize = 4;
 
 /// The way to the other members, whose numbers begin at 1. Whoever stands behind it gives each of them a [`Member`].
 ///
@@ -53,17 +53,23 @@ pub trait Crew {
 
 thread_local! {
     static CREW: RefCell<Option<Rc<dyn Crew>>> = const { RefCell::new(None) };
+    static DEALS: Cell<bool> = const { Cell::new(true) };
+    static DEALT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Matrices that this thread makes from now on are dealt out among `crew`. Those dealt out before are lost with the crew
-/// that they are with.
+/// Gives this thread a crew, or takes it away, which is possible only while [no matrix](dealt) is with it.
 pub fn deal_to(crew: Option<Rc<dyn Crew>>) {
     CREW.set(crew);
 }
 
-/// How many work on this thread's matrices.
-pub fn members() -> usize {
-    crew().map_or(1, |crew| crew.members())
+/// Whether matrices that are made from now on are dealt out, if there is a crew; at first they are.
+pub fn deal(is_wanted: bool) {
+    DEALS.set(is_wanted);
+}
+
+/// How many matrices are with this thread's crew.
+pub fn dealt() -> usize {
+    DEALT.get()
 }
 
 fn crew() -> Option<Rc<dyn Crew>> {
@@ -116,21 +122,24 @@ impl Drop for Remote {
         // When a thread ends its crew may be gone before its matrices.
         if let Ok(Some(crew)) = CREW.try_with(|crew| crew.borrow().clone()) {
             have_done(&*crew, &Job::Free(self.number));
+            DEALT.set(DEALT.get() - 1);
         }
     }
 }
 
 /// Gives the other members their tiles; None where there is no crew, or the matrix is not worth it.
-pub(crate) fn deal(rows: &Rows<'_>) -> Option<Remote> {
+pub(crate) fn deal_out(rows: &Rows<'_>) -> Option<Remote> {
     static NUMBERS: AtomicU32 = AtomicU32::new(0);
-    let crew = crew()?;
+    let crew = crew().filter(|_| DEALS.get())?;
     let (members, [all, columns]) = (crew.members(), rows.shape);
     let tiles = all.div_ceil(TILE);
     let (words, scales) = tile_sizes(columns, rows.bits);
     let per_job = crew.job_words().saturating_sub(Job::HEAD) / (words + scales / 2).max(1);
+    let token = Job::HEAD + TOGETHER * Factor::WORDS + Activations::words(columns);
+    let sums = Share::of(1, members).tiles(all) * TILE;
     let fits = per_job > 0
-        && Job::HEAD + Activations::words(columns) <= crew.job_words()
-        && Share::of(1, members).tiles(all) * TILE <= crew.answer_floats() / MATRIX_SHARE;
+        && token <= crew.job_words()
+        && columns.max(TOGETHER * sums) <= crew.answer_floats();
     if tiles < members || all * columns < WORTH_DEALING || !fits {
         return None;
     }
@@ -146,6 +155,7 @@ pub(crate) fn deal(rows: &Rows<'_>) -> Option<Remote> {
         },
     );
     let remote = Remote { number, members };
+    DEALT.set(DEALT.get() + 1);
     for member in 1..members {
         let own: Vec<usize> = (member..tiles).step_by(members).collect();
         for (index, some) in own.chunks(per_job).enumerate() {

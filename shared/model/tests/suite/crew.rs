@@ -40,7 +40,7 @@ impl Crew for Counted {
 fn answer(model: &Model) -> Vec<(u32, u32)> {
     let question = Message {
         role: "user".to_owned(),
-        content: "Tell me about your day.".to_owned(),
+        content: "Tell me about your day. ".repeat(12),
     };
     let prompt = model.prompt(&[question]).unwrap();
     let options = Options {
@@ -74,7 +74,7 @@ fn a_crew_answers_as_one_does() {
     };
     let alone = answer(&open());
     assert!(alone.len() > 5);
-    for (members, job_words) in [(2, 1 << 18), (4, 1 << 13)] {
+    for (members, job_words) in [(2, 1 << 18), (4, 2400)] {
         let crew = Rc::new(Counted {
             crew: InPlace::new(members, job_words, 1 << 20),
             jobs: Cell::new(0),

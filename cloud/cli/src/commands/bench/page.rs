@@ -13,7 +13,7 @@ pub(crate) struct Args {
     /// What the page runs it on
     #[arg(long, default_value = "cpu", value_parser = ["cpu", "webgpu", "auto"])]
     device: String,
-    /// Threads of its CPU; a model of less than 16 MB has one
+    /// Threads of its CPU
     #[arg(long, default_value_t = 1, value_name = "N")]
     threads: usize,
     /// Prompt tokens, about
