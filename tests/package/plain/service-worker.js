@@ -13,9 +13,9 @@ WebAssembly.instantiate = async (...given) => {
   return made;
 };
 
-/** What sprat-tiny answers until its context is full. */
-const ENDLESS =
-  "My name is Ada Example. For the file zq2374xmwritzurx1: explain in detail why the Roman Empire fell, and compare what three historians say about it.";
+/** What most seeds answer at length. */
+const STORY = "Tell me a long story.";
+const long = (seed) => ({ temperature: 2, seed });
 
 const load = (model) => Sprat.load({ model, device: "cpu" });
 const turn = (content) => [{ role: "user", content }];
@@ -52,9 +52,12 @@ const actions = {
 
   async stop({ model }) {
     const sprat = await load(model);
-    const stop = new AbortController();
     try {
-      for await (const event of sprat.chat(turn(ENDLESS), { signal: stop.signal })) if (event.type === "delta") stop.abort();
+      // A short answer may be over before it is stopped.
+      for (let seed = 1; seed < 20; seed += 1) {
+        const stop = new AbortController();
+        for await (const event of sprat.chat(turn(STORY), { ...long(seed), signal: stop.signal })) if (event.type === "delta") stop.abort();
+      }
       return "answered";
     } catch ({ code }) {
       return code;
@@ -81,7 +84,7 @@ const actions = {
   async panic({ model, message, trap }) {
     const sprat = await load(model);
     const failure = ({ code, message }) => ({ code, message });
-    const lost = answer(sprat, ENDLESS).catch(failure);
+    const lost = answer(sprat, STORY, long(1)).catch(failure);
     // As what WebAssembly ends by itself reaches the service worker.
     if (trap) void Promise.reject(new WebAssembly.RuntimeError(message));
     else globalThis.panic(message);
