@@ -26,6 +26,11 @@ async function answer(sprat, question, options) {
   }
 }
 
+/** One answer after the other, until one fails: a single one may be over before that. */
+async function answerAgain(sprat) {
+  for (let seed = 1; seed < 50; seed += 1) await answer(sprat, STORY, long(seed));
+}
+
 const actions = {
   async chat({ model, question }) {
     const sprat = await load(model);
@@ -84,7 +89,7 @@ const actions = {
   async panic({ model, message, trap }) {
     const sprat = await load(model);
     const failure = ({ code, message }) => ({ code, message });
-    const lost = answer(sprat, STORY, long(1)).catch(failure);
+    const lost = answerAgain(sprat).catch(failure);
     // As what WebAssembly ends by itself reaches the service worker.
     if (trap) void Promise.reject(new WebAssembly.RuntimeError(message));
     else globalThis.panic(message);
