@@ -109,28 +109,49 @@ pub(crate) fn float(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "inf" } else { "-inf" }.to_owned();
     }
-    let scientific = format!("{value:e}");
-    let Some((mantissa, exponent)) = scientific.split_once('e') else {
-        return scientific;
-    };
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let sign = if mantissa.starts_with('-') { "-" } else { "" };
-    let digits = mantissa.replace(['-', '.'], "");
+    let sign = if value.is_sign_negative() { "-" } else { "" };
+    let decimal = decimal(value.abs());
+    let (number, exponent) = decimal.split_once('e').unwrap_or((&decimal, "0"));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let all = [whole, fraction].concat();
+    let digits = all.trim_start_matches('0');
+    // Of the first digit that is not zero.
+    let place = whole.len() as i32 - 1 - (all.len() - digits.len()) as i32;
+    let exponent = exponent.parse().unwrap_or(0) + place;
+    let digits = digits.trim_end_matches('0');
+    if digits.is_empty() {
+        return [sign, "0.0"].concat();
+    }
     let zeros = |count: usize| "0".repeat(count);
     let size = exponent.unsigned_abs() as usize;
     if !(-4..16).contains(&exponent) {
         let way = if exponent < 0 { "-" } else { "+" };
         let pad = if size < 10 { "0" } else { "" };
-        return [mantissa, "e", way, pad, &size.to_string()].concat();
+        let (first, rest) = digits.split_at(1);
+        let point = if rest.is_empty() { "" } else { "." };
+        return [sign, first, point, rest, "e", way, pad, &size.to_string()].concat();
     }
     if exponent < 0 {
-        return [sign, "0.", &zeros(size - 1), &digits].concat();
+        return [sign, "0.", &zeros(size - 1), digits].concat();
     }
     match digits.split_at_checked(size + 1) {
         Some((whole, "")) => [sign, whole, ".0"].concat(),
         Some((whole, fraction)) => [sign, whole, ".", fraction].concat(),
-        None => [sign, &digits, &zeros(size + 1 - digits.len()), ".0"].concat(),
+        None => [sign, digits, &zeros(size + 1 - digits.len()), ".0"].concat(),
     }
+}
+
+/// The shortest digits that read back, some with an exponent.
+#[cfg(not(target_arch = "wasm32"))]
+fn decimal(value: f64) -> String {
+    value.to_string()
+}
+
+/// By the browser: the standard library's way takes tables and code of twenty kilobytes.
+#[cfg(target_arch = "wasm32")]
+fn decimal(value: f64) -> String {
+    let decimal = js_sys::Number::from(value).to_string(10);
+    decimal.map(String::from).unwrap_or_default()
 }
 
 #[cfg(test)]

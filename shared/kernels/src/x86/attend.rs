@@ -6,12 +6,12 @@
 #![allow(clippy::needless_range_loop)]
 
 use std::arch::x86_64::*;
-use std::ops::Range;
 
 use half::f16;
 
-use super::{has_avx2, has_vnni};
-use crate::attend::{Number, softmax};
+use crate::attend::lanes::Load;
+use crate::attend::{Input, Number, heads};
+use crate::vector::softmax;
 
 /// Keys whose scores are made at once: as many as a vector has numbers.
 const KEYS: usize = 16;
@@ -20,98 +20,68 @@ const HEADS: usize = 4;
 /// Bytes of values up to which they are asked for with the keys: beyond, they would push each other out.
 const NEAR: usize = 1 << 17;
 
-/// Keys or values in the registers of either width.
-pub trait Load: Copy {
-    /// Sixteen numbers from `at` on, which must be there.
-    unsafe fn sixteen(at: *const Self) -> __m512;
-    /// Eight numbers from `at` on, which must be there.
-    unsafe fn eight(at: *const Self) -> __m256;
-}
-
-impl Load for f32 {
+impl Load<__m512> for f32 {
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn sixteen(at: *const Self) -> __m512 {
+    unsafe fn load(at: *const Self) -> __m512 {
         // SAFETY: by the caller.
         unsafe { _mm512_loadu_ps(at) }
     }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn eight(at: *const Self) -> __m256 {
-        // SAFETY: by the caller.
-        unsafe { _mm256_loadu_ps(at) }
-    }
 }
 
-impl Load for f16 {
+impl Load<__m512> for f16 {
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn sixteen(at: *const Self) -> __m512 {
+    unsafe fn load(at: *const Self) -> __m512 {
         // SAFETY: by the caller.
         _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(at.cast()) })
     }
-
-    #[inline]
-    #[target_feature(enable = "avx2,f16c")]
-    unsafe fn eight(at: *const Self) -> __m256 {
-        // SAFETY: by the caller.
-        _mm256_cvtph_ps(unsafe { _mm_loadu_si128(at.cast()) })
-    }
 }
 
-/// As [`crate::attend()`]; false where the processor has not the instructions, or heads are of an odd width.
-pub(crate) fn attend<N: Number>(
+/// As [`crate::attend()`], of heads of whole sixteens.
+///
+/// # Safety
+/// As for [`heads::attend`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma,f16c")]
+pub(crate) unsafe fn attend_512<N: Number>(
+    input: &Input<'_, N>,
     queries: &[f32],
-    rows: [&[N]; 2],
-    runs: &[Range<usize>],
-    width: usize,
-    scale: f32,
     scores: &mut [f32],
     out: &mut [f32],
-) -> bool {
-    if !has_vnni() || !width.is_multiple_of(16) {
-        return false;
-    }
-    let positions: usize = runs.iter().map(ExactSizeIterator::len).sum();
-    let end = runs.iter().map(|run| run.end).max().unwrap_or(0);
-    assert!(
-        rows.iter().all(|rows| rows.len() >= end * width),
-        "all rows are there"
-    );
-    assert!(queries.len() == out.len() && queries.len() / width * positions <= scores.len());
-    let input = Input {
-        rows,
-        runs,
-        width,
-        positions,
-        scale,
-    };
+) {
+    let (width, positions) = (input.width, input.positions);
     let heads = queries
         .chunks(HEADS * width)
         .zip(out.chunks_mut(HEADS * width))
         .zip(scores.chunks_mut((HEADS * positions).max(1)));
     for ((queries, out), scores) in heads {
-        // SAFETY: the features were detected, and the lengths checked.
+        // SAFETY: by the caller.
         unsafe {
             match queries.len() / width {
-                1 => heads_512::<N, 1>(&input, queries, scores, out),
-                2 => heads_512::<N, 2>(&input, queries, scores, out),
-                3 => heads_512::<N, 3>(&input, queries, scores, out),
-                _ => heads_512::<N, HEADS>(&input, queries, scores, out),
+                1 => heads_512::<N, 1>(input, queries, scores, out),
+                2 => heads_512::<N, 2>(input, queries, scores, out),
+                3 => heads_512::<N, 3>(input, queries, scores, out),
+                _ => heads_512::<N, HEADS>(input, queries, scores, out),
             }
         }
     }
-    true
 }
 
-struct Input<'a, N> {
-    /// Keys and values.
-    rows: [&'a [N]; 2],
-    runs: &'a [Range<usize>],
-    width: usize,
-    positions: usize,
-    scale: f32,
+/// As [`crate::attend()`].
+///
+/// # Safety
+/// As for [`heads::attend`].
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) unsafe fn attend_256<N: Number>(
+    input: &Input<'_, N>,
+    queries: &[f32],
+    scores: &mut [f32],
+    out: &mut [f32],
+) {
+    // SAFETY: by the caller.
+    unsafe { heads::attend::<__m256, N>(input, queries, scores, out) }
 }
 
 impl<N> Input<'_, N> {
@@ -138,9 +108,7 @@ unsafe fn heads_512<N: Number, const H: usize>(
 ) {
     // SAFETY: `attend` checked the lengths.
     unsafe { scores_512::<N, H>(input, queries, scores) };
-    for scores in scores[..H * input.positions].chunks_exact_mut(input.positions.max(1)) {
-        softmax(scores);
-    }
+    softmax(&mut scores[..H * input.positions], input.positions);
     let chunks = input.width / 16;
     let mut chunk = 0;
     // SAFETY: as above.
@@ -201,7 +169,7 @@ unsafe fn scores_512<N: Number, const H: usize>(
                     }
                     for key in 0..4 {
                         // SAFETY: so has a key.
-                        let key_numbers = unsafe { N::sixteen(rows[key].add(at)) };
+                        let key_numbers = unsafe { <N as Load<__m512>>::load(rows[key].add(at)) };
                         for head in 0..H {
                             sums[head][key] =
                                 _mm512_fmadd_ps(x[head], key_numbers, sums[head][key]);
@@ -273,7 +241,7 @@ unsafe fn means_512<N: Number, const H: usize, const C: usize>(
             for c in 0..C {
                 let at = row * width + 16 * (chunk + c);
                 // SAFETY: `attend` checked that all rows are there.
-                numbers[c] = unsafe { N::sixteen(values.as_ptr().add(at)) };
+                numbers[c] = unsafe { <N as Load<__m512>>::load(values.as_ptr().add(at)) };
             }
             for head in 0..H {
                 let weight = _mm512_set1_ps(weights[head * positions + position]);
@@ -291,82 +259,4 @@ unsafe fn means_512<N: Number, const H: usize, const C: usize>(
             unsafe { _mm512_storeu_ps(place.as_mut_ptr(), sums[head][c]) };
         }
     }
-}
-
-/// Sums of products of a row with others: the same numbers, whether with four at once or with one.
-#[derive(Clone, Copy)]
-pub(crate) struct Dots<N> {
-    /// With four rows, one behind the other.
-    pub(crate) four: fn(&[f32], &[N]) -> [f32; 4],
-    /// With one.
-    pub(crate) one: fn(&[f32], &[N]) -> f32,
-}
-
-/// None where the processor has not the instructions.
-pub(crate) fn dots<N: Number>() -> Option<Dots<N>> {
-    has_avx2().then_some(Dots {
-        // SAFETY: the features are detected before.
-        four: |row, four| unsafe { dot_4_avx2(row, four) },
-        // SAFETY: as above.
-        one: |row, one| unsafe { dot_avx2(row, one) },
-    })
-}
-
-/// Four sums are added up across their lanes in one go, which is most of the work of one by itself.
-#[target_feature(enable = "avx2,fma,f16c")]
-fn dot_4_avx2<N: Number>(row: &[f32], four: &[N]) -> [f32; 4] {
-    let width = row.len();
-    assert_eq!(four.len(), 4 * width, "four rows of the same width");
-    let (eights, left) = row.as_chunks::<8>();
-    let mut sums = [_mm256_setzero_ps(); 4];
-    for (i, eight) in eights.iter().enumerate() {
-        // SAFETY: it has eight numbers.
-        let x = unsafe { f32::eight(eight.as_ptr()) };
-        for (r, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: each of the four has eight numbers at `8 * i`, as `row` has.
-            let y = unsafe { N::eight(four.as_ptr().add(r * width + 8 * i)) };
-            *sum = _mm256_fmadd_ps(x, y, *sum);
-        }
-    }
-    let [a, b, c, d] = sums;
-    let halves = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-    let upper = _mm256_extractf128_ps::<1>(halves);
-    let all = _mm_add_ps(_mm256_castps256_ps128(halves), upper);
-    let mut found = [0f32; 4];
-    // SAFETY: there is room for four.
-    unsafe { _mm_storeu_ps(found.as_mut_ptr(), all) };
-    if !left.is_empty() {
-        for (sum, other) in found.iter_mut().zip(four.chunks_exact(width)) {
-            *sum += rest(row, other);
-        }
-    }
-    found
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-fn dot_avx2<N: Number>(row: &[f32], other: &[N]) -> f32 {
-    let mut sums = _mm256_setzero_ps();
-    let eights = row.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
-    for (a, b) in eights {
-        // SAFETY: they have eight numbers.
-        let (a, b) = unsafe { (f32::eight(a.as_ptr()), N::eight(b.as_ptr())) };
-        sums = _mm256_fmadd_ps(a, b, sums);
-    }
-    let mut l = [0f32; 8];
-    // SAFETY: there is room for eight.
-    unsafe { _mm256_storeu_ps(l.as_mut_ptr(), sums) };
-    // In the order of `_mm256_hadd_ps`.
-    let half = |l: &[f32]| (l[0] + l[1]) + (l[2] + l[3]);
-    let sum = half(&l[..4]) + half(&l[4..]);
-    match row.len() % 8 {
-        0 => sum,
-        _ => sum + rest(row, other),
-    }
-}
-
-/// The products behind the last eight.
-#[inline]
-fn rest<N: Number>(a: &[f32], b: &[N]) -> f32 {
-    let (a, b) = (a.as_chunks::<8>().1, b.as_chunks::<8>().1);
-    a.iter().zip(b).map(|(a, b)| a * b.value()).sum()
 }

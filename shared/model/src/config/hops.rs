@@ -50,7 +50,10 @@ pub(super) fn read(keys: &Keys<'_>, layers: usize) -> Result<Vec<Hop>, Error> {
             layer,
             scale: scale as f32,
         }),
-        false => Err(Error::Config(format!("hop_scales has {scale}"))),
+        false => Err(Error::Config(format!(
+            "hop_scales has {}",
+            Value::from(scale)
+        ))),
     };
     order.into_iter().zip(scales).map(hop).collect()
 }
