@@ -72,6 +72,7 @@ const STEPS: &[Step] = &[
     step("tests", tests),
     step("plain tensors", plain_tensors),
     step("ARM kernels", arm_kernels),
+    step("WebAssembly kernels", wasm_kernels),
     step("doc tests", doc_tests),
     step("fuzz", crate::fuzz::fuzz),
     step("documentation", documentation),
@@ -264,6 +265,53 @@ fn arm_kernels() -> Result {
     };
     crate::run(on_arm("test").arg("--lib"))?;
     crate::run(on_arm("clippy").args(["--all-targets", "--", "-D", "warnings"]))
+}
+
+/// Features that the kernels for WebAssembly are built with.
+const WASM_KERNELS: [&str; 2] = ["+simd128", "+simd128,+relaxed-simd"];
+
+/// The kernels for WebAssembly, without and with relaxed SIMD.
+fn wasm_kernels() -> Result {
+    if !tools::wasi()? {
+        say("Left out: rustup could not add the WASI target");
+        return Ok(());
+    }
+    // Node 20 runs relaxed SIMD only on request, and adds a dot product twice. Node 22 ends now and then in a system call
+    // that it has made fast.
+    let newer = tools::npm_program("node", "runs the kernels for WebAssembly")?;
+    let (node, builds) = match newer.exists() {
+        true => (env::current_dir()?.join(newer), &WASM_KERNELS[..]),
+        false => {
+            say("Left out: relaxed SIMD; its newer Node is for Linux on x86-64");
+            (PathBuf::from("node"), &WASM_KERNELS[..1])
+        }
+    };
+    let runner = env::current_dir()?.join("xtask/wasi.mjs");
+    for features in builds {
+        let mut cargo = cargo();
+        cargo.args([
+            "test",
+            "--package",
+            "sprat-kernels",
+            "--lib",
+            "--target",
+            tools::WASI,
+        ]);
+        cargo.env(
+            "CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS",
+            format!("-C target-feature={features}"),
+        );
+        cargo.env(
+            "CARGO_TARGET_WASM32_WASIP1_RUNNER",
+            format!(
+                "{} --no-warnings --no-turbo-fast-api-calls {}",
+                node.display(),
+                runner.display()
+            ),
+        );
+        crate::run(&mut cargo)?;
+    }
+    Ok(())
 }
 
 fn doc_tests() -> Result {

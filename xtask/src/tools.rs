@@ -330,6 +330,21 @@ pub(crate) fn arm() -> Result<bool> {
     Ok(true)
 }
 
+/// Rust's name of WebAssembly with a system's interface, in which tests can run.
+pub(crate) const WASI: &str = "wasm32-wasip1";
+
+/// Makes sure that programs for WASI can be built; false where they can't be.
+pub(crate) fn wasi() -> Result<bool> {
+    if !target_is_there(WASI) {
+        say(
+            "Installing the WASI target with rustup: the kernels for WebAssembly are tested with it",
+        );
+        let added = run(Command::new("rustup").args(["target", "add", WASI])).is_ok();
+        return Ok(added && target_is_there(WASI));
+    }
+    Ok(true)
+}
+
 /// Makes sure that there is a C++ compiler.
 pub(crate) fn cpp_compiler() -> Result {
     if env::var_os("CXX").is_some() || on_path("c++").is_some() {

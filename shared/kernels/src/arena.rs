@@ -153,6 +153,7 @@ mod tests {
         assert!(large.iter().all(|value| *value == 7) && halves[2] == 3);
     }
 
+    #[cfg(not(target_family = "wasm"))]
     #[test]
     fn threads_store_side_by_side() {
         std::thread::scope(|scope| {

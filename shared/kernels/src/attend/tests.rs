@@ -7,17 +7,18 @@ type Kernel<N> = fn(&Input<'_, N>, &[f32], &mut [f32], &mut [f32]);
 #[allow(unsafe_code)]
 fn kernels<N: Number>() -> Vec<Kernel<N>> {
     // SAFETY: tests give them what they need.
-    let mut kernels: Vec<Kernel<N>> = vec![|input, queries, scores, out| unsafe {
+    let plain: Kernel<N> = |input, queries, scores, out| unsafe {
         heads::attend::<Plain, N>(input, queries, scores, out);
-    }];
+    };
     #[cfg(target_arch = "x86_64")]
     if crate::x86::has_avx2() {
         // SAFETY: as above, and the features were detected.
-        kernels.push(|input, queries, scores, out| unsafe {
+        let avx2: Kernel<N> = |input, queries, scores, out| unsafe {
             crate::x86::attend::attend_256(input, queries, scores, out);
-        });
+        };
+        return vec![plain, avx2];
     }
-    kernels
+    vec![plain]
 }
 
 /// Heads, of which some share keys, and what they see, in whole pieces of the same rows.

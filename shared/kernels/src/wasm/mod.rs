@@ -3,6 +3,9 @@
 // Sums of several tokens and vectors are one loop's, as the registers want it.
 #![allow(clippy::needless_range_loop)]
 
+#[cfg(target_feature = "relaxed-simd")]
+mod relaxed;
+
 use std::arch::wasm32::*;
 
 use crate::{Activations, BLOCK, Bits, Quantized, Sums, TILE};
@@ -21,10 +24,24 @@ pub(crate) fn integer_tile(
     sums: &mut [Sums],
 ) {
     sums[..count].fill([0.0; TILE]);
+    #[cfg(target_feature = "relaxed-simd")]
+    let by_eight = cfg!(test) || relaxed::is_one_instruction();
     let mut done = 0;
     while done < count {
         let (first, sums) = (first + done, &mut sums[done..]);
         // Tokens times vectors at once: as many sums as there are registers for.
+        #[cfg(target_feature = "relaxed-simd")]
+        if w.bits == Bits::Four || by_eight {
+            done += match (w.bits, count - done) {
+                (Bits::Eight, 1) => relaxed::run::<8, 1, 4>(w, tile, x, first, sums),
+                (Bits::Eight, 2 | 3) => relaxed::run::<8, 2, 2>(w, tile, x, first, sums),
+                (Bits::Eight, _) => relaxed::run::<8, 4, 1>(w, tile, x, first, sums),
+                (Bits::Four, 1) => relaxed::run::<4, 1, 4>(w, tile, x, first, sums),
+                (Bits::Four, 2 | 3) => relaxed::run::<4, 2, 4>(w, tile, x, first, sums),
+                (Bits::Four, _) => relaxed::run::<4, 4, 2>(w, tile, x, first, sums),
+            };
+            continue;
+        }
         done += match (w.bits, count - done) {
             (Bits::Eight, 1) => run::<8, 1, 8>(w, tile, x, first, sums),
             (Bits::Eight, 2 | 3) => run::<8, 2, 4>(w, tile, x, first, sums),
