@@ -150,7 +150,7 @@ fn decimal(value: f64) -> String {
 /// By the browser: the standard library's way takes tables and code of twenty kilobytes.
 #[cfg(target_arch = "wasm32")]
 fn decimal(value: f64) -> String {
-    let decimal = js_sys::Number::from(value).to_string(10);
+    let decimal = js_sys::Number::from(value).to_string_with_radix(10);
     decimal.map(String::from).unwrap_or_default()
 }
 
