@@ -4,12 +4,15 @@
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { pathToFileURL } from "node:url";
 
 const KINDS = new Set([".css", ".html", ".js", ".svg", ".wasm", ".webmanifest"]);
 /** Models are in the engine's own store. */
 const LEFT_OUT = /^(models\/|sw\.js$)/;
 /** A GPU's module, and the one that mixes, are large, and most visits do without: the CPU's module always works. */
 const LATER = /^sprat\/(webgpu|mix)\//;
+/** Its builds, of which a browser takes one. */
+const CPU = /^sprat\/cpu\/.*\.wasm$/;
 
 const [folder = process.env.TRUNK_STAGING_DIR] = process.argv.slice(2);
 if (!folder) throw new Error("say which folder the built page is in");
@@ -29,17 +32,25 @@ const names = readdirSync(folder, { recursive: true })
   .filter((name) => KINDS.has(path.extname(name)) && !LEFT_OUT.test(name) && statSync(path.join(folder, name)).isFile())
   .sort();
 
+// How a browser chooses, as the package does.
+const { hasRelaxedSimd } = await import(pathToFileURL(path.resolve(folder, "sprat/simd.js")).href);
+const chooses = String(hasRelaxedSimd);
+if (chooses.includes("\n")) throw new Error("sprat/simd.js is not as it is published: its function has one line there");
+
 // The page's address is its folder's. Its name of the build is made of all else, and of the service worker as it is without.
-const worker = fill("sw.js", /^const BUILD = .*;$/m, "const BUILD = { version: \"\", files: {}, later: {} };");
+writeFileSync(path.join(folder, "sw.js"), fill("sw.js", /^const hasRelaxedSimd = .*;$/m, `const hasRelaxedSimd = ${chooses};`));
+const worker = fill("sw.js", /^const BUILD = .*;$/m, "const BUILD = { version: \"\", files: {}, later: {}, cpu: [] };");
 const files = names.filter((name) => name !== "index.html").map((name) => [name, sha256(bytes(name))]);
 const bare = fill("index.html", /(?<=<meta name="build" content=")[^"]*/, "");
 const version = sha256(JSON.stringify([files, bare, worker])).slice(0, 16);
 const html = fill("index.html", /(?<=<meta name="build" content=")[^"]*/, version);
 writeFileSync(path.join(folder, "index.html"), html);
 
+const isLater = (/** @type {string} */ name) => LATER.test(name) || CPU.test(name);
 const build = {
   version,
-  files: Object.fromEntries([["", sha256(html)], ...files.filter(([name]) => !LATER.test(name))]),
-  later: Object.fromEntries(files.filter(([name]) => LATER.test(name))),
+  files: Object.fromEntries([["", sha256(html)], ...files.filter(([name]) => !isLater(name))]),
+  later: Object.fromEntries(files.filter(([name]) => isLater(name))),
+  cpu: names.filter((name) => CPU.test(name)),
 };
 writeFileSync(path.join(folder, "sw.js"), fill("sw.js", /^const BUILD = .*;$/m, `const BUILD = ${JSON.stringify(build)};`));

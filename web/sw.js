@@ -8,12 +8,14 @@
 
 /**
  * SHA-256 of each file, by its path from here; "" is the page itself. `later`: what not every visit needs is kept when it
- * is first used. web/precache.mjs fills it in; as it is here, this worker does nothing.
+ * is first used. `cpu`: of these a browser takes one. web/precache.mjs fills it in; as it is here, this worker does nothing.
  *
  * @typedef {Record<string, string>} Hashes
- * @type {{ version: string, files: Hashes, later: Hashes }}
+ * @type {{ version: string, files: Hashes, later: Hashes, cpu: string[] }}
  */
-const BUILD = { version: "", files: {}, later: {} };
+const BUILD = { version: "", files: {}, later: {}, cpu: [] };
+/** The function of edge/js/simd.js, likewise filled in. @type {() => boolean} */
+const hasRelaxedSimd = () => false;
 
 /** A page of the same origin in another folder has caches of its own. */
 const BASE = new URL("./", location.href);
@@ -37,8 +39,9 @@ worker.addEventListener("fetch", (/** @type {any} */ event) => {
 async function install() {
   const cache = await caches.open(CACHE);
   try {
+    const cpu = BUILD.cpu.filter((path) => path.includes("_relaxed_") === hasRelaxedSimd());
     // Past copies that may be of another build; what has not changed costs one 304.
-    const fetched = Object.keys(BUILD.files).map(async (path) => keep(cache, path, await fetch(addressOf(path), { cache: "no-cache" })));
+    const fetched = [...Object.keys(BUILD.files), ...cpu].map(async (path) => keep(cache, path, await fetch(addressOf(path), { cache: "no-cache" })));
     await Promise.all(fetched);
   } catch (error) {
     await caches.delete(CACHE);

@@ -56,7 +56,8 @@ const text = (name) => bytes(name).toString("utf8");
 /** What the worker needs, as a script: see web/webview/start-worker.js. */
 async function data() {
   const model = readdirSync(path.join(PAGE, MODEL)).filter((name) => name !== "README.md");
-  const modules = ["sprat/cpu/sprat_edge_bg.wasm", "sprat/link/sprat_link_bg.wasm"];
+  // Both of the CPU's: the app's webview may be of any kind.
+  const modules = ["cpu/sprat_edge_bg.wasm", "cpu/sprat_edge_relaxed_bg.wasm", "link/sprat_link_bg.wasm"].map((name) => `sprat/${name}`);
   const names = [...modules, ...model.map((name) => `${MODEL}/${name}`)];
   const files = Object.fromEntries(names.map((name) => [name, gzipSync(bytes(name), { level: 9 }).toString("base64")]));
   const [engine, link] = await Promise.all(["engine.js", "link.js"].map((name) => classic(path.join(OWN, name))));

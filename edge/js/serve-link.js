@@ -6,13 +6,21 @@
  */
 
 import { serve } from "./flows.js";
+import { hasRelaxedSimd } from "./simd.js";
 
-/** The engine's modules; beside this file at addresses that bundlers can see and move. */
+/**
+ * The engine's modules; beside this file at addresses that bundlers can see and move.
+ *
+ * @typedef {{ file: string, beside: () => URL }} File
+ * @type {Record<import("./modules.js").Name, File>}
+ */
 const MODULES = {
   cpu: { file: "cpu/sprat_edge_bg.wasm", beside: () => new URL("./cpu/sprat_edge_bg.wasm", import.meta.url) },
   webgpu: { file: "webgpu/sprat_edge_bg.wasm", beside: () => new URL("./webgpu/sprat_edge_bg.wasm", import.meta.url) },
   mix: { file: "mix/sprat_mix_bg.wasm", beside: () => new URL("./mix/sprat_mix_bg.wasm", import.meta.url) },
 };
+/** The CPU's for browsers with relaxed SIMD. @type {File} */
+const RELAXED = { file: "cpu/sprat_edge_relaxed_bg.wasm", beside: () => new URL("./cpu/sprat_edge_relaxed_bg.wasm", import.meta.url) };
 
 /**
  * Answers what the page asks on `end`, and what the engine asks on the lines that the page lays.
@@ -113,16 +121,36 @@ class Link {
 
   /**
    * Compiles a module for the engine, which cannot fetch it.
-   * @param {keyof typeof MODULES} kind
+   * @param {import("./modules.js").Name} kind
    * @param {MessagePort} port
    */
   async #module(kind, port) {
     try {
-      const { file, beside } = MODULES[kind];
-      port.postMessage({ kind, module: await compile(this.#base ? new URL(file, this.#base) : beside()) });
+      port.postMessage({ kind, module: await this.#best(kind) });
     } catch (error) {
       port.postMessage({ kind, error: String(error) });
     }
+  }
+
+  /**
+   * The one that this browser is fastest with, of those that can be had: without a network, the page may have kept only
+   * the other.
+   * @param {import("./modules.js").Name} kind
+   */
+  async #best(kind) {
+    if (kind === "cpu" && hasRelaxedSimd()) {
+      try {
+        return await this.#compile(RELAXED);
+      } catch {
+        // What is wrong with the other as well is said of that one.
+      }
+    }
+    return this.#compile(MODULES[kind]);
+  }
+
+  /** @param {File} file */
+  #compile({ file, beside }) {
+    return compile(this.#base ? new URL(file, this.#base) : beside());
   }
 }
 

@@ -62,7 +62,7 @@ impl Over {
         let name = &pack.manifest.name;
         let name = match scale {
             1.0 => name.clone(),
-            _ => format!("{name} × {}", serde_json::Value::from(scale)),
+            _ => format!("{name} × {scale}"),
         };
         Self { name, pack }
     }

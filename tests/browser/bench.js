@@ -1,7 +1,7 @@
 // How fast a pack answers in a page: `node bench.js PACK [--device cpu] [--threads 1] [--prompt 128] [--tokens 64]
 // [--repeat 5] [--json]`.
 // `sprat bench page` runs this. Two answers a round, to a prompt that no cache knows: of one token, and of many. The
-// first is the prompt's time, the difference the other tokens'.
+// first is the prompt's time; what the second takes beyond the rounds' median of the first is the other tokens'.
 
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
@@ -44,9 +44,7 @@ async function measure({ device, threads, prompt, tokens, repeat }) {
     const first = await ask(text("a"), 1);
     const whole = await ask(text("b"), tokens + 1);
     if (whole.completion_tokens !== tokens + 1) throw new Error("the model ended its answer early");
-    const prefill = (first.prompt_tokens - first.cached_tokens) / first.device_ms;
-    const decode = tokens / (whole.device_ms - first.device_ms);
-    if (round > 0) rounds.push({ prefill: prefill * 1e3, decode: decode * 1e3, prompt: first.prompt_tokens });
+    if (round > 0) rounds.push({ prompt: first.prompt_tokens, read: first.prompt_tokens - first.cached_tokens, first: first.device_ms, whole: whole.device_ms });
   }
   return { load, rounds, device: sprat.device };
 }
@@ -88,6 +86,7 @@ try {
     await page.goto(`${bench.server.origin}/blank.html?${round}`);
     firsts.push(await page.evaluate(firstToken, { device: values.device, threads }));
   }
+  const prompts = spread(rounds.map(({ first }) => first));
   const result = {
     browser: `Chromium ${bench.browser.version()}`,
     device: device.words,
@@ -96,8 +95,8 @@ try {
     prompt_tokens: rounds[0].prompt,
     tokens,
     load_ms: load,
-    prefill_tokens_per_second: spread(rounds.map((round) => round.prefill)),
-    decode_tokens_per_second: spread(rounds.map((round) => round.decode)),
+    prefill_tokens_per_second: spread(rounds.map(({ read, first }) => (read / first) * 1e3)),
+    decode_tokens_per_second: spread(rounds.map(({ whole }) => (tokens / (whole - prompts.median)) * 1e3)),
     first_token_ms: spread(firsts),
     peak_bytes: peak,
   };

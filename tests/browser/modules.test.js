@@ -4,12 +4,16 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
 import { WEB } from "./lib/server.js";
 
 /** What carries something out of a worker, by the names that bindings are built from. */
 const WAYS_OUT = /fetch|xmlhttp|websocket|webtransport|eventsource|beacon|broadcast|rtc|importscripts|serviceworker|worker_new|new_worker|request_new|formdata|caches|cachestorage|location|navigate/i;
 /** Not a way out: asking the browser for a GPU. */
 const GPU = /gpu|adapter/i;
+
+// Node 20 reads relaxed SIMD only on request.
+if (process.versions.node.startsWith("20.")) setFlagsFromString("--experimental-wasm-relaxed-simd");
 
 const read = (file) => readFileSync(path.join(WEB, "sprat", file));
 const imports = (file) => WebAssembly.Module.imports(new WebAssembly.Module(read(file))).map(({ name }) => name);
@@ -24,9 +28,9 @@ function bindings(file) {
   return code.slice(from, to);
 }
 
-for (const folder of ["cpu", "webgpu"]) {
-  test(`the ${folder} module imports nothing that connects`, () => {
-    const names = imports(`${folder}/sprat_edge_bg.wasm`);
+for (const [folder, file] of [["cpu", "sprat_edge"], ["cpu", "sprat_edge_relaxed"], ["webgpu", "sprat_edge"]]) {
+  test(`the module ${folder}/${file} imports nothing that connects`, () => {
+    const names = imports(`${folder}/${file}_bg.wasm`);
     assert.ok(names.length > 10, "an empty list proves nothing");
     assert.deepEqual(names.filter((name) => WAYS_OUT.test(name) && !GPU.test(name)), []);
     const called = bindings(`${folder}/sprat_edge.js`);

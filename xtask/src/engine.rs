@@ -21,6 +21,31 @@ pub(crate) struct Module {
     file: &'static str,
     /// The crate's cargo feature, if it has several builds.
     pub(crate) feature: Option<&'static str>,
+    /// Whether it multiplies on the CPU, and is there for browsers with relaxed SIMD as well.
+    pub(crate) relaxed: bool,
+}
+
+/// What the kernels may use of a browser's SIMD.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Simd {
+    /// What all that Sprat supports have; as in .cargo/config.toml.
+    Plain,
+    /// A dot product of bytes and fused products, too.
+    Relaxed,
+}
+
+impl Simd {
+    /// A cargo command that compiles for it.
+    pub(crate) fn cargo(self, wasm: &tools::WasmCompiler) -> Command {
+        let mut cargo = wasm.cargo();
+        if self == Simd::Relaxed {
+            cargo.env(
+                "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
+                "-C target-feature=+simd128,+relaxed-simd",
+            );
+        }
+        cargo
+    }
 }
 
 /// The engine's two builds, of which the CPU one is small and starts at once, and the other is fetched only where there
@@ -31,24 +56,28 @@ pub(crate) const MODULES: [Module; 4] = [
         package: "sprat-edge-module",
         file: "sprat_edge",
         feature: Some("cpu"),
+        relaxed: true,
     },
     Module {
         folder: "webgpu",
         package: "sprat-edge-module",
         file: "sprat_edge",
         feature: Some("webgpu"),
+        relaxed: false,
     },
     Module {
         folder: "mix",
         package: "sprat-mix",
         file: "sprat_mix",
         feature: None,
+        relaxed: false,
     },
     Module {
         folder: "link",
         package: "sprat-link",
         file: "sprat_link",
         feature: None,
+        relaxed: false,
     },
 ];
 
@@ -60,6 +89,14 @@ impl Module {
             arguments.extend(["--features", feature]);
         }
         arguments
+    }
+
+    /// What it is compiled for.
+    pub(crate) fn builds(&self) -> &'static [Simd] {
+        match self.relaxed {
+            true => &[Simd::Plain, Simd::Relaxed],
+            false => &[Simd::Plain],
+        }
     }
 }
 
@@ -154,19 +191,48 @@ fn make(profile: Profile, module: &Module, wasm: &tools::WasmCompiler, bindgen: 
     let folder = Path::new(PACKAGE).join(module.folder);
     let bound = folder.join(format!("{}_bg.wasm", module.file));
     // What the present files were made from; outside of the package, which is published whole.
-    // Cargo would not know: both builds of the engine have one output file, and each finds the other's.
+    // Cargo would not know: all builds of the engine have one output file, and each finds the others'.
     let stamp_file = crate::target().join(format!("xtask-{}.stamp", module.folder));
     let stamp = stamp(profile)?;
     if bound.exists() && fs::read_to_string(&stamp_file).is_ok_and(|old| old == stamp) {
         return Ok(());
     }
+    let _ = fs::remove_dir_all(&folder);
+    compile(profile, module, Simd::Plain, wasm, bindgen, &folder)?;
+    if module.relaxed {
+        // Beside the other, as the script that goes with it is the same.
+        let aside = folder.join("relaxed");
+        compile(profile, module, Simd::Relaxed, wasm, bindgen, &aside)?;
+        let script = format!("{}.js", module.file);
+        if fs::read(folder.join(&script))? != fs::read(aside.join(script))? {
+            return Err("the module for relaxed SIMD wants another script than the other".into());
+        }
+        let relaxed = folder.join(format!("{}_relaxed_bg.wasm", module.file));
+        fs::rename(aside.join(format!("{}_bg.wasm", module.file)), relaxed)?;
+        fs::remove_dir_all(aside)?;
+    }
+    Ok(fs::write(stamp_file, stamp)?)
+}
+
+/// One module, with its script, into `folder`.
+fn compile(
+    profile: Profile,
+    module: &Module,
+    simd: Simd,
+    wasm: &tools::WasmCompiler,
+    bindgen: &Path,
+    folder: &Path,
+) -> Result {
+    let name = match simd {
+        Simd::Plain => module.folder.to_owned(),
+        Simd::Relaxed => format!("{} (relaxed SIMD)", module.folder),
+    };
     say(&format!(
-        "Building the engine's {} module ({})",
-        module.folder,
+        "Building the engine's {name} module ({})",
         profile.name()
     ));
     // As a cdylib only: beside an rlib, cargo would leave link-time optimization out.
-    let mut cargo = wasm.cargo();
+    let mut cargo = simd.cargo(wasm);
     cargo
         .arg("rustc")
         .args(module.selection())
@@ -178,22 +244,21 @@ fn make(profile: Profile, module: &Module, wasm: &tools::WasmCompiler, bindgen: 
         .join(TARGET)
         .join(profile.name())
         .join(format!("{}.wasm", module.package.replace('-', "_")));
-    let _ = fs::remove_dir_all(&folder);
     run(Command::new(bindgen)
         .args(["--target", "web", "--no-typescript"])
         .args(["--out-name", module.file, "--out-dir"])
-        .arg(&folder)
+        .arg(folder)
         .arg(&built))?;
+    let bound = folder.join(format!("{}_bg.wasm", module.file));
     if profile == Profile::Release {
-        optimize(&bound)?;
+        optimize(&bound, simd)?;
     }
     let bytes = fs::metadata(&bound)?.len();
     say(&format!(
-        "{} is {:.2} MB",
-        bound.display(),
+        "The {name} module is {:.2} MB",
         bytes as f64 / 1e6
     ));
-    Ok(fs::write(stamp_file, stamp)?)
+    Ok(())
 }
 
 /// What the modules are made of, besides the compiler: the crates, what they lock, the profiles.
@@ -249,16 +314,27 @@ fn hash_file(path: &Path, hasher: &mut DefaultHasher) -> Result {
     Ok(())
 }
 
-fn optimize(module: &Path) -> Result {
+fn optimize(module: &Path, simd: Simd) -> Result {
     let wasm_opt = tools::npm_program("wasm-opt", "makes the published modules half as large")?;
     say(&format!(
         "Optimizing {} with wasm-opt -O2 (a minute for the large one)",
         module.display()
     ));
     let smaller = module.with_extension("opt");
-    run(Command::new(wasm_opt)
+    let mut wasm_opt = Command::new(wasm_opt);
+    if simd == Simd::Relaxed {
+        wasm_opt.arg("--enable-relaxed-simd");
+    }
+    run(wasm_opt
         // Smaller after compression than -Oz, and the kernels lose nothing.
         .arg("-O2")
+        // One hundredth less: large functions that one place alone calls stay functions.
+        .args([
+            "--shrink-level",
+            "1",
+            "--one-caller-inline-max-function-size",
+            "20",
+        ])
         // Functions that are called most get the shortest numbers.
         .arg("--reorder-functions")
         // What made it, and for what, no browser reads.

@@ -339,11 +339,13 @@ fn engine_lint() -> Result {
     }
     let profile = Profile::from_env()?;
     for module in &MODULES {
-        let mut cargo = wasm.cargo();
-        cargo.arg("clippy").args(module.selection());
-        cargo.args(["--profile", profile.name()]);
-        cargo.args(["--target", "wasm32-unknown-unknown"]);
-        crate::run(cargo.args(["--", "-D", "warnings"]))?;
+        for simd in module.builds() {
+            let mut cargo = simd.cargo(&wasm);
+            cargo.arg("clippy").args(module.selection());
+            cargo.args(["--profile", profile.name()]);
+            cargo.args(["--target", "wasm32-unknown-unknown"]);
+            crate::run(cargo.args(["--", "-D", "warnings"]))?;
+        }
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ impl Sampling {
             true => Ok(()),
             false => Err(Error::Option {
                 option,
-                value: serde_json::to_string(&value).unwrap_or_default(),
+                value: value.to_string(),
                 range,
             }),
         };

@@ -324,7 +324,7 @@ impl TryFrom<Stored> for Gate {
         }
         // A threshold of 0 would keep answers whose signals are broken.
         if !(threshold > 0.0 && threshold.is_finite()) {
-            return Err(format!("its threshold is {}", Value::from(threshold)));
+            return Err(format!("its threshold is {threshold}"));
         }
         for name in ["alpha", "delta"] {
             let value = &fitted_on[name];

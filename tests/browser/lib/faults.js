@@ -5,7 +5,7 @@ import { canary } from "./canary.js";
 import { limitMemory } from "./wasm.js";
 
 const WEIGHTS = /\/sprat-tiny\/model\.safetensors$/;
-const MODULE = /\/cpu\/sprat_edge_bg\.wasm$/;
+const MODULE = /\/cpu\/sprat_edge(_relaxed)?_bg\.wasm$/;
 const MANIFEST = /\/sprat-tiny\/sprat\.json$/;
 /** Waits of this many milliseconds and more are shortened: nobody sits through a time-out thousands of times. */
 const HURRY = `{ const real = globalThis.setTimeout; globalThis.setTimeout = (call, wait, ...more) => real(call, wait >= 10_000 ? 500 : wait, ...more); }`;

@@ -1,15 +1,15 @@
-//! Relaxed SIMD: a vector has the sums of four rows, by the processor's own dot product of bytes where it has one.
+//! Relaxed SIMD: the processor's own dot product of bytes where it has one. A vector of weights has four rows.
 //!
 //! That product may do one thing or another where its second factor is above 127. Here it never is, so that sums are the
-//! same everywhere, and those of [`super::run`].
+//! same everywhere, and those of [`super::simd128`].
 
 use std::arch::wasm32::*;
 
-use super::{EMPTY, GROUPS, floats};
-use crate::{Activations, Quantized, Sums, TILE};
+use super::{Dot, GROUPS, run};
+use crate::{Activations, Bits, Quantized, Sums, TILE};
 
-/// Whether the dot product is one instruction, as on ARM and on newer x86. Elsewhere pairs of products are added up in 16 bits, which
-/// shows where they have no room.
+/// Whether the dot product is one instruction, as on ARM and on newer x86. Elsewhere pairs of products are added up in
+/// 16 bits, which shows where they have no room.
 pub(super) fn is_one_instruction() -> bool {
     let (all, most) = (i8x16_splat(-1), i8x16_splat(127));
     let dot = i32x4_relaxed_dot_i8x16_i7x16_add(most, all, i32x4_splat(0));
@@ -18,49 +18,42 @@ pub(super) fn is_one_instruction() -> bool {
     dot == -4 * 127 || dot == 4 * 127 * 255
 }
 
-/// As [`super::run`], with four rows a vector.
-pub(super) fn run<const BITS: usize, const T: usize, const V: usize>(
-    w: &Quantized<'_>,
-    tile: usize,
-    x: &Activations,
-    first: usize,
-    sums: &mut [Sums],
-) -> usize {
-    let blocks = w.columns / crate::BLOCK;
-    let (words, scales) = w.tile(tile);
-    let words = words.as_chunks::<TILE>().0.as_chunks::<BITS>().0;
-    for (block, (words, scales)) in words.iter().zip(scales.as_chunks::<TILE>().0).enumerate() {
-        let mut quants = [&EMPTY; T];
-        let mut at = [0; T];
-        for token in 0..T {
-            at[token] = (first + token) * blocks + block;
-            quants[token] = &x.quants[at[token]];
-        }
-        for vector in (0..TILE / 4).step_by(V) {
-            let dots = match BITS {
-                4 => dots_4::<BITS, T, V>(words, vector, &quants),
-                _ => dots_8::<BITS, T, V>(words, vector, &quants),
-            };
-            for token in 0..T {
-                let offset = if BITS == 8 { 0 } else { -8 * x.sums[at[token]] };
-                let scale = x.scales[at[token]];
-                add(
-                    &mut sums[token],
-                    &dots[token],
-                    scales,
-                    vector,
-                    scale,
-                    offset,
-                );
-            }
+pub(super) struct Bytes;
+
+impl Dot for Bytes {
+    fn tokens(
+        w: &Quantized<'_>,
+        tile: usize,
+        x: &Activations,
+        first: usize,
+        sums: &mut [Sums],
+    ) -> usize {
+        match (w.bits, sums.len()) {
+            (Bits::Eight, 1) => run::<Self, 8, 1, 4>(w, tile, x, first, sums),
+            (Bits::Eight, 2 | 3) => run::<Self, 8, 2, 2>(w, tile, x, first, sums),
+            (Bits::Eight, _) => run::<Self, 8, 4, 1>(w, tile, x, first, sums),
+            (Bits::Four, 1) => run::<Self, 4, 1, 4>(w, tile, x, first, sums),
+            (Bits::Four, 2 | 3) => run::<Self, 4, 2, 4>(w, tile, x, first, sums),
+            (Bits::Four, _) => run::<Self, 4, 4, 2>(w, tile, x, first, sums),
         }
     }
-    T
+
+    #[inline(always)]
+    fn dots<const BITS: usize, const T: usize, const V: usize>(
+        words: &[[u32; TILE]; BITS],
+        vector: usize,
+        quants: &[&[i32; GROUPS]; T],
+    ) -> [[v128; V]; T] {
+        match BITS {
+            4 => without_sign(words, vector, quants),
+            _ => with_sign(words, vector, quants),
+        }
+    }
 }
 
 /// Weights of 4 bits have no sign, and are the second factors.
 #[inline(always)]
-fn dots_4<const BITS: usize, const T: usize, const V: usize>(
+fn without_sign<const BITS: usize, const T: usize, const V: usize>(
     words: &[[u32; TILE]; BITS],
     vector: usize,
     quants: &[&[i32; GROUPS]; T],
@@ -84,7 +77,7 @@ fn dots_4<const BITS: usize, const T: usize, const V: usize>(
 /// Weights of 8 bits have a sign, and so have activations. These, which are -127 or more, are given as two numbers from 0
 /// to 127 whose sum is 127 more.
 #[inline(always)]
-fn dots_8<const BITS: usize, const T: usize, const V: usize>(
+fn with_sign<const BITS: usize, const T: usize, const V: usize>(
     words: &[[u32; TILE]; BITS],
     vector: usize,
     quants: &[&[i32; GROUPS]; T],
@@ -118,28 +111,4 @@ fn dots_8<const BITS: usize, const T: usize, const V: usize>(
 fn load(words: &[u32; TILE], vector: usize) -> v128 {
     // SAFETY: there are sixteen.
     unsafe { v128_load(words.as_ptr().add(4 * vector).cast()) }
-}
-
-/// Adds a block's dots to the sums of the rows of `V` vectors.
-#[inline(always)]
-fn add<const V: usize>(
-    sums: &mut Sums,
-    dots: &[v128; V],
-    scales: &[u16; TILE],
-    vector: usize,
-    scale: f32,
-    offset: i32,
-) {
-    let (scale, offset) = (f32x4_splat(scale), i32x4_splat(offset));
-    for (v, dot) in dots.iter().enumerate() {
-        let row = 4 * (vector + v);
-        // SAFETY: four sums and four scales from `row` on are inside of both arrays of 16.
-        unsafe {
-            let weights = floats(u32x4_load_extend_u16x4(scales.as_ptr().add(row)));
-            let place = sums.as_mut_ptr().add(row).cast::<v128>();
-            let dot = f32x4_convert_i32x4(i32x4_add(*dot, offset));
-            let product = f32x4_mul(dot, f32x4_mul(weights, scale));
-            v128_store(place, f32x4_add(v128_load(place), product));
-        }
-    }
 }

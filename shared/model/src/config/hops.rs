@@ -50,10 +50,7 @@ pub(super) fn read(keys: &Keys<'_>, layers: usize) -> Result<Vec<Hop>, Error> {
             layer,
             scale: scale as f32,
         }),
-        false => Err(Error::Config(format!(
-            "hop_scales has {}",
-            Value::from(scale)
-        ))),
+        false => Err(Error::Config(format!("hop_scales has {scale}"))),
     };
     order.into_iter().zip(scales).map(hop).collect()
 }

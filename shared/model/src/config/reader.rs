@@ -183,8 +183,7 @@ impl Reader<'_> {
         let dim = (positive("partial_rotary_factor", part)? * head_dim as f64) as usize;
         if dim > head_dim || dim < 2 || !dim.is_multiple_of(2) {
             return Err(Error::Config(format!(
-                "partial_rotary_factor = {} turns {dim} of a head's {head_dim} elements; it must be an even part",
-                Value::from(part)
+                "partial_rotary_factor = {part} turns {dim} of a head's {head_dim} elements; it must be an even part"
             )));
         }
         let deepseek = matches!(self.family, Family::DeepseekV2 | Family::DeepseekV3);
@@ -206,8 +205,7 @@ pub(super) fn positive(name: &str, x: f64) -> Result<f64, Error> {
         Ok(x)
     } else {
         Err(Error::Config(format!(
-            "{name} = {} must be a positive number",
-            Value::from(x)
+            "{name} = {x} must be a positive number"
         )))
     }
 }
