@@ -21,8 +21,19 @@ pub(crate) struct Module {
     file: &'static str,
     /// The crate's cargo feature, if it has several builds.
     pub(crate) feature: Option<&'static str>,
-    /// Whether it multiplies on the CPU, and is there for browsers with relaxed SIMD as well.
-    pub(crate) relaxed: bool,
+    /// What it runs models on.
+    runs_on: Processor,
+}
+
+/// What a module runs models on, which decides how it is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Processor {
+    /// There is a second build for browsers with relaxed SIMD.
+    Cpu,
+    /// Much of what kernels are compiled with is never used, and taken out (snip.mjs).
+    Gpu,
+    /// It runs none.
+    None,
 }
 
 /// What the kernels may use of a browser's SIMD.
@@ -56,28 +67,28 @@ pub(crate) const MODULES: [Module; 4] = [
         package: "sprat-edge-module",
         file: "sprat_edge",
         feature: Some("cpu"),
-        relaxed: true,
+        runs_on: Processor::Cpu,
     },
     Module {
         folder: "webgpu",
         package: "sprat-edge-module",
         file: "sprat_edge",
         feature: Some("webgpu"),
-        relaxed: false,
+        runs_on: Processor::Gpu,
     },
     Module {
         folder: "mix",
         package: "sprat-mix",
         file: "sprat_mix",
         feature: None,
-        relaxed: false,
+        runs_on: Processor::None,
     },
     Module {
         folder: "link",
         package: "sprat-link",
         file: "sprat_link",
         feature: None,
-        relaxed: false,
+        runs_on: Processor::None,
     },
 ];
 
@@ -93,9 +104,9 @@ impl Module {
 
     /// What it is compiled for.
     pub(crate) fn builds(&self) -> &'static [Simd] {
-        match self.relaxed {
-            true => &[Simd::Plain, Simd::Relaxed],
-            false => &[Simd::Plain],
+        match self.runs_on {
+            Processor::Cpu => &[Simd::Plain, Simd::Relaxed],
+            Processor::Gpu | Processor::None => &[Simd::Plain],
         }
     }
 }
@@ -199,7 +210,7 @@ fn make(profile: Profile, module: &Module, wasm: &tools::WasmCompiler, bindgen: 
     }
     let _ = fs::remove_dir_all(&folder);
     compile(profile, module, Simd::Plain, wasm, bindgen, &folder)?;
-    if module.relaxed {
+    if module.builds().contains(&Simd::Relaxed) {
         // Beside the other, as the script that goes with it is the same.
         let aside = folder.join("relaxed");
         compile(profile, module, Simd::Relaxed, wasm, bindgen, &aside)?;
@@ -251,6 +262,9 @@ fn compile(
         .arg(&built))?;
     let bound = folder.join(format!("{}_bg.wasm", module.file));
     if profile == Profile::Release {
+        if module.runs_on == Processor::Gpu {
+            snip(&bound)?;
+        }
         optimize(&bound, simd)?;
     }
     let bytes = fs::metadata(&bound)?.len();
@@ -262,7 +276,8 @@ fn compile(
 }
 
 /// What the modules are made of, besides the compiler: the crates, what they lock, the profiles.
-const SOURCES: [&str; 24] = [
+const SOURCES: [&str; 25] = [
+    "xtask/snip.mjs",
     ".cargo/config.toml",
     "edge/src",
     "edge/Cargo.toml",
@@ -314,6 +329,12 @@ fn hash_file(path: &Path, hasher: &mut DefaultHasher) -> Result {
     Ok(())
 }
 
+/// Takes out what is never used, by the functions' names.
+fn snip(module: &Path) -> Result {
+    tools::npm_program("wasm-opt", "makes the published modules half as large")?;
+    run(Command::new("node").arg("xtask/snip.mjs").arg(module))
+}
+
 fn optimize(module: &Path, simd: Simd) -> Result {
     let wasm_opt = tools::npm_program("wasm-opt", "makes the published modules half as large")?;
     say(&format!(
@@ -337,8 +358,12 @@ fn optimize(module: &Path, simd: Simd) -> Result {
         ])
         // Functions that are called most get the shortest numbers.
         .arg("--reorder-functions")
-        // What made it, and for what, no browser reads.
-        .args(["--strip-producers", "--strip-target-features"])
+        // What made it, for what, and its functions' names, no browser needs.
+        .args([
+            "--strip-debug",
+            "--strip-producers",
+            "--strip-target-features",
+        ])
         .args(WASM_FEATURES)
         .arg(module)
         .arg("-o")

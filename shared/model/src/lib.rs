@@ -23,7 +23,7 @@
 //! | `cpu`, `matrix` | the CPU's own passes; products with quantized matrices |
 //! | `loss`, `fused` | cross entropy; training operations in one pass each, for the CPU |
 //! | `session`, `sessions` | what is remembered of one conversation, and of a few |
-//! | `sampler`, `generate` | logits to tokens, with the model's confidence in each |
+//! | `sampling`, `sampler`, `generate` | logits to tokens, with the model's confidence in each |
 //! | `constraint` | what an answer may be; not in the browser |
 //!
 //! A [`Device`] carries its backend, so nothing here is generic over one. Tensors stay on the
@@ -70,6 +70,7 @@ mod pack;
 mod pass;
 mod rope;
 mod sampler;
+mod sampling;
 mod session;
 mod sessions;
 mod short_conv;
@@ -128,7 +129,8 @@ pub use pack::{
     Base, CHUNK_BYTES, Check, FORMAT, MANIFEST, Manifest, MemorySource, PackFile, PackSource,
 };
 pub use rope::{Beyond, BeyondRule, RopeConfig};
-pub use sampler::{Confidence, Sampling};
+pub use sampler::Confidence;
+pub use sampling::Sampling;
 pub use storage::{BLOCK, Storage};
 #[cfg(not(target_arch = "wasm32"))]
 pub use storage::{bytes_per_token, weight_bytes};

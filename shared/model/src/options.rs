@@ -1,6 +1,6 @@
 //! What to generate, and what comes of it.
 
-use crate::sampler::Sampling;
+use crate::Sampling;
 
 /// What to generate.
 #[derive(Debug, Clone, PartialEq)]
