@@ -2,9 +2,8 @@
 // index.html. `cargo xtask` and Trunk (Trunk.toml) run it over what they have gathered; by hand: node web/precache.mjs web/dist
 
 import { createHash } from "node:crypto";
-import { readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { pathToFileURL } from "node:url";
 
 const KINDS = new Set([".css", ".html", ".js", ".svg", ".wasm", ".webmanifest"]);
 /** Models are in the engine's own store. */
@@ -32,13 +31,18 @@ const names = readdirSync(folder, { recursive: true })
   .filter((name) => KINDS.has(path.extname(name)) && !LEFT_OUT.test(name) && statSync(path.join(folder, name)).isFile())
   .sort();
 
-// How a browser chooses, as the package does.
-const { hasRelaxedSimd } = await import(pathToFileURL(path.resolve(folder, "sprat/simd.js")).href);
-const chooses = String(hasRelaxedSimd);
-if (chooses.includes("\n")) throw new Error("sprat/simd.js is not as it is published: its function has one line there");
+/** How a browser chooses, as the package does, on one line. A page without the package has nothing to choose. */
+async function choice() {
+  if (!existsSync(path.join(folder, "sprat/simd.js"))) return "() => false";
+  // By its text, since Node asks a package.json around it whether a file is a module.
+  const { hasRelaxedSimd } = await import(`data:text/javascript;base64,${bytes("sprat/simd.js").toString("base64")}`);
+  const chooses = String(hasRelaxedSimd);
+  if (chooses.includes("\n")) throw new Error("sprat/simd.js is not as it is published: its function has one line there");
+  return chooses;
+}
 
 // The page's address is its folder's. Its name of the build is made of all else, and of the service worker as it is without.
-writeFileSync(path.join(folder, "sw.js"), fill("sw.js", /^const hasRelaxedSimd = .*;$/m, `const hasRelaxedSimd = ${chooses};`));
+writeFileSync(path.join(folder, "sw.js"), fill("sw.js", /^const hasRelaxedSimd = .*;$/m, `const hasRelaxedSimd = ${await choice()};`));
 const worker = fill("sw.js", /^const BUILD = .*;$/m, "const BUILD = { version: \"\", files: {}, later: {}, cpu: [] };");
 const files = names.filter((name) => name !== "index.html").map((name) => [name, sha256(bytes(name))]);
 const bare = fill("index.html", /(?<=<meta name="build" content=")[^"]*/, "");

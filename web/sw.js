@@ -39,7 +39,8 @@ worker.addEventListener("fetch", (/** @type {any} */ event) => {
 async function install() {
   const cache = await caches.open(CACHE);
   try {
-    const cpu = BUILD.cpu.filter((path) => path.includes("_relaxed_") === hasRelaxedSimd());
+    const takes = BUILD.cpu.filter((path) => path.includes("_relaxed_") === hasRelaxedSimd());
+    const cpu = takes.length > 0 ? takes : BUILD.cpu;
     // Past copies that may be of another build; what has not changed costs one 304.
     const fetched = [...Object.keys(BUILD.files), ...cpu].map(async (path) => keep(cache, path, await fetch(addressOf(path), { cache: "no-cache" })));
     await Promise.all(fetched);

@@ -1,6 +1,6 @@
 // Empties functions that no page calls, though the compiler cannot know it: `node xtask/snip.mjs MODULE`. wasm-opt then
 // drops what only they call. Should one be called all the same, the module traps, as it does on a panic, and the page goes
-// on with the CPU; the browser tests run the published module over all families of models.
+// on with the CPU; the browser tests run the published module over all families of models, in 8 bits too.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import binaryen from "binaryen";
@@ -23,8 +23,6 @@ const UNUSED = [
   /^pliron::op::canonical_syntax_parse/,
   // burn asks of every tensor whether its own quantization is to be undone. Sprat's quantized matrices are kernels' own.
   /burn_backend::backend::ops::qtensor::QTensorOps/,
-  // From each type of number to each. Numbers are of their tensor's type before they go to a GPU, and when they come back.
-  /TensorData>::try_cast_(clone|inplace)::/,
 ];
 
 const module = binaryen.readBinary(readFileSync(file));

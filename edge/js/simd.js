@@ -11,12 +11,13 @@
  * @returns {boolean}
  */
 export function hasRelaxedSimd() {
-  // Its function `f` is the dot product of four threes and four fives, and 7: `i32x4.relaxed_dot_i8x16_i7x16_add_s`.
-  const module = "AGFzbQEAAAABBQFgAAF/AwIBAAcFAQFmAAAKHAEaAEGDhowY/RFBhYqUKP0RQQf9Ef2TAv0bAAs=";
+  // `f` says whether `i32x4.relaxed_dot_i8x16_i7x16_add_s` is right in all four sums, of numbers of either sign with others of 7 bits.
+  const module =
+    "AGFzbQEAAAABBQFgAAF/AwIBAAcFAQFmAAAKVAFSAP0MnAN/gP/+/fx/f39/gICAgP0MfwEFZAECAwR/f39/f39/f/0MBwAAAPn///9AQg8A//////2TAv0M6Z7//9v///9EPhAA/wH///03/aMBCw==";
   try {
     const bytes = Uint8Array.from(atob(module), (char) => char.charCodeAt(0));
     const { f } = /** @type {any} */ (new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports);
-    return f() === 67;
+    return f() === 1;
   } catch {
     return false;
   }

@@ -96,6 +96,12 @@ test("answers here, computes, and hands over", async () => {
   if (process.env.SCREENSHOTS) await page.screenshot({ path: path.join(process.env.SCREENSHOTS, "firefox.png") });
 });
 
+test("takes the module for its SIMD", async () => {
+  const relaxed = await page.evaluate(async () => (await import("/sprat/simd.js")).hasRelaxedSimd());
+  const modules = recorder.requests.map(({ path }) => path).filter((path) => /\/cpu\/.*\.wasm$/.test(path));
+  assert.deepEqual([...new Set(modules)], [`/sprat/cpu/sprat_edge${relaxed ? "_relaxed" : ""}_bg.wasm`]);
+});
+
 test("stores the model, and seals the engine's worker", async () => {
   const seen = await page.evaluate(async () => {
     const { Sprat } = await import("/sprat/sprat.js");

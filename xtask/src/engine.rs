@@ -208,6 +208,8 @@ fn make(profile: Profile, module: &Module, wasm: &tools::WasmCompiler, bindgen: 
     if bound.exists() && fs::read_to_string(&stamp_file).is_ok_and(|old| old == stamp) {
         return Ok(());
     }
+    // In this order: what is stopped in the middle was not built.
+    let _ = fs::remove_file(&stamp_file);
     let _ = fs::remove_dir_all(&folder);
     compile(profile, module, Simd::Plain, wasm, bindgen, &folder)?;
     if module.builds().contains(&Simd::Relaxed) {
@@ -218,11 +220,41 @@ fn make(profile: Profile, module: &Module, wasm: &tools::WasmCompiler, bindgen: 
         if fs::read(folder.join(&script))? != fs::read(aside.join(script))? {
             return Err("the module for relaxed SIMD wants another script than the other".into());
         }
+        check_relaxed(&aside.join(format!("{}_bg.wasm", module.file)))?;
         let relaxed = folder.join(format!("{}_relaxed_bg.wasm", module.file));
         fs::rename(aside.join(format!("{}_bg.wasm", module.file)), relaxed)?;
         fs::remove_dir_all(aside)?;
     }
     Ok(fs::write(stamp_file, stamp)?)
+}
+
+/// That the module for relaxed SIMD has the dot product for which it is there, and nothing that computes other numbers from
+/// one processor to the next: `RUSTFLAGS` in the environment would take the place of ours, and a compiler may choose more.
+/// It may choose relaxed minima and maxima, which differ only for what is not a number (`vector::exp` takes care of that).
+fn check_relaxed(module: &Path) -> Result {
+    let wasm_dis = tools::npm_program("wasm-dis", "reads which instructions a module has")?;
+    let mut command = Command::new(wasm_dis);
+    command.args(["--enable-relaxed-simd"]).args(WASM_FEATURES);
+    let text = crate::output(command.arg(module)).ok_or("wasm-dis could not read the module")?;
+    let found = |name: &str| text.contains(&format!(".{name}"));
+    let dot = "relaxed_dot_i8x16_i7x16_add_s";
+    if !found(dot) {
+        return Err(format!("the module for relaxed SIMD has no {dot}: is RUSTFLAGS set?").into());
+    }
+    for other in [
+        "relaxed_madd",
+        "relaxed_nmadd",
+        "relaxed_laneselect",
+        "relaxed_trunc",
+    ] {
+        if found(other) {
+            return Err(format!(
+                "the module for relaxed SIMD has {other}: answers would depend on the processor"
+            )
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// One module, with its script, into `folder`.

@@ -60,6 +60,10 @@ impl WasmCompiler {
             WasmCompiler::Rustup => {
                 let mut cargo = cargo();
                 cargo.env("CARGO_TARGET_DIR", self.target());
+                // They would take the place of the target's own, without which there is no SIMD.
+                cargo
+                    .env_remove("RUSTFLAGS")
+                    .env_remove("CARGO_ENCODED_RUSTFLAGS");
                 cargo
             }
             WasmCompiler::Debian => {

@@ -11,10 +11,10 @@ pub(crate) const LANES: usize = 16;
 /// e^x to within 2 units in the last place (the polynomial of Cephes' `expf`); NaN stays NaN,
 /// results below 1e-38 or above 2e38 stop there.
 #[inline(always)]
-pub fn exp(x: f32) -> f32 {
+pub fn exp(given: f32) -> f32 {
     // Adding and taking away 1.5 * 2^23 rounds to an integer, which is then in the low bits.
     const ROUND: f32 = 12_582_912.0;
-    let x = x.clamp(-87.0, 88.0);
+    let x = given.clamp(-87.0, 88.0);
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
@@ -24,7 +24,13 @@ pub fn exp(x: f32) -> f32 {
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
     let p = p * r * r + r + 1.0;
-    p * f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000))
+    let power = p * f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
+    // Where it may, the compiler clamps by relaxed SIMD, which may make a number of what is none.
+    #[cfg(target_feature = "relaxed-simd")]
+    if given.to_bits() & 0x7fff_ffff > 0x7f80_0000 {
+        return f32::NAN;
+    }
+    power
 }
 
 /// The sum of all lanes, halves first: one after the other, each addition would wait for the one before, for longer than a
@@ -350,5 +356,17 @@ mod tests {
     fn what_is_not_a_number_stays_so() {
         assert!(exp(f32::NAN).is_nan());
         assert!(exp(f32::NEG_INFINITY) < 1e-37 && exp(f32::INFINITY) > 1e38);
+        // Many at once, by SIMD, and a rest.
+        let mut values = [1.0f32; 2 * LANES + 3];
+        for hole in [0, LANES + 1, 2 * LANES + 2] {
+            values[hole] = f32::NAN;
+        }
+        let mut out = [0.0; 2 * LANES + 3];
+        powers(&values, 1.0, 1.0, &mut out);
+        for (value, power) in values.iter().zip(&out) {
+            assert_eq!(value.is_nan(), power.is_nan());
+        }
+        powers(&values, f32::NAN, 1.0, &mut out);
+        assert!(out.iter().all(|power| power.is_nan()));
     }
 }

@@ -1,9 +1,11 @@
 // The golden models (tests/goldens/model) as packs that the page's engine loads.
 
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
 import path from "node:path";
-import { ROOT } from "./server.js";
+import { BINARY, ROOT } from "./server.js";
 
 const GOLDENS = path.join(ROOT, "tests/goldens/model");
 /** In text/tokenizer.json every id is one character, from here on. */
@@ -66,4 +68,24 @@ export function goldenPack(name) {
   };
   files.set("sprat.json", Buffer.from(JSON.stringify(manifest)));
   return { golden, files };
+}
+
+/**
+ * A golden model in 8 bits, as `sprat pack` makes it.
+ *
+ * @param {string} name
+ * @returns {Map<string, Buffer>} its files
+ */
+export function quantizedPack(name) {
+  const folder = mkdtempSync(path.join(os.tmpdir(), "sprat-quantized-"));
+  try {
+    const [source, pack] = ["source", "pack"].map((part) => path.join(folder, part));
+    mkdirSync(source);
+    for (const [file, bytes] of goldenPack(name).files) if (file !== "sprat.json") writeFileSync(path.join(source, file), bytes);
+    // Its own question has no tokens in this vocabulary.
+    execFileSync(BINARY, ["pack", source, "--out", pack, "--quant", "q8", "--no-check"], { stdio: "pipe" });
+    return new Map(readdirSync(pack).map((file) => [file, readFileSync(path.join(pack, file))]));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }

@@ -8,7 +8,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
-const BINARY = process.env.SPRAT_BIN ?? path.join(ROOT, "target/debug/sprat");
+export const BINARY = process.env.SPRAT_BIN ?? path.join(ROOT, "target/debug/sprat");
 export const WEB = process.env.SPRAT_WEB ?? path.join(ROOT, "web/dist");
 
 async function freePort() {

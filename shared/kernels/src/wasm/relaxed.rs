@@ -8,14 +8,18 @@ use std::arch::wasm32::*;
 use super::{Dot, GROUPS, run};
 use crate::{Activations, Bits, Quantized, Sums, TILE};
 
-/// Whether the dot product is one instruction, as on ARM and on newer x86. Elsewhere pairs of products are added up in
-/// 16 bits, which shows where they have no room.
+/// Whether the dot product is one instruction, as on ARM since 2018 and on x86 with AVX-VNNI. Elsewhere pairs of products
+/// are added up in 16 bits, which shows where they have no room.
 pub(super) fn is_one_instruction() -> bool {
-    let (all, most) = (i8x16_splat(-1), i8x16_splat(127));
-    let dot = i32x4_relaxed_dot_i8x16_i7x16_add(most, all, i32x4_splat(0));
-    let dot = i32x4_extract_lane::<0>(dot);
-    // As bytes of either sign, which they are on ARM, or without one.
-    dot == -4 * 127 || dot == 4 * 127 * 255
+    let dot = |a, b| {
+        let dot = i32x4_relaxed_dot_i8x16_i7x16_add(i8x16_splat(a), i8x16_splat(b), i32x4_splat(0));
+        i32x4_extract_lane::<0>(dot)
+    };
+    match dot(127, -1) {
+        // The second factor has a sign, as on ARM.
+        -508 => dot(-128, -128) == 4 * 128 * 128,
+        product => product == 4 * 127 * 255,
+    }
 }
 
 pub(super) struct Bytes;
