@@ -144,6 +144,18 @@ test("a build that is not whole is not kept: the page works from the network, an
   assert.equal((await other.answer("what is 17 * 23?")).source, "exact");
 });
 
+test("a page that has only the plain one of the CPU's modules keeps that", async () => {
+  rmSync(path.join(web, "sprat/cpu/sprat_edge_relaxed_bg.wasm"));
+  build("plain");
+  const plain = await visit(await browser.newContext());
+  const { addresses } = await kept(plain);
+  assert.ok(addresses.includes(`${server.origin}/sprat/cpu/sprat_edge_bg.wasm`));
+  await plain.context.setOffline(true);
+  await plain.page.reload();
+  await plain.ready();
+  assert.match((await plain.answer("What is the capital of France?")).text, /Paris/);
+});
+
 test("a browser finds nothing wrong with the manifest", async () => {
   const session = await chat.context.newCDPSession(chat.page);
   const { errors, url, data } = await session.send("Page.getAppManifest");

@@ -41,7 +41,7 @@ enum Processor {
 pub(crate) enum Simd {
     /// What all that Sprat supports have; as in .cargo/config.toml.
     Plain,
-    /// A dot product of bytes and fused products, too.
+    /// A dot product of bytes, too.
     Relaxed,
 }
 

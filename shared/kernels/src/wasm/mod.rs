@@ -9,7 +9,7 @@ mod simd128;
 
 use std::arch::wasm32::*;
 
-use crate::{Activations, BLOCK, Quantized, Sums, TILE};
+use crate::{Activations, BLOCK, Bits, Quantized, Sums, TILE};
 
 /// Groups of four columns in a block.
 const GROUPS: usize = BLOCK / 4;
@@ -26,29 +26,23 @@ pub(crate) fn integer_tile(
 ) {
     sums[..count].fill([0.0; TILE]);
     #[cfg(target_feature = "relaxed-simd")]
-    let by_bytes = w.bits == crate::Bits::Four || cfg!(test) || relaxed::is_one_instruction();
+    let by_bytes = w.bits == Bits::Four || cfg!(test) || relaxed::is_one_instruction();
     let mut done = 0;
     while done < count {
         let (first, sums) = (first + done, &mut sums[done..count]);
         #[cfg(target_feature = "relaxed-simd")]
         if by_bytes {
-            done += relaxed::Bytes::tokens(w, tile, x, first, sums);
+            done += tokens::<relaxed::Bytes>(w, tile, x, first, sums);
             continue;
         }
-        done += simd128::Pairs::tokens(w, tile, x, first, sums);
+        done += tokens::<simd128::Pairs>(w, tile, x, first, sums);
     }
 }
 
 /// A way to multiply weights by activations.
-trait Dot: Sized {
-    /// The sums of as many tokens as there are registers for, of those that `sums` has room for; returns how many.
-    fn tokens(
-        w: &Quantized<'_>,
-        tile: usize,
-        x: &Activations,
-        first: usize,
-        sums: &mut [Sums],
-    ) -> usize;
+trait Dot {
+    /// Whether weights of 4 bits are multiplied without being widened first, which leaves registers for more sums.
+    const IN_PLACE: bool;
 
     /// A block's dot products, of `T` tokens and `V` vectors of four rows, from `vector` on.
     fn dots<const BITS: usize, const T: usize, const V: usize>(
@@ -56,6 +50,26 @@ trait Dot: Sized {
         vector: usize,
         quants: &[&[i32; GROUPS]; T],
     ) -> [[v128; V]; T];
+}
+
+/// The sums of as many tokens as there are registers for, of those that `sums` has room for; returns how many.
+fn tokens<D: Dot>(
+    w: &Quantized<'_>,
+    tile: usize,
+    x: &Activations,
+    first: usize,
+    sums: &mut [Sums],
+) -> usize {
+    match (w.bits, sums.len()) {
+        (Bits::Eight, 1) => run::<D, 8, 1, 4>(w, tile, x, first, sums),
+        (Bits::Eight, 2 | 3) => run::<D, 8, 2, 2>(w, tile, x, first, sums),
+        (Bits::Eight, _) => run::<D, 8, 4, 1>(w, tile, x, first, sums),
+        (Bits::Four, 1) => run::<D, 4, 1, 4>(w, tile, x, first, sums),
+        (Bits::Four, 2 | 3) if D::IN_PLACE => run::<D, 4, 2, 4>(w, tile, x, first, sums),
+        (Bits::Four, 2 | 3) => run::<D, 4, 2, 2>(w, tile, x, first, sums),
+        (Bits::Four, _) if D::IN_PLACE => run::<D, 4, 4, 2>(w, tile, x, first, sums),
+        (Bits::Four, _) => run::<D, 4, 4, 1>(w, tile, x, first, sums),
+    }
 }
 
 /// `T` tokens, `V` vectors at a time; returns `T`.

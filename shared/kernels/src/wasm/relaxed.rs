@@ -5,8 +5,8 @@
 
 use std::arch::wasm32::*;
 
-use super::{Dot, GROUPS, run};
-use crate::{Activations, Bits, Quantized, Sums, TILE};
+use super::{Dot, GROUPS};
+use crate::TILE;
 
 /// Whether the dot product is one instruction, as on ARM since 2018 and on x86 with AVX-VNNI. Elsewhere pairs of products
 /// are added up in 16 bits, which shows where they have no room.
@@ -25,22 +25,7 @@ pub(super) fn is_one_instruction() -> bool {
 pub(super) struct Bytes;
 
 impl Dot for Bytes {
-    fn tokens(
-        w: &Quantized<'_>,
-        tile: usize,
-        x: &Activations,
-        first: usize,
-        sums: &mut [Sums],
-    ) -> usize {
-        match (w.bits, sums.len()) {
-            (Bits::Eight, 1) => run::<Self, 8, 1, 4>(w, tile, x, first, sums),
-            (Bits::Eight, 2 | 3) => run::<Self, 8, 2, 2>(w, tile, x, first, sums),
-            (Bits::Eight, _) => run::<Self, 8, 4, 1>(w, tile, x, first, sums),
-            (Bits::Four, 1) => run::<Self, 4, 1, 4>(w, tile, x, first, sums),
-            (Bits::Four, 2 | 3) => run::<Self, 4, 2, 4>(w, tile, x, first, sums),
-            (Bits::Four, _) => run::<Self, 4, 4, 2>(w, tile, x, first, sums),
-        }
-    }
+    const IN_PLACE: bool = true;
 
     #[inline(always)]
     fn dots<const BITS: usize, const T: usize, const V: usize>(

@@ -2,28 +2,13 @@
 
 use std::arch::wasm32::*;
 
-use super::{Dot, GROUPS, run};
-use crate::{Activations, Bits, Quantized, Sums, TILE};
+use super::{Dot, GROUPS};
+use crate::TILE;
 
 pub(super) struct Pairs;
 
 impl Dot for Pairs {
-    fn tokens(
-        w: &Quantized<'_>,
-        tile: usize,
-        x: &Activations,
-        first: usize,
-        sums: &mut [Sums],
-    ) -> usize {
-        match (w.bits, sums.len()) {
-            (Bits::Eight, 1) => run::<Self, 8, 1, 4>(w, tile, x, first, sums),
-            (Bits::Eight, 2 | 3) => run::<Self, 8, 2, 2>(w, tile, x, first, sums),
-            (Bits::Eight, _) => run::<Self, 8, 4, 1>(w, tile, x, first, sums),
-            (Bits::Four, 1) => run::<Self, 4, 1, 4>(w, tile, x, first, sums),
-            (Bits::Four, 2 | 3) => run::<Self, 4, 2, 2>(w, tile, x, first, sums),
-            (Bits::Four, _) => run::<Self, 4, 4, 1>(w, tile, x, first, sums),
-        }
-    }
+    const IN_PLACE: bool = false;
 
     #[inline(always)]
     fn dots<const BITS: usize, const T: usize, const V: usize>(
