@@ -26,12 +26,13 @@ pub(crate) fn integer_tile(
 ) {
     sums[..count].fill([0.0; TILE]);
     #[cfg(target_feature = "relaxed-simd")]
-    let by_bytes = w.bits == Bits::Four || cfg!(test) || relaxed::is_one_instruction();
+    let one_instruction = cfg!(test) || relaxed::is_one_instruction();
     let mut done = 0;
     while done < count {
         let (first, sums) = (first + done, &mut sums[done..count]);
+        // As several instructions it gains by what several tokens share, and with weights of 4 bits only.
         #[cfg(target_feature = "relaxed-simd")]
-        if by_bytes {
+        if one_instruction || w.bits == Bits::Four && sums.len() > 1 {
             done += tokens::<relaxed::Bytes>(w, tile, x, first, sums);
             continue;
         }
