@@ -10,7 +10,7 @@ use crate::config::{AttentionConfig, QkNorm};
 use crate::gpu::Angles;
 use crate::layers::{Input, Linear, Maps, RmsNorm, Shapes, Weights, normed};
 use crate::matrix::matmul;
-use crate::pass::Pass;
+use crate::pass::{Pass, Passes, Place};
 use crate::rope::Rope;
 use crate::weights::Path;
 use crate::{Error, ModelConfig};
@@ -189,7 +189,8 @@ impl Attention {
         pass: &Pass<'_>,
         cache: Option<Seat<'_>>,
     ) -> Tensor<3> {
-        let projected = self.project(input, cache.is_some(), pass);
+        let place = pass.place.as_ref().filter(|_| cache.is_some());
+        let projected = self.project(input, place);
         let context = self.attend(projected, pass, cache);
         self.o_proj.forward_onto(context.into(), residual)
     }
@@ -200,21 +201,31 @@ impl Attention {
         &self,
         input: Input<'_, 3>,
         residual: Option<Tensor<3>>,
-        parts: Vec<(&Pass<'_>, Seat<'_>)>,
+        passes: &Passes<'_>,
+        seats: Vec<Seat<'_>>,
     ) -> Tensor<3> {
-        let Some((first, _)) = parts.first() else {
+        let Some((first, seat)) = passes.each.first().zip(seats.first()) else {
             return residual.unwrap_or(input.x);
         };
-        let projected = match self.project(input, true, first) {
+        let place = passes.place.as_ref().or(first.place.as_ref());
+        let projected = match self.project(input, place) {
             #[cfg(feature = "cpu")]
             Projected::Apart(qkv) if self.fits_cpu(&qkv[0]) => {
+                let parts: Vec<_> = passes.each.iter().zip(seats).collect();
                 let context = self.on_cpu(qkv, &parts);
                 return self.o_proj.forward_onto(context.into(), residual);
             }
             projected => projected,
         };
+        #[cfg(feature = "gpu")]
+        if let (Projected::Stacked(qkv), Some(place)) = (&projected, &passes.place) {
+            let context = self.on_gpu(qkv.clone(), place, *seat);
+            return self.o_proj.forward_onto(context.into(), residual);
+        }
+        #[cfg(not(feature = "gpu"))]
+        let _ = seat;
         let mut start = 0;
-        let contexts = parts.into_iter().map(|(pass, seat)| {
+        let contexts = passes.each.iter().zip(seats).map(|(pass, seat)| {
             let own = projected.narrow(start, pass.time);
             start += pass.time;
             self.attend(own, pass, Some(seat))
@@ -224,10 +235,10 @@ impl Attention {
     }
 
     /// Queries, keys and values.
-    fn project(&self, input: Input<'_, 3>, cached: bool, pass: &Pass<'_>) -> Projected {
+    fn project(&self, input: Input<'_, 3>, place: Option<&Place>) -> Projected {
         let maps = [&self.q_proj, &self.k_proj, &self.v_proj];
         #[cfg(feature = "gpu")]
-        if let (true, Some(place)) = (cached, &pass.place)
+        if let Some(place) = place
             && self.fits_gpu(&place.angles)
             && input.x.dims()[0] == 1
             && crate::gpu::usable(&input.x)
@@ -238,7 +249,7 @@ impl Attention {
             });
         }
         #[cfg(not(feature = "gpu"))]
-        let _ = (cached, pass);
+        let _ = place;
         Projected::Apart(Linear::forward_all(maps, input.value()))
     }
 
@@ -248,15 +259,7 @@ impl Attention {
             #[cfg(feature = "gpu")]
             (Projected::Stacked(qkv), Some(seat)) => {
                 if let Some(place) = &pass.place {
-                    let (heads, norms) = (self.config.sizes(), self.head_norms.clone());
-                    return crate::gpu::attention(
-                        qkv,
-                        &heads,
-                        norms,
-                        self.config.rope,
-                        place,
-                        &mut seat.rows(),
-                    );
+                    return self.on_gpu(qkv, place, seat);
                 }
                 self.taken_apart(qkv)
             }
@@ -305,6 +308,14 @@ impl Attention {
         }
         let context = matmul(softmax(scores, 3), v);
         self.join_heads(context, time)
+    }
+
+    /// What the heads found for all new positions that `place` knows of, whose rows are those of `seat`.
+    #[cfg(feature = "gpu")]
+    fn on_gpu(&self, qkv: Tensor<3>, place: &Place, seat: Seat<'_>) -> Tensor<3> {
+        let (heads, norms) = (self.config.sizes(), self.head_norms.clone());
+        let rows = &mut seat.rows();
+        crate::gpu::attention(qkv, &heads, norms, self.config.rope, place, rows)
     }
 
     /// Whether [`crate::gpu::attention`] does what this layer wants, at a place with these angles.

@@ -9,11 +9,11 @@ use crate::cache::{KvCache, KvType};
 #[cfg(feature = "gpu")]
 use crate::decoder_layer::Mixer;
 use crate::decoder_layer::{DecoderLayer, FeedForward, mixer_name};
-#[cfg(feature = "gpu")]
-use crate::gpu::Place;
 use crate::layers::{Input, Linear, LowRank, Maps, RmsNorm, Shapes, normed};
 use crate::matrix::Matrix;
-use crate::pass::Pass;
+#[cfg(feature = "gpu")]
+use crate::pass::Place;
+use crate::pass::{Pass, Passes};
 use crate::weights::{Path, TensorMap};
 use crate::{Adapter, Error, ModelConfig};
 
@@ -167,21 +167,81 @@ impl Decoder {
 
     /// A pass over so many positions behind those that `cache` holds, which gets room for them.
     fn pass(&self, time: usize, cache: &mut KvCache, device: &Device) -> Result<Pass<'_>, Error> {
+        #[allow(unused_mut, reason = "only a GPU has a place")]
+        let mut pass = self.pass_without_place(time, cache, device)?;
+        #[cfg(feature = "gpu")]
+        self.place(&mut pass, cache, device);
+        Ok(pass)
+    }
+
+    fn pass_without_place(
+        &self,
+        time: usize,
+        cache: &mut KvCache,
+        device: &Device,
+    ) -> Result<Pass<'_>, Error> {
         let start = cache.len();
         cache.reserve(start + time)?;
         let length = cache.length_of(start + time);
-        #[allow(unused_mut, reason = "only a GPU has a place")]
-        let mut pass = Pass::new(&self.config, start, time, length, device);
-        #[cfg(feature = "gpu")]
+        Ok(Pass::new(&self.config, start, time, length, device))
+    }
+
+    /// Tells the kernels of a GPU where a pass over one text stands.
+    #[cfg(feature = "gpu")]
+    fn place(&self, pass: &mut Pass<'_>, cache: &mut KvCache, device: &Device) {
         if crate::gpu::runs_on(device) {
+            let length = cache.length_of(pass.start + pass.time);
             let angles = cache.angles(&self.config.ropes, length, device);
             let table = (!cache.is_plain()).then(|| cache.table_there(device));
-            pass.place = Some(Place {
-                table,
-                ..Place::new(angles, start, time, device)
-            });
+            pass.place = Some(Place::new(angles, pass.start, pass.time, table, device));
         }
-        Ok(pass)
+    }
+
+    /// The passes over the new tokens of several texts, which get room for them.
+    fn passes(&self, parts: &mut [Part<'_>], device: &Device) -> Result<Passes<'_>, Error> {
+        let each = parts
+            .iter_mut()
+            .map(|part| self.pass_without_place(part.tokens.len(), part.cache, device));
+        #[allow(unused_mut, reason = "only a GPU has a place")]
+        let mut passes = Passes {
+            each: each.collect::<Result<_, _>>()?,
+            place: None,
+        };
+        #[cfg(feature = "gpu")]
+        if crate::gpu::runs_on(device) {
+            passes.place = self.place_of_all(&passes.each, parts, device);
+            if passes.place.is_none() {
+                for (pass, part) in passes.each.iter_mut().zip(parts) {
+                    self.place(pass, part.cache, device);
+                }
+            }
+        }
+        Ok(passes)
+    }
+
+    /// Where all texts stand; none if they are not of one pool, or if their heads are turned by different angles.
+    #[cfg(feature = "gpu")]
+    fn place_of_all(
+        &self,
+        passes: &[Pass<'_>],
+        parts: &[Part<'_>],
+        device: &Device,
+    ) -> Option<Place> {
+        let first = &parts.first()?.cache;
+        let lengths = passes.iter().zip(parts);
+        let mut lengths = lengths.map(|(pass, part)| part.cache.length_of(pass.start + pass.time));
+        let length = lengths.next()?;
+        let alike = |other| (self.config.ropes.iter()).all(|rope| rope.is_alike(length, other));
+        let beside = |part: &Part<'_>| first.is_beside(part.cache);
+        if !lengths.all(alike) || !parts.iter().all(beside) {
+            return None;
+        }
+        let texts = passes.iter().zip(parts);
+        let texts: Vec<_> = texts
+            .map(|(pass, part)| (pass.start, pass.time, part.cache.pages()))
+            .collect();
+        let angles = first.angles(&self.config.ropes, length, device);
+        Some(Place::of_several(angles, &texts, device))
     }
 
     /// [`Decoder::forward_cached`] of one token on a GPU, which knows its position, the cache's next one, itself: `start` has
@@ -200,12 +260,7 @@ impl Decoder {
         let mut pass = Pass::new(&self.config, position, 1, length, &device);
         let angles = cache.angles(&self.config.ropes, length, &device);
         let table = (!cache.is_plain()).then(|| cache.table_there(&device));
-        pass.place = Some(Place {
-            angles,
-            start,
-            end,
-            table,
-        });
+        pass.place = Some(Place::of_next(angles, start, end, table));
         Ok(self.forward_pass(token, 1, &pass, cache))
     }
 
@@ -264,10 +319,7 @@ impl Decoder {
     /// [`Error::CacheFull`], before anything is computed.
     pub fn run_together(&self, parts: &mut [Part<'_>]) -> Result<Tensor<2>, Error> {
         let device = self.norm.device();
-        let mut passes = Vec::with_capacity(parts.len());
-        for Part { tokens, cache } in parts.iter_mut() {
-            passes.push(self.pass(tokens.len(), cache, &device)?);
-        }
+        let passes = self.passes(parts, &device)?;
         let ids = parts.iter().flat_map(|part| part.tokens);
         let ids: Vec<i32> = ids.map(|&id| id as i32).collect();
         let time = ids.len();
@@ -278,20 +330,23 @@ impl Decoder {
             .collect();
         for (layer, scale) in self.hops() {
             let slots = slots.iter_mut().filter_map(Iterator::next);
-            let mixed = layer.mix_parts(scaled(x, scale), passes.iter().zip(slots).collect());
+            let mixed = layer.mix_parts(scaled(x, scale), &passes, slots.collect());
             x = layer.feed(mixed);
         }
         drop(slots);
+        let (count, hidden) = (parts.len(), x.dims()[2]);
+        let mut x = x.reshape([time, hidden]);
         let mut end = 0;
-        let mut last = Vec::with_capacity(parts.len());
+        let mut last = Vec::with_capacity(count);
         for Part { tokens, cache } in parts.iter_mut() {
             cache.advance(tokens.len());
             end += tokens.len();
             last.push(end as i32 - 1);
         }
-        let (count, hidden) = (last.len(), x.dims()[2]);
-        let last = Tensor::<1, Int>::from_data(TensorData::new(last, [count]), &device);
-        let x = x.reshape([time, hidden]).select(0, last);
+        if time > count {
+            let last = Tensor::<1, Int>::from_data(TensorData::new(last, [count]), &device);
+            x = x.select(0, last);
+        }
         Ok(self.head(x))
     }
 

@@ -10,7 +10,7 @@ use crate::experts::Experts;
 use crate::latent::LatentAttention;
 use crate::layers::{Input, Maps, RmsNorm, Shapes, Weights};
 use crate::mlp::Mlp;
-use crate::pass::Pass;
+use crate::pass::{Pass, Passes};
 use crate::short_conv::ShortConv;
 use crate::weights::Path;
 use crate::{Error, ModelConfig};
@@ -95,11 +95,12 @@ fn plus(residual: Option<Tensor<3>>, update: Tensor<3>) -> Tensor<3> {
 /// What `mix` makes of each text's positions in `x`, one behind the other.
 fn each_part(
     x: Tensor<3>,
-    parts: Vec<(&Pass<'_>, LayerCache<'_>)>,
+    passes: &Passes<'_>,
+    caches: Vec<LayerCache<'_>>,
     mix: impl Fn(Tensor<3>, &Pass<'_>, LayerCache<'_>) -> Tensor<3>,
 ) -> Tensor<3> {
     let mut start = 0;
-    let mixed = parts.into_iter().map(|(pass, cache)| {
+    let mixed = passes.each.iter().zip(caches).map(|(pass, cache)| {
         let own = x.clone().narrow(1, start, pass.time);
         start += pass.time;
         mix(own, pass, cache)
@@ -182,26 +183,27 @@ impl DecoderLayer {
     pub(crate) fn mix_parts(
         &self,
         x: Tensor<3>,
-        parts: Vec<(&Pass<'_>, LayerCache<'_>)>,
+        passes: &Passes<'_>,
+        caches: Vec<LayerCache<'_>>,
     ) -> Tensor<3> {
         let input = Input::new(x.clone(), &self.before_mixer);
         let mixed = |residual| match &self.mixer {
             Mixer::Attention(mixer) => {
-                let parts = parts.into_iter().map(|(pass, cache)| (pass, cache.rows()));
-                mixer.forward_parts(input, residual, parts.collect())
+                let seats = caches.into_iter().map(LayerCache::rows);
+                mixer.forward_parts(input, residual, passes, seats.collect())
             }
             // These go text by text; what they have in products of all is little.
             Mixer::Latent(mixer) => {
                 let mix = |own, pass: &Pass<'_>, cache: LayerCache<'_>| {
                     mixer.forward(own, pass, Some(cache.rows()))
                 };
-                plus(residual, each_part(input.value(), parts, mix))
+                plus(residual, each_part(input.value(), passes, caches, mix))
             }
             Mixer::ShortConv(mixer) => {
                 let mix = |own, _: &Pass<'_>, cache: LayerCache<'_>| {
                     mixer.forward(own, Some(cache.state()))
                 };
-                plus(residual, each_part(input.value(), parts, mix))
+                plus(residual, each_part(input.value(), passes, caches, mix))
             }
         };
         add(x, &self.after_mixer, mixed)

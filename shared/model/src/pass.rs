@@ -6,8 +6,12 @@ use crate::tensor::{Device, Tensor, TensorData};
 
 use crate::ModelConfig;
 #[cfg(feature = "gpu")]
-use crate::gpu::Place;
+pub(crate) use crate::gpu::Place;
 use crate::rope::Rope;
+
+/// Where no GPU is, nothing has a place there.
+#[cfg(not(feature = "gpu"))]
+pub(crate) enum Place {}
 
 /// One pass over `time` new positions that follow `start` earlier ones. What only some layers or devices
 /// need is made when it is asked for.
@@ -21,8 +25,14 @@ pub(crate) struct Pass<'a> {
     ropes: Vec<OnceCell<Rope>>,
     /// One mask per window that the model's layers have.
     masks: RefCell<Vec<(Option<usize>, Tensor<4>)>>,
-    /// What the kernels of a GPU are told.
-    #[cfg(feature = "gpu")]
+    /// What the kernels of a GPU are told, if they take this text by itself.
+    pub(crate) place: Option<Place>,
+}
+
+/// Passes over the new positions of several texts, one text's behind the other's.
+pub(crate) struct Passes<'a> {
+    pub(crate) each: Vec<Pass<'a>>,
+    /// Where all of them stand, if the kernels of a GPU can take them at once; otherwise each pass has a place of its own.
     pub(crate) place: Option<Place>,
 }
 
@@ -43,7 +53,6 @@ impl<'a> Pass<'a> {
             device: device.clone(),
             ropes: config.ropes.iter().map(|_| OnceCell::new()).collect(),
             masks: RefCell::default(),
-            #[cfg(feature = "gpu")]
             place: None,
         }
     }

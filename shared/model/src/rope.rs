@@ -67,6 +67,12 @@ impl RopeConfig {
             _ => (&self.frequencies).into(),
         }
     }
+
+    /// Whether texts of these lengths are turned alike.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn is_alike(&self, one: usize, other: usize) -> bool {
+        self.beyond.is_none() || self.frequencies_of(one) == self.frequencies_of(other)
+    }
 }
 
 /// `theta^(i / pairs)` for each pair.

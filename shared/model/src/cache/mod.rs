@@ -320,6 +320,18 @@ impl KvCache {
         self.table.is_plain()
     }
 
+    /// Whether both texts have pages of one pool.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        self.pool.is(&other.pool)
+    }
+
+    /// The text's pages, in its order.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn pages(&self) -> &[u32] {
+        self.table.pages()
+    }
+
     /// The pages, where kernels can read them.
     #[cfg(feature = "gpu")]
     pub(crate) fn table_there(&mut self, device: &Device) -> Tensor<1, crate::tensor::Int> {

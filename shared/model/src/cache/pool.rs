@@ -152,6 +152,12 @@ impl KvPool {
         self.shared().is_some()
     }
 
+    /// Whether both are the same pool.
+    #[cfg(feature = "gpu")]
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     pub(super) fn layer(&self, hop: usize) -> Option<&Mutex<Rows>> {
         self.inner.layers.get(hop)?.as_ref()
     }

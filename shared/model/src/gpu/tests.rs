@@ -292,16 +292,32 @@ fn products_are_the_same_however_they_are_spread() {
     }
 }
 
-/// One attention over a cache that holds `start` positions, on a device.
+/// Attention of the new positions of texts over what a cache holds of them, on a device.
 struct Attention {
     heads: Heads,
     normed: bool,
-    start: usize,
-    time: usize,
-    /// The text's pages, on a CPU and on the GPU; there are no others.
-    pages: [Vec<u32>; 2],
+    texts: Vec<Text>,
     /// Positions that workgroups are launched for although there are none.
     to_spare: usize,
+}
+
+#[derive(Clone)]
+struct Text {
+    start: usize,
+    time: usize,
+    /// Its pages, on a CPU and on the GPU.
+    pages: [Vec<u32>; 2],
+}
+
+impl Text {
+    fn new(start: usize, time: usize, pages: impl IntoIterator<Item = u32>) -> Self {
+        let pages: Vec<u32> = pages.into_iter().collect();
+        Self {
+            start,
+            time,
+            pages: [pages.clone(), pages],
+        }
+    }
 }
 
 impl Attention {
@@ -314,75 +330,110 @@ impl Attention {
         }
     }
 
-    /// Both sides' context, keys and values.
-    fn run(&self, on_gpu: &Heads, gpu_start: usize, rope: &RopeConfig) -> [[Vec<f32>; 3]; 2] {
+    fn time(&self) -> usize {
+        self.texts.iter().map(|text| text.time).sum()
+    }
+
+    /// Positions that there is memory for.
+    fn capacity(&self) -> usize {
+        let pages = self
+            .texts
+            .iter()
+            .flat_map(|text| text.pages.iter().flatten());
+        pages.max().map_or(0, |page| (*page as usize + 1) * PAGE)
+    }
+
+    /// Queries, keys and values of the new positions, `[1, time, width]`, the norms, and the cache.
+    fn inputs(&self, device: &Device) -> (Tensor<3>, [Tensor<1>; 2], Rows) {
         let Heads {
             heads,
             kv_heads,
             width,
             ..
         } = self.heads;
-        let (q_width, kv_width) = (heads * width, kv_heads * width);
-        let x = noise(self.time * (q_width + 2 * kv_width), 11);
-        let tables = self.pages.each_ref().map(|pages| {
-            let mut table = Table::default();
-            table.extend(pages);
-            table
-        });
-        let capacity = tables[0].positions();
-        let (keys, held) = (
-            noise(kv_heads * capacity * width, 12),
-            noise(kv_heads * capacity * width, 13),
-        );
-        let norms = [noise(width, 14), noise(width, 15)];
-        let cache = |device: &Device| {
-            let mut rows = Rows::new(kv_heads, capacity, [width; 2], KvType::F32, device);
-            let (k, v) = rows.tensors_mut();
-            let shape = [1, kv_heads, capacity, width];
-            (*k, *v) = (tensor(&keys, shape, device), tensor(&held, shape, device));
-            rows
+        let (all, capacity) = ((heads + 2 * kv_heads) * width, self.capacity());
+        let qkv = tensor(&noise(self.time() * all, 11), [1, self.time(), all], device);
+        let norms = [14, 15].map(|seed| tensor(&noise(width, seed), [width], device));
+        let mut rows = Rows::new(kv_heads, capacity, [width; 2], KvType::F32, device);
+        let (keys, values) = rows.tensors_mut();
+        let held = |seed| {
+            let numbers = noise(kv_heads * capacity * width, seed);
+            tensor(&numbers, [1, kv_heads, capacity, width], device)
         };
-        let end = |mut rows: Rows| {
-            let (k, v) = rows.tensors_mut();
-            (values(k.clone()), values(v.clone()))
-        };
-        let side = |device: &Device| {
-            let qkv: Tensor<3> = tensor(&x, [1, self.time, q_width + 2 * kv_width], device);
-            let norms = norms.each_ref().map(|norm| tensor(norm, [width], device));
-            (qkv, norms, cache(device))
-        };
-        let (qkv, both, mut rows) = side(&gpu());
-        let angles = Angles::new(rope, capacity, capacity, &gpu());
-        let mut place = Place::new(vec![angles], gpu_start, self.time, &gpu());
-        place.end += self.to_spare;
-        if !tables[1].is_plain() {
-            let pages = TensorData::new(self.pages[1].clone(), [self.pages[1].len()]);
-            place.table = Some(Tensor::from_data(pages, (&gpu(), DType::U32)));
-        }
-        let norm = self.normed.then(|| (Tensor::cat(both.into(), 0), 1e-6));
-        let context = super::attention(qkv, on_gpu, norm, Some(0), &place, &mut rows);
-        let (k, v) = end(rows);
-        let got = [values(context), k, v];
+        (*keys, *values) = (held(12), held(13));
+        (qkv, norms, rows)
+    }
 
-        let (qkv, both, rows) = side(&Device::flex());
-        let rows = Mutex::new(rows);
-        let parts = [
-            qkv.clone().narrow(2, 0, q_width),
-            qkv.clone().narrow(2, q_width, kv_width),
-            qkv.narrow(2, q_width + kv_width, kv_width),
-        ];
-        let positions = self.start..self.start + self.time;
-        let rope = Rope::new(&Self::rope(), positions, capacity, &Device::flex());
-        let norms = both.map(|norm| self.normed.then_some((norm, 1e-6)));
-        let text = crate::cpu::Text {
-            start: self.start,
-            time: self.time,
-            rope: Some(&rope),
-            seat: Seat::new(&rows, &tables[0]),
+    fn outputs(context: Tensor<3>, mut rows: Rows) -> [Vec<f32>; 3] {
+        let (keys, held) = rows.tensors_mut();
+        [values(context), values(keys.clone()), values(held.clone())]
+    }
+
+    /// The GPU's context, keys and values, with these heads, at positions `slip` too early.
+    fn on_gpu(&self, heads: &Heads, slip: usize, rope: &RopeConfig) -> [Vec<f32>; 3] {
+        let (qkv, norms, mut rows) = self.inputs(&gpu());
+        let angles = vec![Angles::new(rope, self.capacity(), self.capacity(), &gpu())];
+        let texts: Vec<_> = self
+            .texts
+            .iter()
+            .map(|text| (text.start - slip, text.time, &*text.pages[1]))
+            .collect();
+        let mut place = match &*texts {
+            [(start, time, pages)] => {
+                let mut table = Table::default();
+                table.extend(pages);
+                let pages = TensorData::new(pages.to_vec(), [pages.len()]);
+                let table =
+                    (!table.is_plain()).then(|| Tensor::from_data(pages, (&gpu(), DType::U32)));
+                Place::new(angles, *start, *time, table, &gpu())
+            }
+            several => Place::of_several(angles, several, &gpu()),
         };
-        let context = crate::cpu::attention(parts, &self.heads, norms, &[text]);
-        let (k, v) = end(rows.into_inner().unwrap());
-        [got, [values(context), k, v]]
+        place.spare(self.to_spare);
+        let norm = self.normed.then(|| (Tensor::cat(norms.into(), 0), 1e-6));
+        let context = super::attention(qkv, heads, norm, Some(0), &place, &mut rows);
+        Self::outputs(context, rows)
+    }
+
+    fn on_cpu(&self) -> [Vec<f32>; 3] {
+        let (qkv, norms, rows) = self.inputs(&Device::flex());
+        let rows = Mutex::new(rows);
+        let Heads {
+            heads,
+            kv_heads,
+            width,
+            ..
+        } = self.heads;
+        let (q, kv) = (heads * width, kv_heads * width);
+        let parts = [(0, q), (q, kv), (q + kv, kv)]
+            .map(|(start, width)| qkv.clone().narrow(2, start, width));
+        let tables = self.texts.iter().map(|text| {
+            let mut table = Table::default();
+            table.extend(&text.pages[0]);
+            let positions = text.start..text.start + text.time;
+            let rope = Rope::new(&Self::rope(), positions, self.capacity(), &Device::flex());
+            (table, rope)
+        });
+        let tables: Vec<_> = tables.collect();
+        let texts = self.texts.iter().zip(&tables);
+        let texts: Vec<_> = texts
+            .map(|(text, (table, rope))| crate::cpu::Text {
+                start: text.start,
+                time: text.time,
+                rope: Some(rope),
+                seat: Seat::new(&rows, table),
+            })
+            .collect();
+        let norms = norms.map(|norm| self.normed.then_some((norm, 1e-6)));
+        let context = crate::cpu::attention(parts, &self.heads, norms, &texts);
+        Self::outputs(context, rows.into_inner().unwrap())
+    }
+
+    /// The largest difference of a GPU with these settings from the CPU with the right ones.
+    fn off(&self, heads: &Heads, slip: usize, rope: &RopeConfig) -> f32 {
+        let (got, expected) = (self.on_gpu(heads, slip, rope), self.on_cpu());
+        let each = got.iter().zip(&expected).map(|(a, b)| off(a, b));
+        each.fold(0.0, f32::max)
     }
 }
 
@@ -421,17 +472,35 @@ fn attention_is_that_of_the_cpu() {
                 let case = Attention {
                     heads: heads(heads_of[0], heads_of[1], window),
                     normed,
-                    start,
-                    time,
-                    pages: [pages.clone(), pages],
+                    texts: vec![Text::new(start, time, pages)],
                     to_spare: if normed { 0 } else { 300 },
                 };
-                let [got, expected] = case.run(&case.heads, start, &Attention::rope());
-                for (got, expected) in got.iter().zip(&expected) {
-                    let off = off(got, expected);
-                    let what = format!("{heads_of:?} {start} {time} {window:?} {scattered}");
-                    assert!(off < CLOSE, "{what}: {off}");
-                }
+                let off = case.off(&case.heads, 0, &Attention::rope());
+                let what = format!("{heads_of:?} {start} {time} {window:?} {scattered}");
+                assert!(off < CLOSE, "{what}: {off}");
+            }
+        }
+    });
+}
+
+/// Texts of all lengths at once, whose pages lie among each other's, with one new position each and with more.
+#[test]
+fn attention_of_several_texts_is_that_of_the_cpu() {
+    both(|| {
+        for (normed, window, to_spare) in [(true, None, 0), (false, Some(20), 300)] {
+            for times in [[1, 1, 1], [1, 5, 2]] {
+                let case = Attention {
+                    heads: heads(6, 2, window),
+                    normed,
+                    texts: vec![
+                        Text::new(0, times[0], [21]),
+                        Text::new(38, times[1], [19, 3, 0]),
+                        Text::new(260, times[2], (4..19).chain([1, 2, 20]).rev()),
+                    ],
+                    to_spare,
+                };
+                let off = case.off(&case.heads, 0, &Attention::rope());
+                assert!(off < CLOSE, "{normed} {window:?} {times:?}: {off}");
             }
         }
     });
@@ -443,42 +512,56 @@ fn slips_of_attention_are_seen() {
     let case = Attention {
         heads: heads(4, 2, Some(6)),
         normed: true,
-        start: 20,
-        time: 2,
-        pages: [vec![0, 1], vec![0, 1]],
+        texts: vec![Text::new(20, 2, [0, 1])],
         to_spare: 0,
     };
-    let seen = |on_gpu: &Heads, start, rope: &RopeConfig| {
-        let [got, expected] = case.run(on_gpu, start, rope);
-        let worst = got.iter().zip(&expected).map(|(a, b)| off(a, b));
-        assert!(worst.fold(0.0, f32::max) > 100.0 * CLOSE);
+    let seen = |on_gpu: &Heads, slip, rope: &RopeConfig| {
+        assert!(case.off(on_gpu, slip, rope) > 100.0 * CLOSE);
     };
     let rope = Attention::rope();
     // One key too few and too many, another position, the other half's turn, neighbours for halves, a scale forgotten,
-    // pages mixed up.
-    seen(&heads(4, 2, Some(5)), 20, &rope);
-    seen(&heads(4, 2, Some(7)), 20, &rope);
-    seen(&case.heads, 19, &rope);
+    // pages mixed up, another text's pages.
+    seen(&heads(4, 2, Some(5)), 0, &rope);
+    seen(&heads(4, 2, Some(7)), 0, &rope);
+    seen(&case.heads, 1, &rope);
     let mut other = rope.clone();
     other.frequencies.iter_mut().for_each(|f| *f = -*f);
-    seen(&case.heads, 20, &other);
+    seen(&case.heads, 0, &other);
     other.frequencies = rope.frequencies.iter().rev().copied().collect();
-    seen(&case.heads, 20, &other);
+    seen(&case.heads, 0, &other);
     let scale = 0.41;
     seen(
         &Heads {
             scale,
             ..heads(4, 2, Some(6))
         },
-        20,
+        0,
         &rope,
     );
-    let case = Attention {
-        pages: [vec![0, 1], vec![1, 0]],
-        ..case
+    let context_is_off = |texts: Vec<Text>| {
+        let heads = heads(4, 2, Some(6));
+        let case = Attention {
+            heads,
+            normed: true,
+            texts,
+            to_spare: 0,
+        };
+        let (got, expected) = (case.on_gpu(&case.heads, 0, &rope), case.on_cpu());
+        assert!(off(&got[0], &expected[0]) > 100.0 * CLOSE);
     };
-    let [got, expected] = case.run(&case.heads, 20, &rope);
-    assert!(off(&got[0], &expected[0]) > 100.0 * CLOSE);
+    let mixed_up = Text {
+        pages: [vec![0, 1], vec![1, 0]],
+        ..Text::new(20, 2, [])
+    };
+    context_is_off(vec![mixed_up]);
+    let others = [[0, 1], [2, 3]].map(|own| Text {
+        pages: [
+            own.to_vec(),
+            own.iter().map(|page| (page + 2) % 4).collect(),
+        ],
+        ..Text::new(20, 1, [])
+    });
+    context_is_off(others.into());
 }
 
 fn picks_of(logits: &[f32]) -> Vec<f32> {

@@ -20,13 +20,17 @@ struct Text {
     at: usize,
 }
 
-/// Texts that begin at different times, with prompts in pieces and then tokens one by one.
-fn texts(config: &ModelConfig, device: &Device, seed: u64) -> Vec<Text> {
+/// Texts that begin at different times, with prompts in pieces and then tokens one by one; with memory of their own each, or
+/// with pages of one pool.
+fn texts(config: &ModelConfig, device: &Device, seed: u64, pool: Option<&KvPool>) -> Vec<Text> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let text = |i: usize| {
         let pieces = [vec![0; i], vec![3 + i, 5, 1, 1, 1], vec![1; 4 - i]].concat();
         let length: usize = pieces.iter().sum();
-        let mut cache = KvCache::new(config, device);
+        let mut cache = match pool {
+            Some(pool) => KvCache::in_pool(pool, 0, config, device),
+            None => KvCache::new(config, device),
+        };
         cache.expect(length);
         let token = || random.random_range(0..config.vocab_size as u32);
         Text {
@@ -39,38 +43,57 @@ fn texts(config: &ModelConfig, device: &Device, seed: u64) -> Vec<Text> {
     (0..4).map(text).collect()
 }
 
+impl Text {
+    /// Its part in the pass with this number.
+    fn next(&mut self, pass: usize) -> Option<Part<'_>> {
+        let piece = self.pieces[pass];
+        let tokens = &self.tokens[self.at..self.at + piece];
+        self.at += piece;
+        (piece > 0).then_some(Part {
+            tokens,
+            cache: &mut self.cache,
+        })
+    }
+}
+
 fn values(logits: Tensor<2>) -> Vec<f32> {
     logits.into_data().try_to_vec().unwrap()
 }
 
 /// The largest difference between logits of a pass together and alone, over all passes and texts.
 fn largest_difference(decoder: &Decoder, config: &ModelConfig, device: &Device, seed: u64) -> f32 {
-    let mut together = texts(config, device, seed);
-    let mut alone = texts(config, device, seed);
-    let mut largest = 0f32;
-    for pass in 0..together[0].pieces.len() {
-        let mut expected = Vec::new();
-        let mut parts = Vec::new();
-        for (text, single) in together.iter_mut().zip(&mut alone) {
-            let piece = text.pieces[pass];
-            if piece == 0 {
-                continue;
+    let mut alone = texts(config, device, seed, None);
+    let mut expected = Vec::new();
+    for pass in 0..alone[0].pieces.len() {
+        let mut logits = Vec::new();
+        for text in &mut alone {
+            if let Some(part) = text.next(pass) {
+                logits.extend(values(decoder.run_together(&mut [part]).unwrap()));
             }
-            let tokens = &text.tokens[text.at..text.at + piece];
-            text.at += piece;
-            let own = &mut [Part {
-                tokens,
-                cache: &mut single.cache,
-            }];
-            expected.extend(values(decoder.run_together(own).unwrap()));
-            parts.push(Part {
-                tokens,
-                cache: &mut text.cache,
-            });
         }
-        let logits = values(decoder.run_together(&mut parts).unwrap());
+        expected.push(logits);
+    }
+    let pool = KvPool::new(config, 200, KvType::F32, device);
+    let own = texts(config, device, seed, None);
+    let in_pool = texts(config, device, seed, Some(&pool));
+    [own, in_pool]
+        .map(|texts| difference(decoder, texts, &expected))
+        .into_iter()
+        .fold(0.0, f32::max)
+}
+
+/// That of all passes over these texts together from what is expected.
+fn difference(decoder: &Decoder, mut texts: Vec<Text>, expected: &[Vec<f32>]) -> f32 {
+    let mut largest = 0f32;
+    for (pass, expected) in expected.iter().enumerate() {
+        let parts = texts.iter_mut().filter_map(|text| text.next(pass));
+        let logits = values(
+            decoder
+                .run_together(&mut parts.collect::<Vec<_>>())
+                .unwrap(),
+        );
         assert_eq!(logits.len(), expected.len());
-        for (a, b) in logits.iter().zip(&expected) {
+        for (a, b) in logits.iter().zip(expected) {
             let off = (a - b).abs();
             largest = if off.is_nan() {
                 f32::INFINITY

@@ -6,17 +6,54 @@ use crate::cache::PAGE;
 
 /// Keys that one workgroup looks at, one a unit. A longer text is shared out among several.
 pub(super) const CHUNK: usize = 256;
+/// Whose the new positions of a pass are.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub(crate) enum Texts {
+    /// One text's, whose positions are at the rows of their numbers.
+    One,
+    /// One text's, in pages.
+    OneInPages,
+    /// Several texts', in pages.
+    Several,
+}
+
 /// Units that join what all of them found.
 const SIDE: usize = 16;
 
-/// The row of a position of a head whose rows begin at `base`.
+/// The row of a position of a head whose rows begin at `base`, of a text whose pages begin at `pages` in the table.
 #[cube]
-fn row_of(table: &[u32], base: usize, position: usize, #[comptime] paged: bool) -> usize {
+fn row_of(
+    table: &[u32],
+    pages: usize,
+    base: usize,
+    position: usize,
+    #[comptime] texts: Texts,
+) -> usize {
     let mut row = position;
-    if comptime!(paged) {
-        row = table[position / PAGE] as usize * PAGE + position % PAGE;
+    if comptime!(texts != Texts::One) {
+        row = table[pages + position / PAGE] as usize * PAGE + position % PAGE;
     }
     base + row
+}
+
+/// The position in its text of the new one with number `time`.
+#[cube]
+fn position_of(places: &[u32], time: usize, #[comptime] texts: Texts) -> usize {
+    if comptime!(texts == Texts::Several) {
+        places[2 * time] as usize
+    } else {
+        places[0] as usize + time
+    }
+}
+
+/// Where the pages of its text begin in the table.
+#[cube]
+fn pages_of(places: &[u32], time: usize, #[comptime] texts: Texts) -> usize {
+    let mut pages = 0usize;
+    if comptime!(texts == Texts::Several) {
+        pages = places[2 * time + 1] as usize;
+    }
+    pages
 }
 
 /// A unit turns one pair of one head, half a head apart; those of values it only stores.
@@ -26,7 +63,7 @@ pub(super) fn turn_heads(
     qkv: &[f32],
     norms: &[f32],
     angles: &[f32],
-    start: &[u32],
+    places: &[u32],
     table: &[u32],
     q: &mut [f32],
     keys: &mut [f32],
@@ -39,7 +76,7 @@ pub(super) fn turn_heads(
     #[comptime] width: usize,
     #[comptime] normed: bool,
     #[comptime] turned: bool,
-    #[comptime] paged: bool,
+    #[comptime] texts: Texts,
 ) {
     let unit = ABSOLUTE_POS;
     if unit < units as usize {
@@ -48,7 +85,8 @@ pub(super) fn turn_heads(
         let pair = unit % half;
         let slot = (unit / half) % slots;
         let time = unit / (half * slots);
-        let position = start[0] as usize + time;
+        let position = position_of(places, time, texts);
+        let pages = pages_of(places, time, texts);
         let base = (time * slots + slot) * width;
         let mut first = qkv[base + pair];
         let mut second = qkv[base + pair + half];
@@ -66,12 +104,12 @@ pub(super) fn turn_heads(
             q[to + half] = second;
         } else if slot < heads + kv_heads {
             let base = (slot - heads) * capacity as usize;
-            let to = row_of(table, base, position, paged) * width + pair;
+            let to = row_of(table, pages, base, position, texts) * width + pair;
             keys[to] = first;
             keys[to + half] = second;
         } else {
             let base = (slot - heads - kv_heads) * capacity as usize;
-            let to = row_of(table, base, position, paged) * width + pair;
+            let to = row_of(table, pages, base, position, texts) * width + pair;
             values[to] = first;
             values[to + half] = second;
         }
@@ -121,8 +159,8 @@ fn turned_pair(
 
 /// A workgroup has one query head of one position and up to [`CHUNK`] of the keys it may see: scores, their
 /// exponentials less the largest one's, and the sum of values weighted with these. `turning`, with whether
-/// heads are normed and turned, has a single position's products for queries; its own key and value are not in
-/// the cache yet.
+/// heads are normed and turned, is for positions that are each its text's only new one: their products are there
+/// for queries, and their own keys and values are not in the cache yet.
 #[cube(launch_unchecked)]
 #[allow(clippy::too_many_arguments)]
 // What is known when the kernel is compiled does not mix with what is not.
@@ -133,7 +171,7 @@ pub(super) fn attend_chunk<N: Size>(
     values: &mut [Vector<f32, N>],
     norms: &[f32],
     angles: &[f32],
-    start: &[u32],
+    places: &[u32],
     table: &[u32],
     out: &mut [f32],
     capacity: u32,
@@ -146,7 +184,7 @@ pub(super) fn attend_chunk<N: Size>(
     #[comptime] units: usize,
     #[comptime] whole: bool,
     #[comptime] turning: Option<(bool, bool)>,
-    #[comptime] paged: bool,
+    #[comptime] texts: Texts,
 ) {
     let unit = UNIT_POS as usize;
     let head = CUBE_POS_X as usize;
@@ -156,7 +194,8 @@ pub(super) fn attend_chunk<N: Size>(
     let half = comptime!(width / 2);
     let group = comptime!(heads / kv_heads);
     // The query sees positions before `end`, of which the first is `begin`.
-    let end = start[0] as usize + time + 1;
+    let end = position_of(places, time, texts) + 1;
+    let pages = pages_of(places, time, texts);
     let begin = end - select(end < window as usize, end, window as usize);
     let first = begin + chunk * CHUNK;
     let after = select(first + CHUNK < end, first + CHUNK, end);
@@ -178,7 +217,8 @@ pub(super) fn attend_chunk<N: Size>(
         for i in range_stepped(unit, width, units) {
             let is_key = i >= half;
             let pair = i % half;
-            let base = select(is_key, heads + kv_head, head) * width;
+            let slot = select(is_key, heads + kv_head, head);
+            let base = (time * comptime!(heads + 2 * kv_heads) + slot) * width;
             let both = turned_pair(
                 q,
                 norms,
@@ -195,7 +235,8 @@ pub(super) fn attend_chunk<N: Size>(
             let to = select(is_key, width, 0usize) + pair;
             new[to] = both[0];
             new[to + half] = both[1];
-            new[2 * width + i] = q[(heads + kv_heads + kv_head) * width + i];
+            let slot = time * comptime!(heads + 2 * kv_heads) + heads + kv_heads + kv_head;
+            new[2 * width + i] = q[slot * width + i];
         }
     } else {
         for i in range_stepped(unit, width, units) {
@@ -211,7 +252,7 @@ pub(super) fn attend_chunk<N: Size>(
     let mut largest = f32::new(-1.0e30);
     for key in range_stepped(unit, held, units) {
         let mut sum = 0.0f32;
-        let row = row_of(table, base, first + key, paged);
+        let row = row_of(table, pages, base, first + key, texts);
         #[unroll]
         for i in 0..fours {
             let four = keys[row * fours + i];
@@ -234,7 +275,7 @@ pub(super) fn attend_chunk<N: Size>(
             largest = max(largest, sum * scale);
         }
         if own && head % group == 0 {
-            let row = row_of(table, base, end - 1, paged);
+            let row = row_of(table, pages, base, end - 1, texts);
             for four in range_stepped(unit, fours, units) {
                 let mut key = Vector::<f32, N>::new(0.0);
                 let mut value = Vector::<f32, N>::new(0.0);
@@ -298,10 +339,10 @@ pub(super) fn attend_chunk<N: Size>(
                 let at1 = min(key + rows, last);
                 let at2 = min(key + comptime!(2 * rows), last);
                 let at3 = min(key + comptime!(3 * rows), last);
-                let row0 = row_of(table, base, first + key, paged);
-                let row1 = row_of(table, base, first + at1, paged);
-                let row2 = row_of(table, base, first + at2, paged);
-                let row3 = row_of(table, base, first + at3, paged);
+                let row0 = row_of(table, pages, base, first + key, texts);
+                let row1 = row_of(table, pages, base, first + at1, texts);
+                let row2 = row_of(table, pages, base, first + at2, texts);
+                let row3 = row_of(table, pages, base, first + at3, texts);
                 let value0 = values[row0 * fours + unit % fours];
                 let value1 = values[row1 * fours + unit % fours];
                 let value2 = values[row2 * fours + unit % fours];
@@ -346,7 +387,7 @@ pub(super) fn attend_chunk<N: Size>(
         for four in range_stepped(unit, fours, units) {
             let mut sum = Vector::<f32, N>::new(0.0);
             for key in 0..held {
-                let row = row_of(table, base, first + key, paged);
+                let row = row_of(table, pages, base, first + key, texts);
                 sum += Vector::<f32, N>::new(scores[key]) * values[row * fours + four];
             }
             #[unroll]

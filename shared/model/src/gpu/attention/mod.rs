@@ -11,35 +11,105 @@ use super::{UNITS, count, empty, is_software, lower, lower_int, raise};
 use crate::attention::Heads;
 use crate::cache::Rows;
 use crate::rope::{Rope, RopeConfig};
-use kernel::{CHUNK, attend_chunk, join_chunks, turn_heads};
+use kernel::{CHUNK, Texts, attend_chunk, join_chunks, turn_heads};
 
 /// Where a pass over new positions stands, for kernels.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     /// Of each of the model's ropes.
     pub(crate) angles: Vec<Angles>,
+    /// Positions of the longest text with the new ones, or more: workgroups for keys that there are none of do nothing.
+    end: usize,
+    /// Whether each new position is its text's only one.
+    single: bool,
+    texts: Texts,
     /// How many positions come before, in the first number: on the device, so that the same launches can
-    /// be made again for the next token.
-    pub(crate) start: Tensor<1, Int>,
-    /// Positions with the new ones, or more: workgroups for keys that there are none of do nothing.
-    pub(crate) end: usize,
-    /// The pages of the text, where its positions are not at the rows of their numbers.
-    pub(crate) table: Option<Tensor<1, Int>>,
+    /// be made again for the next token. Of several texts' new positions, of each its own and where its text's pages
+    /// begin in the table.
+    places: Tensor<1, Int>,
+    /// Pages of the texts, one text's behind the other's.
+    table: Option<Tensor<1, Int>>,
 }
 
 impl Place {
-    /// That of `time` positions after `start`.
-    pub(crate) fn new(angles: Vec<Angles>, start: usize, time: usize, device: &Device) -> Self {
+    /// That of `time` positions after `start` in a text, whose pages are in `table` where its positions are not at the rows
+    /// of their numbers.
+    pub(crate) fn new(
+        angles: Vec<Angles>,
+        start: usize,
+        time: usize,
+        table: Option<Tensor<1, Int>>,
+        device: &Device,
+    ) -> Self {
         Self {
-            angles,
-            start: Tensor::from_data(
-                TensorData::new(vec![start as u32], [1]),
-                (device, DType::U32),
-            ),
             end: start + time,
-            table: None,
+            single: time == 1,
+            ..Self::of_next(
+                angles,
+                words(vec![start as u32], device),
+                start + time,
+                table,
+            )
         }
     }
+
+    /// That of a text's next position, which is in the first number of `start`. `end` is a number of positions that has
+    /// it.
+    pub(crate) fn of_next(
+        angles: Vec<Angles>,
+        start: Tensor<1, Int>,
+        end: usize,
+        table: Option<Tensor<1, Int>>,
+    ) -> Self {
+        Self {
+            angles,
+            end,
+            single: true,
+            texts: match &table {
+                None => Texts::One,
+                Some(_) => Texts::OneInPages,
+            },
+            places: start,
+            table,
+        }
+    }
+
+    /// That of the new positions of several texts of one pool: of each text where it stands, how many are new, and its
+    /// pages.
+    pub(crate) fn of_several(
+        angles: Vec<Angles>,
+        texts: &[(usize, usize, &[u32])],
+        device: &Device,
+    ) -> Self {
+        let (mut places, mut table) = (Vec::new(), Vec::new());
+        for &(start, time, pages) in texts {
+            for position in start..start + time {
+                places.extend([position as u32, table.len() as u32]);
+            }
+            table.extend_from_slice(pages);
+        }
+        let ends = texts.iter().map(|(start, time, _)| start + time);
+        Self {
+            angles,
+            end: ends.max().unwrap_or(0),
+            single: texts.iter().all(|(_, time, _)| *time == 1),
+            texts: Texts::Several,
+            places: words(places, device),
+            table: Some(words(table, device)),
+        }
+    }
+
+    /// Launches workgroups for so many positions more.
+    #[cfg(all(test, feature = "cpu", feature = "wgpu"))]
+    pub(super) fn spare(&mut self, positions: usize) {
+        self.end += positions;
+    }
+}
+
+/// Whole numbers, where kernels can read them.
+fn words(numbers: Vec<u32>, device: &Device) -> Tensor<1, Int> {
+    let len = numbers.len();
+    Tensor::from_data(TensorData::new(numbers, [len]), (device, DType::U32))
 }
 
 /// Cosines and sines `[positions, width]` of every position that a cache has room for, on the device:
@@ -102,7 +172,7 @@ pub(crate) fn attention(
     let (keys, values) = cache.tensors_mut();
     // The buffers are written in place: nobody else holds the cache's rows.
     let (keys, values) = (lower(keys.clone()), lower(values.clone()));
-    let start = lower_int(place.start.clone());
+    let places = lower_int(place.places.clone());
     let table = place.table.clone().map(lower_int);
     let angles = rope.map(|rope| &place.angles[rope]);
     let turning = Turning {
@@ -112,16 +182,16 @@ pub(crate) fn attention(
         // What is not used is bound to something that is there.
         norms: norm.map_or_else(|| qkv.clone(), |(both, _)| lower(both)),
         angles: angles.map_or_else(|| qkv.clone(), |angles| lower(angles.table.clone())),
-        paged: table.is_some(),
-        table: table.unwrap_or_else(|| start.clone()),
-        start,
+        texts: place.texts,
+        table: table.unwrap_or_else(|| places.clone()),
+        places,
     };
-    // A single position's heads are turned by those who attend.
-    let q = match time {
-        1 => qkv,
-        _ => turn(&qkv, heads, &turning, [&keys, &values]),
+    // The heads of a single position are turned by those who attend.
+    let q = match place.single {
+        true => qkv,
+        false => turn(&qkv, heads, &turning, [&keys, &values]),
     };
-    raise(attend(q, [keys, values], heads, turning, place.end, time))
+    raise(attend(q, [keys, values], heads, turning, place, time))
 }
 
 /// What heads are normed and turned with.
@@ -131,12 +201,12 @@ struct Turning {
     norms: CubeTensor,
     eps: f32,
     angles: CubeTensor,
-    start: CubeTensor,
-    paged: bool,
+    places: CubeTensor,
+    texts: Texts,
     table: CubeTensor,
 }
 
-/// Queries `[time, heads, width]`, normed and turned; keys and values go to the cache at `start`.
+/// Queries `[time, heads, width]`, normed and turned; keys and values go to the cache.
 fn turn(qkv: &CubeTensor, n: &Heads, by: &Turning, [keys, values]: [&CubeTensor; 2]) -> CubeTensor {
     let slots = n.heads + 2 * n.kv_heads;
     let time = qkv.meta.num_elements() / (slots * n.width);
@@ -144,7 +214,7 @@ fn turn(qkv: &CubeTensor, n: &Heads, by: &Turning, [keys, values]: [&CubeTensor;
     let q = empty(qkv, [time, n.heads, n.width]);
     let units = time * slots * n.width / 2;
     count();
-    // SAFETY: units past the end do nothing; the cache has room for `time` positions at `start`, and angles
+    // SAFETY: units past the end do nothing; the cache has room for the new positions, and angles
     // are there for as many as it has room for.
     #[allow(unsafe_code)]
     unsafe {
@@ -155,7 +225,7 @@ fn turn(qkv: &CubeTensor, n: &Heads, by: &Turning, [keys, values]: [&CubeTensor;
             qkv.clone().into_buffer_arg(),
             by.norms.clone().into_buffer_arg(),
             by.angles.clone().into_buffer_arg(),
-            by.start.clone().into_buffer_arg(),
+            by.places.clone().into_buffer_arg(),
             by.table.clone().into_buffer_arg(),
             q.clone().into_buffer_arg(),
             keys.clone().into_buffer_arg(),
@@ -168,23 +238,24 @@ fn turn(qkv: &CubeTensor, n: &Heads, by: &Turning, [keys, values]: [&CubeTensor;
             n.width,
             by.normed,
             by.turned,
-            by.paged,
+            by.texts,
         );
     }
     q
 }
 
-/// The context of queries `[time, heads, width]`; or of a single position's products, whose heads are turned
-/// here, and whose key and value go to the cache.
+/// The context of queries `[time, heads, width]`; or of products of positions that are each its text's only new one, whose
+/// heads are turned here, and whose keys and values go to the cache.
 fn attend(
     q: CubeTensor,
     [keys, values]: [CubeTensor; 2],
     n: &Heads,
     by: Turning,
-    end: usize,
+    place: &Place,
     time: usize,
 ) -> CubeTensor {
-    let chunks = n.window.map_or(end, |w| w.min(end)).div_ceil(CHUNK);
+    let end = n.window.map_or(place.end, |window| window.min(place.end));
+    let chunks = end.div_ceil(CHUNK);
     let capacity = keys.meta.num_elements() / (n.kv_heads * n.width);
     let context = empty(&q, [1, time, n.heads * n.width]);
     // Of each chunk its context, its largest score and its sum of exponentials.
@@ -194,7 +265,7 @@ fn attend(
     };
     let units = if is_software() { 1 } else { CHUNK };
     count();
-    // SAFETY: a workgroup reads its query, and keys and values of positions before `start + time`, which the
+    // SAFETY: a workgroup reads its query, and keys and values of positions up to its own, which the
     // cache has room for; it writes what belongs to its query and chunk. A single position's key and value
     // are written by one workgroup and read by none.
     #[allow(unsafe_code)]
@@ -209,7 +280,7 @@ fn attend(
             values.into_buffer_arg(),
             by.norms.into_buffer_arg(),
             by.angles.into_buffer_arg(),
-            by.start.into_buffer_arg(),
+            by.places.into_buffer_arg(),
             by.table.into_buffer_arg(),
             parts.clone().into_buffer_arg(),
             capacity as u32,
@@ -221,8 +292,8 @@ fn attend(
             n.kv_heads,
             units,
             chunks == 1,
-            (time == 1).then_some((by.normed, by.turned)),
-            by.paged,
+            place.single.then_some((by.normed, by.turned)),
+            by.texts,
         );
     }
     if chunks > 1 {
