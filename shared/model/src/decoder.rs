@@ -107,10 +107,11 @@ impl Decoder {
         })
     }
 
-    /// What the keys and values of this model are kept as: in half the bits where its weights are in blocks too, on a CPU.
+    /// What the keys and values of this model are kept as: in half the bits where its weights are in blocks too. In a page in
+    /// all, so that what one engine has saved of a conversation can be taken up by the other.
     pub fn kv_type(&self) -> KvType {
-        #[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
-        if self.embed_tokens.is_of_blocks_on_cpu() {
+        #[cfg(all(feature = "burn", not(target_arch = "wasm32")))]
+        if self.embed_tokens.is_of_blocks() && crate::cache::keeps_f16(&self.norm.device()) {
             return KvType::F16;
         }
         KvType::F32

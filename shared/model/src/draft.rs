@@ -4,8 +4,8 @@
 use crate::tensor::Device;
 
 use crate::cache::KvCache;
-use crate::generate::read;
 use crate::lookup::Pace;
+use crate::row::read;
 use crate::sampler::argmax;
 use crate::{Decoder, Error, ModelConfig};
 

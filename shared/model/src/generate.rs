@@ -2,18 +2,25 @@
 
 use std::collections::VecDeque;
 
-use crate::tensor::Tensor;
-
+use crate::distribution::likeliest;
 use crate::lookup::{MOST, Pace, look_up};
 use crate::options::{Finish, Options, Token, Top};
+use crate::row::{Need, Row, Rows};
 use crate::sampler::{Confidence, Sampler, confidence};
 use crate::session::{Held, Session};
+#[cfg(feature = "gpu")]
+use crate::shortlist::Shortlist;
 use crate::stop_text::StopText;
+#[cfg(feature = "gpu")]
+use crate::tensor::Tensor;
 use crate::tokenizer::Detokenizer;
 use crate::{Error, Model, PASS_TOKENS};
 
 /// Positions behind the next token that guesses, or a device that picks tokens by itself, may want at once.
 const AHEAD: usize = 16;
+
+/// A token and what is reported with it.
+type Drawn = (u32, Confidence, Top);
 
 impl<'a> Generation<'a> {
     /// Begins an answer in a session.
@@ -136,7 +143,7 @@ pub struct Generation<'a> {
     /// Where tokens may be guessed: how many from the text, and how many by the draft model.
     paces: Option<[Pace; 2]>,
     /// Tokens that are sure to come, and what is reported with each.
-    certain: VecDeque<(u32, Confidence, Top)>,
+    certain: VecDeque<Drawn>,
     passes: usize,
     /// Where the device picks the tokens by itself.
     #[cfg(feature = "gpu")]
@@ -212,20 +219,43 @@ impl Generation<'_> {
         self.session.cut_back(0);
     }
 
-    /// So many more of its tokens are in the cache. `logits` are those behind the last one, if it was the last.
-    pub(crate) fn advanced(
-        &mut self,
-        tokens: usize,
-        logits: Option<&[f32]>,
-    ) -> Option<Result<Token, Error>> {
+    /// So many more of its tokens are in the cache.
+    pub(crate) fn advance(&mut self, tokens: usize) {
         let known = self.session.tokens.len();
         self.session.learn(&self.seen[known..known + tokens]);
         self.passes += 1;
-        let logits = logits?;
-        Some(self.ended_by_error(|answer| {
-            let (id, stats, top) = answer.draw(logits, 0)?;
-            answer.token(id, stats, top)
-        }))
+    }
+
+    /// What must be known of the logits behind the last token.
+    pub(crate) fn need(&self) -> Need {
+        #[cfg(feature = "gpu")]
+        {
+            #[cfg(not(target_arch = "wasm32"))]
+            if self.constraint.is_some() {
+                return Need::All;
+            }
+            let sampling = &self.options.sampling;
+            let most = sampling.top_k.max(self.options.top_logprobs);
+            if crate::gpu::runs_on(&self.model.device)
+                && !sampling.changes_logits()
+                && most <= crate::gpu::LISTED
+            {
+                let is_greedy = sampling.temperature == 0.0;
+                return Need::Short(if is_greedy { 1.0 } else { sampling.temperature });
+            }
+        }
+        Need::All
+    }
+
+    /// The next token, by what is known of the logits behind the last one; None if it takes all of them.
+    pub(crate) fn drawn(&mut self, row: Row<'_>) -> Option<Result<Token, Error>> {
+        match self.draw(row, 0) {
+            Ok(Some((id, stats, top))) => {
+                Some(self.ended_by_error(|answer| answer.token(id, stats, top)))
+            }
+            Ok(None) => None,
+            Err(error) => Some(self.fail(error)),
+        }
     }
 
     /// Ends it with an error.
@@ -344,12 +374,18 @@ impl Generation<'_> {
                 decoder.run_at_once(&tokens, tokens.len(), &mut session.cache)?
             }
         };
-        let logits = read(logits).await?;
         session.learn(pending);
         self.passes += 1;
+        let rows = Rows::read(&logits, |_| self.need()).await?;
         let mut right = 0;
-        for row in logits.chunks_exact(self.model.config().vocab_size) {
-            let (id, stats, top) = self.draw(row, right)?;
+        while let Some(row) = rows.get(right) {
+            let drawn = self.draw(row, right)?;
+            #[cfg(feature = "gpu")]
+            let drawn = match drawn {
+                None => self.draw_of_all(&logits, right).await?,
+                drawn => drawn,
+            };
+            let Some((id, stats, top)) = drawn else { break };
             self.certain.push_back((id, stats, top));
             if guess.get(right) != Some(&id) || self.model.end_ids.contains(&id) {
                 break;
@@ -363,16 +399,43 @@ impl Generation<'_> {
         Ok(())
     }
 
-    /// A token by the logits behind the text and `guessed` more tokens, and what is reported with it.
-    fn draw(&mut self, logits: &[f32], guessed: usize) -> Result<(u32, Confidence, Top), Error> {
-        // All of them are looked at, which is faster than to stop at the first.
-        if !logits.iter().fold(true, |all, l| all & l.is_finite()) {
+    /// A token by the logits behind the text and `guessed` more tokens, where its shortlist did not reach.
+    #[cfg(feature = "gpu")]
+    async fn draw_of_all(
+        &mut self,
+        logits: &Tensor<2>,
+        guessed: usize,
+    ) -> Result<Option<Drawn>, Error> {
+        let own = logits.clone().narrow(0, guessed, 1);
+        let rows = Rows::read(&own, |_| Need::All).await?;
+        rows.get(0).map_or(Ok(None), |row| self.draw(row, guessed))
+    }
+
+    /// A token by what is known of the logits behind the text and `guessed` more tokens, and what is reported with it. None if
+    /// it takes all of them.
+    fn draw(&mut self, row: Row<'_>, guessed: usize) -> Result<Option<Drawn>, Error> {
+        if !row.is_finite() {
             let position = self.seen.len() - 1 + guessed;
             return Err(Error::LogitsNotFinite { position });
         }
-        let id = self.sample(logits)?;
-        let (normalizer, stats) = confidence(logits, id);
-        Ok((id, stats, self.top(logits, normalizer)))
+        Ok(match row {
+            Row::All(logits) => {
+                let id = self.sample(logits)?;
+                let (normalizer, stats) = confidence(logits, id);
+                let top = self.top(likeliest(logits, self.options.top_logprobs), normalizer);
+                Some((id, stats, top))
+            }
+            #[cfg(feature = "gpu")]
+            Row::Short(list) => self.draw_of_list(list),
+        })
+    }
+
+    #[cfg(feature = "gpu")]
+    fn draw_of_list(&mut self, list: &Shortlist) -> Option<Drawn> {
+        let top = list.likeliest(self.options.top_logprobs)?;
+        let id = self.sampler.next_of(list)?;
+        let (normalizer, stats) = list.confidence(id)?;
+        Some((id, stats, self.top(top, normalizer)))
     }
 
     fn sample(&mut self, logits: &[f32]) -> Result<u32, Error> {
@@ -438,31 +501,16 @@ impl Generation<'_> {
         Ok(text)
     }
 
-    fn top(&self, logits: &[f32], normalizer: f32) -> Top {
-        let wanted = self.options.top_logprobs.min(logits.len());
-        if wanted == 0 {
-            return vec![];
-        }
-        let mut ids: Vec<u32> = (0..logits.len() as u32).collect();
-        let likelier = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]);
-        ids.select_nth_unstable_by(wanted - 1, likelier);
-        ids.truncate(wanted);
-        ids.sort_by(|a, b| likelier(a, b).then(a.cmp(b)));
+    /// Tokens with their logits as they are reported.
+    fn top(&self, tokens: Vec<(u32, f32)>, normalizer: f32) -> Top {
         let tokenizer = &self.model.tokenizer;
         let text = |id: u32| match tokenizer.decode(&[id]) {
             Ok(text) if !text.is_empty() => text,
             _ => tokenizer.token(id),
         };
-        ids.into_iter()
-            .map(|id| (id, text(id), logits[id as usize] - normalizer))
+        let tokens = tokens.into_iter();
+        tokens
+            .map(|(id, logit)| (id, text(id), logit - normalizer))
             .collect()
     }
-}
-
-/// Brings logits to the host.
-pub(crate) async fn read(logits: Tensor<2>) -> Result<Vec<f32>, Error> {
-    let data = logits.into_data_async().await;
-    let data = data.map_err(|e| Error::Device(e.to_string()))?;
-    let logits = data.convert::<f32>().try_to_vec::<f32>();
-    logits.map_err(|e| Error::Device(e.to_string()))
 }

@@ -1,12 +1,12 @@
 //! From logits to the next token, and how sure the model was of it.
-//!
-//! Processors and their order are those of transformers' `generate`: repetition penalty,
-//! temperature, top-k, top-p, min-p. Before them come OpenAI's bias and its two penalties, which transformers has not.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sprat_kernels::vector::{exp_sums, largest_two, powers, sums_of};
+use sprat_kernels::vector::exp_sums;
 
+use crate::distribution::{distribution, draw, draw_of_all, largest, weighed};
+#[cfg(feature = "gpu")]
+use crate::shortlist::Shortlist;
 use crate::{Error, Sampling};
 
 /// What the model's own distribution says about a token: before temperature, penalties and cuts.
@@ -24,13 +24,21 @@ pub struct Confidence {
 pub(crate) struct Sampler {
     sampling: Sampling,
     rng: ChaCha8Rng,
+    /// Where a draw falls that is not done yet.
+    #[cfg(feature = "gpu")]
+    held: Option<Place>,
 }
 
 impl Sampler {
     pub(crate) fn new(sampling: Sampling) -> Result<Self, Error> {
         sampling.check()?;
         let rng = ChaCha8Rng::seed_from_u64(sampling.seed);
-        Ok(Self { sampling, rng })
+        Ok(Self {
+            sampling,
+            rng,
+            #[cfg(feature = "gpu")]
+            held: None,
+        })
     }
 
     /// The next token after `seen`, of which the first `prompt` are the question, given its `logits`, one per token: finite
@@ -46,186 +54,72 @@ impl Sampler {
         if self.sampling.temperature == 0.0 {
             return argmax(logits);
         }
-        let place: f64 = self.rng.random();
-        let sampling = &self.sampling;
-        if sampling.top_k == 0 && sampling.top_p >= 1.0 && sampling.min_p == 0.0 {
-            return draw_of_all(logits, sampling.temperature, place);
+        #[cfg(feature = "gpu")]
+        let (place, rest) = match self.held.take() {
+            None => (self.rng.random(), None),
+            Some(held) => (held.place, held.others(logits)),
+        };
+        #[cfg(feature = "gpu")]
+        let logits = rest.as_deref().unwrap_or(logits);
+        #[cfg(not(feature = "gpu"))]
+        let place = self.rng.random();
+        if self.sampling.draws_of_all() {
+            return draw_of_all(logits, self.sampling.temperature, place);
         }
-        let probabilities = distribution(logits, sampling);
-        // Inverse of the cumulative sum, in order of ids.
-        let mut left = place;
-        let mut last = 0;
-        for (id, &p) in probabilities.iter().enumerate().filter(|(_, p)| **p > 0.0) {
-            last = id;
-            left -= p;
-            if left < 0.0 {
-                break;
+        draw(&distribution(logits, &self.sampling), place) as u32
+    }
+
+    /// The next draw falls there.
+    #[cfg(all(test, feature = "gpu"))]
+    pub(crate) fn hold(&mut self, place: Place) {
+        self.held = Some(place);
+    }
+
+    /// The next token, by the likeliest ones. None if it takes all logits: [`Sampler::next`] then goes on with the same draw.
+    /// For a sampling that does not change logits.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn next_of(&mut self, list: &Shortlist) -> Option<u32> {
+        if self.sampling.temperature == 0.0 {
+            return Some(list.likeliest);
+        }
+        let place = Place {
+            place: self.rng.random(),
+            below: f32::INFINITY,
+        };
+        match list.draw(&self.sampling, place) {
+            Ok(id) => Some(id),
+            Err(place) => {
+                self.held = Some(place);
+                None
             }
         }
-        last as u32
     }
 }
 
-/// The token at `place`, 0 to 1, of the cumulative sum of the softmax in order of ids.
-fn draw_of_all(logits: &[f32], temperature: f32, place: f64) -> u32 {
-    /// Sums of so many are passed over at once.
-    const PART: usize = 64;
-    let powers = powers_of(logits, temperature);
-    let mut sums = vec![0.0; powers.len().div_ceil(PART)];
-    sums_of(&powers, PART, &mut sums);
-    let mut left = place * sums.iter().sum::<f64>();
-    let mut last = 0;
-    for (part, (powers, sum)) in powers.chunks(PART).zip(&sums).enumerate() {
-        if left >= *sum {
-            left -= sum;
-            // In case it is the last: rounding may leave a little of the last sum.
-            if let Some(at) = powers.iter().rposition(|power| *power > 0.0) {
-                last = part * PART + at;
-            }
-            continue;
-        }
-        for (at, power) in powers.iter().enumerate().filter(|(_, power)| **power > 0.0) {
-            last = part * PART + at;
-            left -= f64::from(*power);
-            if left < 0.0 {
-                break;
-            }
-        }
-        break;
-    }
-    last as u32
+/// Where a draw falls.
+#[cfg(feature = "gpu")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Place {
+    /// 0 to 1, of the cumulative sum of probabilities.
+    pub(crate) place: f64,
+    /// Of the tokens whose logits are less than this.
+    pub(crate) below: f32,
 }
 
-/// The distribution tokens are drawn from, given their weighed logits: one probability per token.
-fn distribution(logits: &[f32], sampling: &Sampling) -> Vec<f64> {
-    let mut probabilities = softmax(logits, sampling.temperature);
-    if sampling.top_k > 0 {
-        let mut ranking = Ranking::new(&probabilities);
-        let mut keep = sampling.top_k.min(probabilities.len());
-        // Equal to the last one kept: stays, as in transformers.
-        while keep < ranking.len() {
-            let first = ranking.first(keep + 1);
-            if logits[first[keep]] != logits[first[keep - 1]] {
-                break;
-            }
-            keep += 1;
+#[cfg(feature = "gpu")]
+impl Place {
+    /// `logits` with those only that it is among; None if it is among all of them, or by rounding among none.
+    fn others(self, logits: &[f32]) -> Option<Vec<f32>> {
+        let is_among = |logit: &f32| *logit < self.below;
+        if self.below == f32::INFINITY || !logits.iter().any(is_among) {
+            return None;
         }
-        let kept = ranking.first(keep).to_vec();
-        probabilities = cut(&probabilities, &kept);
+        let others = logits.iter().map(|logit| match is_among(logit) {
+            true => *logit,
+            false => f32::NEG_INFINITY,
+        });
+        Some(others.collect())
     }
-    if sampling.top_p < 1.0 {
-        let mut ranking = Ranking::new(&probabilities);
-        let (mut keep, mut sum) = (0, 0.0);
-        while keep < ranking.len() && sum < f64::from(sampling.top_p) {
-            keep += 1;
-            let last = ranking.first(keep).last();
-            sum += last.map_or(0.0, |id| probabilities[*id]);
-        }
-        let kept = ranking.first(keep).to_vec();
-        probabilities = cut(&probabilities, &kept);
-    }
-    if sampling.min_p > 0.0 {
-        let most = probabilities.iter().copied().fold(0.0, f64::max);
-        let floor = most * f64::from(sampling.min_p);
-        let kept = (0..probabilities.len()).filter(|id| probabilities[*id] >= floor);
-        let kept: Vec<usize> = kept.collect();
-        probabilities = cut(&probabilities, &kept);
-    }
-    probabilities
-}
-
-/// Tokens by their probability, likeliest first and of equals the first, as far as somebody wants to know.
-struct Ranking<'a> {
-    probabilities: &'a [f64],
-    order: Vec<usize>,
-    /// How many of the order are in their places.
-    sorted: usize,
-}
-
-impl<'a> Ranking<'a> {
-    fn new(probabilities: &'a [f64]) -> Self {
-        Self {
-            probabilities,
-            order: (0..probabilities.len()).collect(),
-            sorted: 0,
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.order.len()
-    }
-
-    /// The first `count`, or all that there are.
-    fn first(&mut self, count: usize) -> &[usize] {
-        let count = count.min(self.order.len());
-        if count > self.sorted {
-            // Twice as many each time: few tokens of a large vocabulary matter.
-            let wanted = count.next_power_of_two().max(64).min(self.order.len());
-            let more = wanted - self.sorted;
-            let p = self.probabilities;
-            let likelier = |a: &usize, b: &usize| p[*b].total_cmp(&p[*a]).then(a.cmp(b));
-            let rest = &mut self.order[self.sorted..];
-            if more < rest.len() {
-                rest.select_nth_unstable_by(more, likelier);
-            }
-            rest[..more].sort_unstable_by(likelier);
-            self.sorted = wanted;
-        }
-        &self.order[..count]
-    }
-}
-
-/// The probabilities of these tokens, their sum 1, and 0 for all others.
-fn cut(probabilities: &[f64], kept: &[usize]) -> Vec<f64> {
-    let mut left = vec![0.0; probabilities.len()];
-    for &id in kept {
-        left[id] = probabilities[id];
-    }
-    let sum: f64 = left.iter().sum();
-    for p in &mut left {
-        *p /= sum;
-    }
-    left
-}
-
-/// The logits after bias and penalties.
-fn weighed(logits: &[f32], seen: &[u32], prompt: usize, sampling: &Sampling) -> Vec<f32> {
-    let mut logits = logits.to_vec();
-    for &(id, by) in &sampling.bias {
-        if let Some(logit) = logits.get_mut(id as usize) {
-            *logit += by;
-        }
-    }
-    let (frequency, presence) = (sampling.frequency_penalty, sampling.presence_penalty);
-    if frequency != 0.0 || presence != 0.0 {
-        let mut counts = vec![0u32; logits.len()];
-        for &id in seen.get(prompt..).unwrap_or_default() {
-            if let Some(count) = counts.get_mut(id as usize) {
-                *count += 1;
-            }
-        }
-        for (logit, &count) in logits.iter_mut().zip(&counts) {
-            if count > 0 {
-                *logit -= frequency * count as f32 + presence;
-            }
-        }
-    }
-    let penalty = sampling.repetition_penalty;
-    if penalty != 1.0 {
-        let mut done = vec![false; logits.len()];
-        for &id in seen {
-            let id = id as usize;
-            if id < done.len() && !std::mem::replace(&mut done[id], true) {
-                let logit = &mut logits[id];
-                *logit = if *logit < 0.0 {
-                    *logit * penalty
-                } else {
-                    *logit / penalty
-                };
-            }
-        }
-    }
-    logits
 }
 
 /// The likeliest token; of equals the first.
@@ -237,29 +131,6 @@ pub(crate) fn argmax(logits: &[f32]) -> u32 {
         }
     }
     best as u32
-}
-
-/// In f32 but for the sums: of thousands of tokens the exponentials are most of the work.
-fn softmax(logits: &[f32], temperature: f32) -> Vec<f64> {
-    let powers = powers_of(logits, temperature);
-    let mut sum = [0.0];
-    sums_of(&powers, powers.len().max(1), &mut sum);
-    let [sum] = sum;
-    powers.into_iter().map(|p| f64::from(p) / sum).collect()
-}
-
-/// The softmax of `logits / temperature` before it is divided by its sum.
-fn powers_of(logits: &[f32], temperature: f32) -> Vec<f32> {
-    let mut found = vec![0.0; logits.len()];
-    powers(logits, largest(logits)[0], 1.0 / temperature, &mut found);
-    found
-}
-
-/// The two largest, equal ones counted apart.
-fn largest(logits: &[f32]) -> [f32; 2] {
-    let mut two = [f32::NEG_INFINITY; 2];
-    largest_two(logits, &mut two);
-    two
 }
 
 /// What `logits` say of a token, and their normalizer: a logit less it is the token's log-probability.
@@ -282,54 +153,6 @@ pub(crate) fn confidence(logits: &[f32], token: u32) -> (f32, Confidence) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[derive(serde::Deserialize)]
-    struct Goldens {
-        logits: std::collections::HashMap<String, Vec<f32>>,
-        cases: Vec<Case>,
-    }
-
-    #[derive(serde::Deserialize)]
-    struct Case {
-        logits: String,
-        history: Vec<u32>,
-        temperature: Option<f32>,
-        top_k: Option<usize>,
-        top_p: Option<f32>,
-        min_p: Option<f32>,
-        repetition_penalty: Option<f32>,
-        probabilities: Vec<f64>,
-    }
-
-    #[test]
-    fn distributions_equal_transformers() {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../tests/goldens/sampling/probabilities.json"
-        );
-        let goldens: Goldens = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-        assert!(goldens.cases.len() > 20);
-        for (i, case) in goldens.cases.iter().enumerate() {
-            let sampling = Sampling {
-                temperature: case.temperature.unwrap_or(1.0),
-                top_k: case.top_k.unwrap_or(0),
-                top_p: case.top_p.unwrap_or(1.0),
-                min_p: case.min_p.unwrap_or(0.0),
-                repetition_penalty: case.repetition_penalty.unwrap_or(1.0),
-                ..Sampling::default()
-            };
-            let logits = &goldens.logits[&case.logits];
-            let logits = weighed(logits, &case.history, 0, &sampling);
-            let actual = distribution(&logits, &sampling);
-            for (id, (a, e)) in actual.iter().zip(&case.probabilities).enumerate() {
-                assert!(
-                    (a - e).abs() < 1e-5,
-                    "case {i} ({}), token {id}: {a}, {e}",
-                    case.logits
-                );
-            }
-        }
-    }
 
     #[test]
     fn the_same_seed_draws_the_same_tokens() {

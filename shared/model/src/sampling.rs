@@ -56,6 +56,11 @@ impl Sampling {
             || !self.bias.is_empty()
     }
 
+    /// Whether every token may be drawn.
+    pub(crate) fn draws_of_all(&self) -> bool {
+        self.top_k == 0 && self.top_p >= 1.0 && self.min_p == 0.0
+    }
+
     /// # Errors
     /// [`Error::Option`] naming the first value out of range.
     pub fn check(&self) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! Several answers at once: a pass of the model has a step of each, and reads the weights once for all.
 
-use crate::generate::read;
+use crate::row::{Need, Rows};
+use crate::tensor::Tensor;
 use crate::{Decoder, Error, Generation, Part, Token};
 
 /// Tokens of one pass at most, beside the one of each answer that is being written: what a prompt may delay the others by.
@@ -44,19 +45,21 @@ pub async fn step_together(
     if parts.is_empty() {
         return tokens;
     }
-    let count = parts.len();
-    let logits = match decoder.run_together(&mut parts) {
-        Ok(logits) => read(logits).await,
+    let drawn = match decoder.run_together(&mut parts) {
+        Ok(logits) => {
+            let running = answers.iter_mut().zip(&pieces);
+            let running = running.filter(|(_, piece)| **piece > 0);
+            let running = running.map(|(answer, piece)| (&mut **answer, *piece));
+            draw(&logits, &mut running.collect::<Vec<_>>()).await
+        }
         Err(error) => Err(error),
     };
     let running = answers.iter_mut().zip(&pieces).zip(&mut tokens);
     let running = running.filter(|((_, piece), _)| **piece > 0);
-    match logits {
-        Ok(logits) => {
-            let rows = logits.chunks_exact((logits.len() / count).max(1));
-            for (((answer, &piece), token), row) in running.zip(rows) {
-                let last = answer.session.tokens.len() + piece == answer.seen.len();
-                *token = answer.advanced(piece, last.then_some(row));
+    match drawn {
+        Ok(drawn) => {
+            for (drawn, (_, token)) in drawn.into_iter().zip(running) {
+                *token = drawn;
             }
         }
         Err(error) => {
@@ -69,4 +72,42 @@ pub async fn step_together(
         }
     }
     tokens
+}
+
+/// The next token of each answer, of which so many tokens were run, by the logits behind the last of these `[answers, vocab]`;
+/// nothing where that is not the text's last token.
+async fn draw(
+    logits: &Tensor<2>,
+    running: &mut [(&mut Generation<'_>, usize)],
+) -> Result<Vec<Option<Result<Token, Error>>>, Error> {
+    let need = |(answer, piece): &(&mut Generation<'_>, usize)| match answer.pending() == *piece {
+        true => answer.need(),
+        false => Need::Nothing,
+    };
+    let mut needs: Vec<_> = running.iter().map(need).collect();
+    let rows = Rows::read(logits, |row| needs[row]).await?;
+    let mut tokens = Vec::with_capacity(running.len());
+    for (number, ((answer, piece), need)) in running.iter_mut().zip(&mut needs).enumerate() {
+        answer.advance(*piece);
+        let row = rows.get(number).filter(|_| *need != Need::Nothing);
+        let token = row.and_then(|row| answer.drawn(row));
+        if token.is_some() {
+            *need = Need::Nothing;
+        }
+        tokens.push(token);
+    }
+    if needs.iter().all(|need| *need == Need::Nothing) {
+        return Ok(tokens);
+    }
+    // Some draws fall where their shortlist does not reach.
+    for need in needs.iter_mut().filter(|need| **need != Need::Nothing) {
+        *need = Need::All;
+    }
+    let rows = Rows::read(logits, |row| needs[row]).await?;
+    let undrawn = running.iter_mut().zip(&mut tokens).zip(&needs).enumerate();
+    for (number, (((answer, _), token), need)) in undrawn {
+        let row = rows.get(number).filter(|_| *need != Need::Nothing);
+        *token = token.take().or_else(|| answer.drawn(row?));
+    }
+    Ok(tokens)
 }

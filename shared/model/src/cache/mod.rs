@@ -29,6 +29,19 @@ use snapshots::Snapshots;
 /// Positions that a text which has its pool for itself grows by at least: each time its rows are copied.
 const GROWTH: usize = 128;
 
+/// Whether `device` has numbers of 16 bits for keys and values.
+#[cfg(all(feature = "burn", not(target_arch = "wasm32")))]
+pub(crate) fn keeps_f16(device: &Device) -> bool {
+    #[cfg(feature = "gpu")]
+    if crate::gpu::runs_on(device) {
+        return crate::gpu::keeps_f16(device);
+    }
+    #[cfg(feature = "flex")]
+    return *device == Device::flex();
+    #[cfg(not(feature = "flex"))]
+    return false;
+}
+
 /// The memory of all hops through layers for the positions of one text seen so far (batch 1).
 #[derive(Debug)]
 pub struct KvCache {

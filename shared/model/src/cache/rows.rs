@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::tensor::{DType, Device, Tensor};
 
 use super::pages::PAGE;
-#[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
+#[cfg(all(feature = "burn", not(target_arch = "wasm32")))]
 use crate::Storage;
 
 /// What keys and values are kept as.
@@ -15,15 +15,16 @@ pub enum KvType {
     /// As they are computed.
     #[default]
     F32,
-    /// Half the memory, and on a CPU half the time of reading it, for eleven bits of precision; weights of 8 bits have
-    /// fewer. For attention over keys on a CPU; all else stays `f32`.
-    #[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
+    /// Half the memory, and half the time of reading it, for eleven bits of precision; weights of 8 bits have fewer. Not for
+    /// latents, nor for heads that are not turned and normed in our own passes: these stay `f32`.
+    #[cfg(all(feature = "burn", not(target_arch = "wasm32")))]
     F16,
 }
 
 impl KvType {
-    /// What [`crate::Decoder::kv_type`] says of a model with weights of this kind, on a CPU.
-    #[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
+    /// What [`crate::Decoder::kv_type`] says of a model with weights of this kind, on a CPU or a GPU that has numbers of 16
+    /// bits.
+    #[cfg(all(feature = "burn", not(target_arch = "wasm32")))]
     pub fn beside(weights: Storage) -> Self {
         match weights {
             Storage::F32 | Storage::F16 => Self::F32,
@@ -31,9 +32,18 @@ impl KvType {
         }
     }
 
+    #[cfg(feature = "gpu")]
+    fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::F16 => DType::F16,
+        }
+    }
+
     fn of(dtype: DType) -> Self {
         match dtype {
-            #[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
+            #[cfg(all(feature = "burn", not(target_arch = "wasm32")))]
             DType::F16 => Self::F16,
             _ => Self::F32,
         }
@@ -251,17 +261,17 @@ impl Rows {
 fn room(shape: [usize; 4], kept: KvType, device: &Device) -> Tensor<4> {
     #[cfg(feature = "gpu")]
     if crate::gpu::runs_on(device) {
-        return crate::gpu::zeros(shape, device);
+        return crate::gpu::zeros(shape, kept.dtype(), device);
     }
     match kept {
         KvType::F32 => Tensor::zeros(shape, device),
-        #[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
+        #[cfg(all(feature = "burn", not(target_arch = "wasm32")))]
         KvType::F16 => Tensor::zeros(shape, (device, crate::tensor::DType::F16)),
     }
 }
 
 /// Numbers of type `to`.
-#[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
+#[cfg(all(feature = "burn", not(target_arch = "wasm32")))]
 fn cast(x: Tensor<4>, to: DType) -> Tensor<4> {
     match x.dtype() == to {
         true => x,
@@ -270,7 +280,7 @@ fn cast(x: Tensor<4>, to: DType) -> Tensor<4> {
 }
 
 /// There is only one type.
-#[cfg(not(all(feature = "flex", not(target_arch = "wasm32"))))]
+#[cfg(not(all(feature = "burn", not(target_arch = "wasm32"))))]
 fn cast(x: Tensor<4>, _: DType) -> Tensor<4> {
     x
 }

@@ -180,7 +180,7 @@ fn tensor<const D: usize>(
 ) -> Result<Tensor<D>, Error> {
     let bytes = take(rest, shape.iter().product::<usize>() * dtype.size())?;
     // Bytes from anywhere are not aligned as numbers must be.
-    #[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
+    #[cfg(all(feature = "burn", not(target_arch = "wasm32")))]
     if dtype == DType::F16 {
         let numbers = bytes.chunks_exact(2);
         let numbers = numbers.map(|b| half::f16::from_le_bytes([b[0], b[1]]));

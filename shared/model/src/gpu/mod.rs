@@ -25,6 +25,10 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::client::Client;
+use cubecl::ir::ElemType;
+use cubecl::prelude::*;
+use half::f16;
 
 pub(crate) use ahead::Ahead;
 pub(crate) use attention::{Angles, Place, attention};
@@ -34,6 +38,7 @@ pub(crate) use matmul::matmul;
 pub use measure::{GpuProduct, gpu_bandwidth, gpu_products};
 pub(crate) use norm::rms_norm;
 pub(crate) use product::{Around, Quantized};
+pub(crate) use sample::{LISTED, shortlists};
 
 /// Units of a workgroup of a kernel that has no use for shared memory.
 const UNITS: usize = 64;
@@ -100,6 +105,25 @@ fn lower_int<const D: usize>(x: Tensor<D, Int>) -> CubeTensor {
     into_contiguous(x.expect("callers ask `usable` first"))
 }
 
+/// Whether kernels can read f16 where `client`'s launches run.
+fn has_f16(client: &Client) -> bool {
+    client.properties().supports_type(f16::elem_type_native())
+}
+
+/// Whether keys and values can be kept as f16 on `device`.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn keeps_f16(device: &Device) -> bool {
+    has_f16(&lower(Tensor::<1>::zeros([1], device)).client)
+}
+
+/// What kernels call the numbers of a tensor of floats.
+fn elements(dtype: DType) -> ElemType {
+    match dtype {
+        DType::F16 => f16::elem_type_native(),
+        _ => f32::elem_type_native(),
+    }
+}
+
 fn raise<const D: usize>(x: CubeTensor) -> Tensor<D> {
     Tensor::from_primitive::<CubeBackend>(x)
 }
@@ -111,6 +135,6 @@ fn empty<const D: usize>(like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
 }
 
 /// Zeros that kernels write in place: contiguous, as tensors that burn makes need not be.
-pub(crate) fn zeros<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
-    raise(lower(Tensor::<D>::zeros(shape, device)))
+pub(crate) fn zeros<const D: usize>(shape: [usize; D], dtype: DType, device: &Device) -> Tensor<D> {
+    raise(lower(Tensor::<D>::zeros(shape, (device, dtype))))
 }

@@ -8,13 +8,14 @@ use rand_chacha::ChaCha8Rng;
 
 use super::product::{Around, Quantized, Spread};
 use super::sample::{PICK, Picks};
-use super::{Angles, Place, gpu_is_software, matmul, rms_norm};
+use super::{Angles, LISTED, Place, gpu_is_software, matmul, rms_norm, shortlists};
 use crate::Storage;
 use crate::attention::Heads;
 use crate::cache::{KvType, PAGE, Rows, Seat, Table};
 use crate::config::Activation;
 use crate::rope::{Rope, RopeConfig};
 use crate::sampler::confidence;
+use crate::shortlist::Shortlist;
 use crate::storage::Blocks;
 
 /// A software adapter, so that the tests need no GPU; `SPRAT_TEST_GPU=1` takes the machine's own, and
@@ -297,6 +298,7 @@ struct Attention {
     heads: Heads,
     normed: bool,
     texts: Vec<Text>,
+    kept: KvType,
     /// Positions that workgroups are launched for although there are none.
     to_spare: usize,
 }
@@ -354,11 +356,12 @@ impl Attention {
         let (all, capacity) = ((heads + 2 * kv_heads) * width, self.capacity());
         let qkv = tensor(&noise(self.time() * all, 11), [1, self.time(), all], device);
         let norms = [14, 15].map(|seed| tensor(&noise(width, seed), [width], device));
-        let mut rows = Rows::new(kv_heads, capacity, [width; 2], KvType::F32, device);
+        let mut rows = Rows::new(kv_heads, capacity, [width; 2], self.kept, device);
         let (keys, values) = rows.tensors_mut();
+        let dtype = keys.dtype();
         let held = |seed| {
             let numbers = noise(kv_heads * capacity * width, seed);
-            tensor(&numbers, [1, kv_heads, capacity, width], device)
+            tensor::<4>(&numbers, [1, kv_heads, capacity, width], device).cast(dtype)
         };
         (*keys, *values) = (held(12), held(13));
         (qkv, norms, rows)
@@ -366,7 +369,8 @@ impl Attention {
 
     fn outputs(context: Tensor<3>, mut rows: Rows) -> [Vec<f32>; 3] {
         let (keys, held) = rows.tensors_mut();
-        [values(context), values(keys.clone()), values(held.clone())]
+        let floats = |kept: &Tensor<4>| values(kept.clone().cast(DType::F32));
+        [values(context), floats(keys), floats(held)]
     }
 
     /// The GPU's context, keys and values, with these heads, at positions `slip` too early.
@@ -473,6 +477,7 @@ fn attention_is_that_of_the_cpu() {
                     heads: heads(heads_of[0], heads_of[1], window),
                     normed,
                     texts: vec![Text::new(start, time, pages)],
+                    kept: KvType::F32,
                     to_spare: if normed { 0 } else { 300 },
                 };
                 let off = case.off(&case.heads, 0, &Attention::rope());
@@ -497,11 +502,31 @@ fn attention_of_several_texts_is_that_of_the_cpu() {
                         Text::new(38, times[1], [19, 3, 0]),
                         Text::new(260, times[2], (4..19).chain([1, 2, 20]).rev()),
                     ],
+                    kept: KvType::F32,
                     to_spare,
                 };
                 let off = case.off(&case.heads, 0, &Attention::rope());
                 assert!(off < CLOSE, "{normed} {window:?} {times:?}: {off}");
             }
+        }
+    });
+}
+
+/// Keys and values in half the bits are rounded as a CPU rounds them.
+#[test]
+fn attention_over_half_the_bits_is_that_of_the_cpu() {
+    both(|| {
+        for (time, pages) in [(1, [0, 1, 2]), (4, [2, 0, 1])] {
+            let case = Attention {
+                heads: heads(4, 2, None),
+                normed: true,
+                texts: vec![Text::new(30, time, pages)],
+                kept: KvType::F16,
+                to_spare: 0,
+            };
+            let off = case.off(&case.heads, 0, &Attention::rope());
+            // Half a unit in the last of eleven bits.
+            assert!(off < 1.0 / 2048.0, "{time}: {off}");
         }
     });
 }
@@ -513,6 +538,7 @@ fn slips_of_attention_are_seen() {
         heads: heads(4, 2, Some(6)),
         normed: true,
         texts: vec![Text::new(20, 2, [0, 1])],
+        kept: KvType::F32,
         to_spare: 0,
     };
     let seen = |on_gpu: &Heads, slip, rope: &RopeConfig| {
@@ -544,6 +570,7 @@ fn slips_of_attention_are_seen() {
             heads,
             normed: true,
             texts,
+            kept: KvType::F32,
             to_spare: 0,
         };
         let (got, expected) = (case.on_gpu(&case.heads, 0, &rope), case.on_cpu());
@@ -618,5 +645,73 @@ fn logits_that_are_no_numbers_are_told() {
             logits[at] = bad;
             assert_eq!(picks_of(&logits)[4], 0.0, "{bad} at {at}");
         }
+    }
+}
+
+/// Rows of logits, and of each its temperature.
+fn rows_of_logits(vocab: usize) -> (Vec<Vec<f32>>, Vec<f32>) {
+    let row = |seed, by: f32| noise(vocab, seed).iter().map(|l| l * by).collect();
+    let mut rows: Vec<Vec<f32>> = vec![row(1, 9.0), row(2, 0.3), row(3, 4.0), row(4, 1.0)];
+    // Neighbours in the vocabulary are likely together, all of one unit's are, and many are alike.
+    rows[0]
+        .iter_mut()
+        .take(100)
+        .for_each(|logit| *logit += 14.0);
+    rows[2]
+        .iter_mut()
+        .step_by(256)
+        .for_each(|logit| *logit += 10.0);
+    rows[3].iter_mut().step_by(3).for_each(|logit| *logit = 2.0);
+    (rows, vec![1.0, 0.7, 2.5, 0.01])
+}
+
+#[test]
+fn shortlists_are_those_of_the_host() {
+    for vocab in [1, 40, 64, 257, 5000, 33_000] {
+        let (rows, temperatures) = rows_of_logits(vocab);
+        let logits = tensor(&rows.concat(), [rows.len(), vocab], &gpu());
+        let lists = Shortlist::all(&values(shortlists(logits, &temperatures)));
+        assert_eq!(lists.len(), rows.len());
+        for ((got, row), &temperature) in lists.iter().zip(&rows).zip(&temperatures) {
+            let expected = Shortlist::of(row, got.floor, temperature);
+            let count = expected.tokens.len();
+            let what = format!("{vocab}, {temperature}: {count} from {} on", got.floor);
+            assert!(count >= LISTED.min(vocab), "{what}");
+            match count > 256 {
+                true => assert!(got.tokens.is_empty(), "{what}"),
+                false => assert_eq!(got.tokens, expected.tokens, "{what}"),
+            }
+            assert_eq!(
+                (got.likeliest, got.finite),
+                (expected.likeliest, true),
+                "{what}"
+            );
+            assert_eq!(got.largest, expected.largest, "{what}");
+            assert!((got.sum / expected.sum - 1.0).abs() < 1e-5, "{what}");
+            for (got, expected) in [
+                (got.stats.logprob, expected.stats.logprob),
+                (got.stats.margin, expected.stats.margin),
+                (got.stats.entropy, expected.stats.entropy),
+            ] {
+                assert!(
+                    (got - expected).abs() < 1e-4,
+                    "{what}: {got} for {expected}"
+                );
+            }
+        }
+        // Few more than are asked for, where likely ones are anywhere.
+        let usual = lists[1].tokens.len();
+        assert!(vocab < 5000 || (LISTED..120).contains(&usual), "{usual}");
+    }
+}
+
+#[test]
+fn a_shortlist_tells_logits_that_are_no_numbers() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut rows = [noise(1500, 1), noise(1500, 2)];
+        rows[1][700] = bad;
+        let logits = tensor(&rows.concat(), [2, 1500], &gpu());
+        let lists = Shortlist::all(&values(shortlists(logits, &[1.0; 2])));
+        assert_eq!((lists[0].finite, lists[1].finite), (true, false), "{bad}");
     }
 }

@@ -87,10 +87,10 @@ impl Matrix {
         unreachable!("there is no other backend")
     }
 
-    /// Whether a CPU multiplies blocks of it.
-    #[cfg(all(feature = "flex", not(target_arch = "wasm32")))]
-    pub(crate) fn is_of_blocks_on_cpu(&self) -> bool {
-        matches!(self.quantized, Some(Quantized::Cpu(_)))
+    /// Whether it is multiplied as blocks.
+    #[cfg(all(feature = "burn", not(target_arch = "wasm32")))]
+    pub(crate) fn is_of_blocks(&self) -> bool {
+        self.quantized.is_some()
     }
 
     /// Rows and columns.

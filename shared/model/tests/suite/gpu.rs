@@ -3,6 +3,7 @@
 use pollster::block_on;
 use sprat_model::{
     Device, Finish, Model, Options, RandomModel, Sampling, Session, Storage, Token, gpu_dispatches,
+    step_together,
 };
 
 use crate::common::devices;
@@ -57,14 +58,129 @@ fn a_token_takes_few_dispatches() {
     }
 }
 
+/// A step of several answers takes as many launches however many they are and however they draw: of a layer seven, two more
+/// than one answer's, as what has many rows is normed before its products.
+#[test]
+fn a_step_of_several_takes_as_many_launches_whatever_their_number() {
+    for device in gpus() {
+        let model = model("llama-15m", Storage::Q8, &device);
+        let layers = model.config().layers.len() as u64;
+        let pool = model.pool(1000);
+        for (count, expected) in [
+            (1, 5 * layers + 4),
+            (2, 7 * layers + 5),
+            (6, 7 * layers + 5),
+        ] {
+            let begin = |seed: u64| {
+                let prompt: Vec<u32> = (100..110 + seed as u32).collect();
+                let sampling = Sampling {
+                    temperature: 0.5 * (seed % 3) as f32,
+                    top_k: 20,
+                    seed,
+                    ..Sampling::default()
+                };
+                let options = Options {
+                    sampling,
+                    ..greedy(10, 0)
+                };
+                let session = model.session_in(&pool, 0);
+                session.into_generation(&model, &prompt, options).unwrap()
+            };
+            let mut answers: Vec<_> = (0..count).map(begin).collect();
+            for step in 0..4 {
+                let before = gpu_dispatches();
+                let mut all: Vec<_> = answers.iter_mut().collect();
+                all.iter_mut()
+                    .for_each(|answer| answer.make_room().unwrap());
+                let tokens = block_on(step_together(model.decoder(), &mut all));
+                assert!(tokens.into_iter().all(|token| token.unwrap().is_ok()));
+                let launches = gpu_dispatches() - before;
+                // The first one reads the prompts.
+                assert!(step == 0 || launches == expected, "{count}: {launches}");
+            }
+        }
+    }
+}
+
+/// What is drawn from the shortlists of a device, alone and together, is what is drawn from all logits where tokens are cut,
+/// and the same alone and together where every token may be drawn.
+#[test]
+fn draws_are_the_same_alone_and_together() {
+    for device in gpus() {
+        let model = model("llama-15m", Storage::Q8, &device);
+        let pool = model.pool(1000);
+        let request = |seed: u64, bias: bool| {
+            let prompt: Vec<u32> = (300..320 + seed as u32).collect();
+            let cuts = seed % 4;
+            let sampling = Sampling {
+                temperature: 0.2 + 0.4 * (seed % 3) as f32,
+                top_k: if cuts == 1 { 40 } else { 0 },
+                top_p: if cuts == 2 { 0.3 } else { 1.0 },
+                min_p: if cuts == 3 { 0.2 } else { 0.0 },
+                bias: if bias { vec![(0, 0.0)] } else { vec![] },
+                seed,
+                ..Sampling::default()
+            };
+            let options = Options {
+                sampling,
+                ..greedy(12, 2)
+            };
+            (prompt, options)
+        };
+        let ids = |tokens: &[Token]| tokens.iter().map(|t| t.id).collect::<Vec<_>>();
+        let alone = |seed, bias| {
+            let (prompt, options) = request(seed, bias);
+            ids(&answer(&model, &mut model.session(), &prompt, options))
+        };
+        let begin = |seed| {
+            let (prompt, options) = request(seed, false);
+            let session = model.session_in(&pool, 0);
+            session.into_generation(&model, &prompt, options).unwrap()
+        };
+        let mut answers: Vec<_> = (0..8).map(begin).collect();
+        let mut written = vec![Vec::new(); answers.len()];
+        while written.iter().any(|written| written.len() < 12) {
+            let mut all: Vec<_> = answers.iter_mut().collect();
+            all.iter_mut()
+                .for_each(|answer| answer.make_room().unwrap());
+            let tokens = block_on(step_together(model.decoder(), &mut all));
+            for (written, token) in written.iter_mut().zip(tokens) {
+                written.extend(token.transpose().unwrap().map(|token| token.id));
+            }
+        }
+        for (seed, written) in (0..).zip(&written) {
+            assert_eq!(*written, alone(seed, false), "{seed}");
+            if seed % 4 != 0 {
+                assert_eq!(*written, alone(seed, true), "{seed}, all logits");
+            }
+        }
+    }
+}
+
 /// The device's picks are the host's, whatever the answer's length is to the number of steps in flight.
 #[test]
 fn picks_of_the_device_are_those_of_the_host() {
     for device in gpus() {
         let model = model("llama-15m", Storage::Q8, &device);
         let prompt: Vec<u32> = (300..317).collect();
-        // Alternatives are read from the logits, which come to the host for them.
-        let expected = answer(&model, &mut model.session(), &prompt, greedy(11, 2));
+        // For penalties and the like all logits come to the host.
+        let sampling = Sampling {
+            bias: vec![(0, 0.0)],
+            ..Sampling::default()
+        };
+        let options = Options {
+            sampling,
+            ..greedy(11, 2)
+        };
+        let expected = answer(&model, &mut model.session(), &prompt, options);
+        // For alternatives a shortlist does.
+        let listed = answer(&model, &mut model.session(), &prompt, greedy(11, 2));
+        for (got, expected) in listed.iter().zip(&expected) {
+            assert_eq!(got.id, expected.id);
+            let ids = |token: &Token| token.top.iter().map(|top| top.0).collect::<Vec<_>>();
+            assert_eq!(ids(got), ids(expected));
+            assert!((got.top[1].2 - expected.top[1].2).abs() < 1e-4);
+        }
         assert_eq!(expected.len(), 11);
         for most in [0, 1, 2, 4, 5, 6, 9, 10, 11] {
             let mut session = model.session();

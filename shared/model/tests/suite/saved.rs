@@ -33,13 +33,11 @@ fn go_on(decoder: &Decoder, cache: &mut KvCache, device: &Device) -> Vec<u32> {
 }
 
 /// What keys and values can be kept as there.
-fn kept_as(backend: &str) -> &'static [KvType] {
-    match backend {
-        #[cfg(feature = "flex")]
-        "flex" => &[KvType::F32, KvType::F16],
-        _ => &[KvType::F32],
-    }
-}
+const KEPT_AS: &[KvType] = &[
+    KvType::F32,
+    #[cfg(feature = "burn")]
+    KvType::F16,
+];
 
 #[test]
 fn a_text_goes_on_from_its_bytes_as_if_nothing_had_been() {
@@ -50,7 +48,7 @@ fn a_text_goes_on_from_its_bytes_as_if_nothing_had_been() {
         }
         for name in names {
             let (config, decoder) = decoder(&name, &device);
-            for &kept in kept_as(backend) {
+            for &kept in KEPT_AS {
                 let mut one = read(&decoder, &config, kept, &device);
                 let bytes = block_on(one.export(&MODEL, &PROMPT)).unwrap();
                 let mut other = KvCache::of_type(&config, kept, &device);

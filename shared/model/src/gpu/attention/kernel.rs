@@ -1,5 +1,6 @@
 //! The kernels of attention.
 
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use crate::cache::PAGE;
@@ -59,15 +60,15 @@ fn pages_of(places: &[u32], time: usize, #[comptime] texts: Texts) -> usize {
 /// A unit turns one pair of one head, half a head apart; those of values it only stores.
 #[cube(launch_unchecked)]
 #[allow(clippy::too_many_arguments)]
-pub(super) fn turn_heads(
+pub(super) fn turn_heads<K: Float>(
     qkv: &[f32],
     norms: &[f32],
     angles: &[f32],
     places: &[u32],
     table: &[u32],
     q: &mut [f32],
-    keys: &mut [f32],
-    values: &mut [f32],
+    keys: &mut [K],
+    values: &mut [K],
     units: u32,
     capacity: u32,
     eps: f32,
@@ -77,6 +78,7 @@ pub(super) fn turn_heads(
     #[comptime] normed: bool,
     #[comptime] turned: bool,
     #[comptime] texts: Texts,
+    #[define(K)] _kept: ElemType,
 ) {
     let unit = ABSOLUTE_POS;
     if unit < units as usize {
@@ -105,13 +107,13 @@ pub(super) fn turn_heads(
         } else if slot < heads + kv_heads {
             let base = (slot - heads) * capacity as usize;
             let to = row_of(table, pages, base, position, texts) * width + pair;
-            keys[to] = first;
-            keys[to + half] = second;
+            keys[to] = K::cast_from(first);
+            keys[to + half] = K::cast_from(second);
         } else {
             let base = (slot - heads - kv_heads) * capacity as usize;
             let to = row_of(table, pages, base, position, texts) * width + pair;
-            values[to] = first;
-            values[to + half] = second;
+            values[to] = K::cast_from(first);
+            values[to + half] = K::cast_from(second);
         }
     }
 }
@@ -165,10 +167,10 @@ fn turned_pair(
 #[allow(clippy::too_many_arguments)]
 // What is known when the kernel is compiled does not mix with what is not.
 #[allow(clippy::collapsible_if, clippy::manual_is_multiple_of)]
-pub(super) fn attend_chunk<N: Size>(
+pub(super) fn attend_chunk<K: Float, N: Size>(
     q: &[f32],
-    keys: &mut [Vector<f32, N>],
-    values: &mut [Vector<f32, N>],
+    keys: &mut [Vector<K, N>],
+    values: &mut [Vector<K, N>],
     norms: &[f32],
     angles: &[f32],
     places: &[u32],
@@ -185,6 +187,7 @@ pub(super) fn attend_chunk<N: Size>(
     #[comptime] whole: bool,
     #[comptime] turning: Option<(bool, bool)>,
     #[comptime] texts: Texts,
+    #[define(K)] _kept: ElemType,
 ) {
     let unit = UNIT_POS as usize;
     let head = CUBE_POS_X as usize;
@@ -255,7 +258,7 @@ pub(super) fn attend_chunk<N: Size>(
         let row = row_of(table, pages, base, first + key, texts);
         #[unroll]
         for i in 0..fours {
-            let four = keys[row * fours + i];
+            let four = Vector::<f32, N>::cast_from(keys[row * fours + i]);
             #[unroll]
             for lane in 0..4usize {
                 sum += new[i * 4 + lane] * four.extract(lane);
@@ -284,8 +287,8 @@ pub(super) fn attend_chunk<N: Size>(
                     key.insert(lane, new[width + four * 4 + lane]);
                     value.insert(lane, new[2 * width + four * 4 + lane]);
                 }
-                keys[row * fours + four] = key;
-                values[row * fours + four] = value;
+                keys[row * fours + four] = Vector::cast_from(key);
+                values[row * fours + four] = Vector::cast_from(value);
             }
         }
     }
@@ -343,10 +346,10 @@ pub(super) fn attend_chunk<N: Size>(
                 let row1 = row_of(table, pages, base, first + at1, texts);
                 let row2 = row_of(table, pages, base, first + at2, texts);
                 let row3 = row_of(table, pages, base, first + at3, texts);
-                let value0 = values[row0 * fours + unit % fours];
-                let value1 = values[row1 * fours + unit % fours];
-                let value2 = values[row2 * fours + unit % fours];
-                let value3 = values[row3 * fours + unit % fours];
+                let value0 = Vector::<f32, N>::cast_from(values[row0 * fours + unit % fours]);
+                let value1 = Vector::<f32, N>::cast_from(values[row1 * fours + unit % fours]);
+                let value2 = Vector::<f32, N>::cast_from(values[row2 * fours + unit % fours]);
+                let value3 = Vector::<f32, N>::cast_from(values[row3 * fours + unit % fours]);
                 let weight1 = select(key + rows < held, scores[at1], 0.0f32);
                 let weight2 = select(key + comptime!(2 * rows) < held, scores[at2], 0.0f32);
                 let weight3 = select(key + comptime!(3 * rows) < held, scores[at3], 0.0f32);
@@ -388,7 +391,8 @@ pub(super) fn attend_chunk<N: Size>(
             let mut sum = Vector::<f32, N>::new(0.0);
             for key in 0..held {
                 let row = row_of(table, pages, base, first + key, texts);
-                sum += Vector::<f32, N>::new(scores[key]) * values[row * fours + four];
+                let value = Vector::<f32, N>::cast_from(values[row * fours + four]);
+                sum += Vector::<f32, N>::new(scores[key]) * value;
             }
             #[unroll]
             for lane in 0..4usize {

@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::{UNITS, count, empty, is_software, lower, lower_int, raise};
+use super::{UNITS, count, elements, empty, is_software, lower, lower_int, raise};
 use crate::attention::Heads;
 use crate::cache::Rows;
 use crate::rope::{Rope, RopeConfig};
@@ -239,6 +239,7 @@ fn turn(qkv: &CubeTensor, n: &Heads, by: &Turning, [keys, values]: [&CubeTensor;
             by.normed,
             by.turned,
             by.texts,
+            elements(keys.dtype),
         );
     }
     q
@@ -256,6 +257,7 @@ fn attend(
 ) -> CubeTensor {
     let end = n.window.map_or(place.end, |window| window.min(place.end));
     let chunks = end.div_ceil(CHUNK);
+    let kept = elements(keys.dtype);
     let capacity = keys.meta.num_elements() / (n.kv_heads * n.width);
     let context = empty(&q, [1, time, n.heads * n.width]);
     // Of each chunk its context, its largest score and its sum of exponentials.
@@ -294,6 +296,7 @@ fn attend(
             chunks == 1,
             place.single.then_some((by.normed, by.turned)),
             by.texts,
+            kept,
         );
     }
     if chunks > 1 {

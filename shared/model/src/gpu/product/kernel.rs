@@ -2,6 +2,7 @@
 //! `i`-th word of each. Neighbouring units read four words each, of a row of words after another, so that a
 //! workgroup reads a tile from its beginning to its end, 16 bytes a unit.
 
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use crate::config::Activation;
@@ -45,6 +46,7 @@ pub(super) fn product<S: Float, N: Size>(
     #[comptime] normed: bool,
     #[comptime] added: Added,
     #[comptime] gate: Option<Activation>,
+    #[define(S)] _elements: ElemType,
 ) {
     let rows = rows as usize;
     let blocks = blocks as usize;
@@ -56,8 +58,8 @@ pub(super) fn product<S: Float, N: Size>(
     let quad = unit % 4;
     let slot = (unit / 4) % slots;
     let tiles_in_group = CUBE_DIM as usize / (4 * slots);
-    let tile = CUBE_POS_X as usize * tiles_in_group + unit / (4 * slots);
-    let first = CUBE_POS_Y as usize * at_once;
+    let tile = CUBE_POS_Y as usize * tiles_in_group + unit / (4 * slots);
+    let first = CUBE_POS_X as usize * at_once;
     let word_rows = blocks * per_block;
 
     // Of each part and token four rows; then of each token the squares.
@@ -318,6 +320,7 @@ pub(super) fn gather<S: Float>(
     units: u32,
     blocks: u32,
     #[comptime] per_block: usize,
+    #[define(S)] _elements: ElemType,
 ) {
     let unit = ABSOLUTE_POS;
     if unit < units as usize {

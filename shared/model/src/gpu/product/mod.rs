@@ -6,11 +6,10 @@ mod kernel;
 use std::ops::Range;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use cubecl::client::Client;
 use cubecl::prelude::*;
 use sprat_kernels::{BLOCK, Bits, TILE};
 
-use super::{UNITS, count, empty, is_software, lower, lower_int, raise};
+use super::{UNITS, count, elements, empty, has_f16, is_software, lower, lower_int, raise};
 use crate::config::Activation;
 use crate::storage::Blocks;
 use half::f16;
@@ -214,18 +213,6 @@ impl Quantized {
         around: Around<D>,
         spread: Spread,
     ) -> Tensor<D> {
-        match self.scales.dtype() {
-            DType::F16 => self.launch::<f16, D>(x, around, spread),
-            _ => self.launch::<f32, D>(x, around, spread),
-        }
-    }
-
-    fn launch<S: Float + CubeElement, const D: usize>(
-        &self,
-        x: Tensor<D>,
-        around: Around<D>,
-        spread: Spread,
-    ) -> Tensor<D> {
         let [rows, columns] = self.shape;
         let outputs = rows / if around.gate.is_some() { 2 } else { 1 };
         let mut shape = x.dims();
@@ -258,11 +245,12 @@ impl Quantized {
         // rows and tokens past the end are not written, and their inputs not read.
         #[allow(unsafe_code)]
         unsafe {
-            product::launch_unchecked::<S>(
+            product::launch_unchecked(
                 &out.client.clone(),
+                // Those that read the same weights are neighbours, and find them in the cache.
                 CubeCount::Static(
-                    tiles.div_ceil(tiles_in_group) as u32,
                     tokens.div_ceil(at_once) as u32,
+                    tiles.div_ceil(tiles_in_group) as u32,
                     1,
                 ),
                 CubeDim::new_1d((tiles_in_group * QUADS * spread.slots) as u32),
@@ -284,6 +272,7 @@ impl Quantized {
                 normed,
                 added,
                 around.gate,
+                elements(self.scales.dtype()),
             );
         }
         let out = raise::<2>(out).reshape(shape);
@@ -295,13 +284,6 @@ impl Quantized {
 
     /// Rows by their numbers `[n]`: `[n, in]`.
     pub(crate) fn rows(&self, numbers: Tensor<1, Int>) -> Tensor<2> {
-        match self.scales.dtype() {
-            DType::F16 => self.gathered::<f16>(numbers),
-            _ => self.gathered::<f32>(numbers),
-        }
-    }
-
-    fn gathered<S: Float + CubeElement>(&self, numbers: Tensor<1, Int>) -> Tensor<2> {
         let columns = self.shape[1];
         let wanted = numbers.dims()[0];
         let scales = lower(self.scales.clone());
@@ -312,7 +294,7 @@ impl Quantized {
         // SAFETY: numbers are of rows that there are, as callers' token ids are.
         #[allow(unsafe_code)]
         unsafe {
-            gather::launch_unchecked::<S>(
+            gather::launch_unchecked(
                 &out.client.clone(),
                 CubeCount::Static(units.div_ceil(UNITS) as u32, 1, 1),
                 CubeDim::new_1d(UNITS as u32),
@@ -323,6 +305,7 @@ impl Quantized {
                 units as u32,
                 (columns / BLOCK) as u32,
                 self.bits.words(),
+                elements(self.scales.dtype()),
             );
         }
         raise(out)
@@ -332,9 +315,4 @@ impl Quantized {
         let rows = self.shape[0] as i64;
         self.rows(Tensor::arange(0..rows, &self.words.device()))
     }
-}
-
-/// Whether kernels can read f16.
-fn has_f16(client: &Client) -> bool {
-    client.properties().supports_type(f16::elem_type_native())
 }

@@ -1,4 +1,4 @@
-//! The likeliest token and how sure the model is of it, without bringing logits to the host.
+//! The likeliest token, which the device takes for its next step by itself.
 
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -7,22 +7,13 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use cubecl::client::Client;
 use cubecl::prelude::*;
 
-use super::{UNITS, count, empty, is_software, lower, lower_int};
+use super::super::{count, is_software, lower, lower_int};
+use super::{FOUND, JOINERS, READERS, join_at, join_units, look, nothing_found};
 use crate::Error;
 
 /// Numbers of a pick: token id, log-probability, margin, entropy, and 0 if a logit was not finite. An id is
 /// exact as f32: vocabularies are far below 2^24.
 pub(crate) const PICK: usize = 5;
-/// Units that look through a row of logits.
-const READERS: usize = 4096;
-/// Units that join what these find; a power of two.
-const JOINERS: usize = 256;
-/// What each of them finds: its largest logit, that one's id, its second largest logit, its sums of
-/// `exp(l - largest)` and `exp(l - largest) (l - largest)`, and 0 if one was not finite.
-const FOUND: usize = 6;
-/// Below all logits, but finite: drivers may take for granted that nothing is not.
-const LOWEST: f32 = -3.0e38;
-
 /// Rows of picks that there is room for: a row is written over this many steps later.
 pub(crate) const ROWS: usize = 8;
 
@@ -106,23 +97,10 @@ impl Picks {
     pub(crate) fn pick(&mut self, logits: Tensor<2>) {
         let vocab = logits.dims()[1];
         let logits = lower(logits);
-        let found = empty(&logits, [READERS, FOUND]);
+        let found = look(&logits, vocab, None);
         // The buffers are written in place: clones of these tensors are read after the last step.
         let rows = lower(self.rows.clone());
         let (token, state) = (lower_int(self.token.clone()), lower_int(self.state.clone()));
-        count();
-        // SAFETY: each unit reads logits before `vocab` and writes its own numbers.
-        #[allow(unsafe_code)]
-        unsafe {
-            look_through::launch_unchecked(
-                &found.client.clone(),
-                CubeCount::Static((READERS / UNITS) as u32, 1, 1),
-                CubeDim::new_1d(UNITS as u32),
-                logits.clone().into_buffer_arg(),
-                found.clone().into_buffer_arg(),
-                vocab as u32,
-            );
-        }
         let units = if is_software() { 1 } else { JOINERS };
         count();
         // SAFETY: one workgroup reads what was found and writes one of the rows.
@@ -193,31 +171,6 @@ impl std::fmt::Debug for Reading {
     }
 }
 
-/// Each of [`READERS`] units looks at every so many-th logit.
-#[cube(launch_unchecked)]
-fn look_through(logits: &[f32], found: &mut [f32], vocab: u32) {
-    let unit = ABSOLUTE_POS;
-    let mut best = nothing_found();
-    for i in range_stepped(unit, vocab as usize, READERS) {
-        let logit = logits[i];
-        // By its bits: comparisons with NaN are what drivers make of them.
-        let finite = (u32::reinterpret(logit) & 0x7f80_0000u32) != 0x7f80_0000u32;
-        join(
-            &mut best,
-            logit,
-            i as f32,
-            f32::new(LOWEST),
-            1.0f32,
-            0.0f32,
-            select(finite, 1.0f32, 0.0f32),
-        );
-    }
-    #[unroll]
-    for i in 0..FOUND {
-        found[unit * FOUND + i] = best[i];
-    }
-}
-
 /// One workgroup joins what [`READERS`] units found: the next row of the picks, the token, and where it stands.
 #[cube(launch_unchecked)]
 fn settle(
@@ -230,36 +183,10 @@ fn settle(
     let unit = UNIT_POS as usize;
     let mut best = nothing_found();
     for i in range_stepped(unit, READERS, units) {
-        join_at(&mut best, found, i);
+        join_at(&mut best, found, i * FOUND, 1.0f32, false);
     }
     if comptime!(units > 1) {
-        let mut shared = Shared::new_slice(comptime!(units * FOUND));
-        #[unroll]
-        for i in 0..FOUND {
-            shared[unit * FOUND + i] = best[i];
-        }
-        #[unroll]
-        for round in 0..comptime!(units.ilog2() as usize) {
-            // Half as many units as had something join it with the other half's.
-            let half = comptime!(units >> (round + 1));
-            sync_cube();
-            if unit < half {
-                let other = unit + half;
-                join(
-                    &mut best,
-                    shared[other * FOUND],
-                    shared[other * FOUND + 1],
-                    shared[other * FOUND + 2],
-                    shared[other * FOUND + 3],
-                    shared[other * FOUND + 4],
-                    shared[other * FOUND + 5],
-                );
-                #[unroll]
-                for i in 0..FOUND {
-                    shared[unit * FOUND + i] = best[i];
-                }
-            }
-        }
+        join_units(&mut best, unit, 1.0f32, units, false);
     }
     if unit == 0 {
         let log_sum = best[3].ln();
@@ -275,58 +202,4 @@ fn settle(
         state[0] += 1;
         state[1] = step + 1;
     }
-}
-
-/// Adds what a unit found.
-#[cube]
-fn join_at(best: &mut Array<f32>, found: &[f32], unit: usize) {
-    let at = unit * FOUND;
-    join(
-        best,
-        found[at],
-        found[at + 1],
-        found[at + 2],
-        found[at + 3],
-        found[at + 4],
-        found[at + 5],
-    );
-}
-
-#[cube]
-fn nothing_found() -> Array<f32> {
-    let mut best = Array::<f32>::new(FOUND);
-    best[0] = f32::new(LOWEST);
-    best[1] = 0.0;
-    best[2] = f32::new(LOWEST);
-    best[3] = 0.0;
-    best[4] = 0.0;
-    best[5] = 1.0;
-    best
-}
-
-/// Adds what was found in other logits. Of equals the first in the vocabulary is the likeliest.
-#[cube]
-fn join(
-    best: &mut Array<f32>,
-    largest: f32,
-    id: f32,
-    second: f32,
-    sum: f32,
-    weighted: f32,
-    finite: f32,
-) {
-    let old = best[0];
-    let new = max(old, largest);
-    let better = largest > old || (largest == old && id < best[1]);
-    best[1] = select(better, id, best[1]);
-    best[2] = max(max(best[2], second), min(old, largest));
-    let (old, other) = (
-        max(old - new, f32::new(-1.0e4)),
-        max(largest - new, f32::new(-1.0e4)),
-    );
-    let (by_old, by_other) = (old.exp(), other.exp());
-    best[4] = by_old * (best[4] + best[3] * old) + by_other * (weighted + sum * other);
-    best[3] = best[3] * by_old + sum * by_other;
-    best[0] = new;
-    best[5] = min(best[5], finite);
 }
