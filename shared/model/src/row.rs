@@ -84,12 +84,12 @@ impl Rows {
         let mut whole = Vec::new();
         let mut temperatures = vec![1.0; count];
         let mut is_short = false;
-        for row in 0..count {
+        for (row, warmth) in temperatures.iter_mut().enumerate() {
             places.push(match need(row) {
                 Need::Nothing => Place::Nowhere,
                 Need::Short(temperature) => {
                     is_short = true;
-                    temperatures[row] = temperature;
+                    *warmth = temperature;
                     Place::Short(row)
                 }
                 Need::All => {
