@@ -107,8 +107,8 @@ impl Decoder {
         })
     }
 
-    /// What the keys and values of this model are kept as: in half the bits where its weights are in blocks too. In a page in
-    /// all, so that what one engine has saved of a conversation can be taken up by the other.
+    /// What the keys and values of this model are kept as: in half the bits where its weights are in blocks too. In a page
+    /// they stay `f32`, so that what one engine has saved of a conversation can be taken up by the other.
     pub fn kv_type(&self) -> KvType {
         #[cfg(all(feature = "burn", not(target_arch = "wasm32")))]
         if self.embed_tokens.is_of_blocks() && crate::cache::keeps_f16(&self.norm.device()) {

@@ -11,7 +11,6 @@ use crate::session::{Held, Session};
 #[cfg(feature = "gpu")]
 use crate::shortlist::Shortlist;
 use crate::stop_text::StopText;
-#[cfg(feature = "gpu")]
 use crate::tensor::Tensor;
 use crate::tokenizer::Detokenizer;
 use crate::{Error, Model, PASS_TOKENS};
@@ -247,15 +246,18 @@ impl Generation<'_> {
         Need::All
     }
 
-    /// The next token, by what is known of the logits behind the last one; None if it takes all of them.
-    pub(crate) fn drawn(&mut self, row: Row<'_>) -> Option<Result<Token, Error>> {
-        match self.draw(row, 0) {
-            Ok(Some((id, stats, top))) => {
-                Some(self.ended_by_error(|answer| answer.token(id, stats, top)))
-            }
-            Ok(None) => None,
-            Err(error) => Some(self.fail(error)),
-        }
+    /// So many more of its tokens, the last ones, are in the cache, and the next token is certain by what is known of the
+    /// logits behind them. False, and nothing has changed, if it takes all of them.
+    ///
+    /// # Errors
+    /// [`Error::LogitsNotFinite`], and those of a constraint.
+    pub(crate) fn conclude(&mut self, tokens: usize, row: Row<'_>) -> Result<bool, Error> {
+        let Some(drawn) = self.draw(row, 0)? else {
+            return Ok(false);
+        };
+        self.advance(tokens);
+        self.certain.push_back(drawn);
+        Ok(true)
     }
 
     /// Ends it with an error.
@@ -374,25 +376,33 @@ impl Generation<'_> {
                 decoder.run_at_once(&tokens, tokens.len(), &mut session.cache)?
             }
         };
-        session.learn(pending);
-        self.passes += 1;
-        let rows = Rows::read(&logits, |_| self.need()).await?;
-        let mut right = 0;
-        while let Some(row) = rows.get(right) {
-            let drawn = self.draw(row, right)?;
-            #[cfg(feature = "gpu")]
-            let drawn = match drawn {
-                None => self.draw_of_all(&logits, right).await?,
-                drawn => drawn,
+        let need = self.need();
+        // Who drops this future while it waits asks for the same pass again: nothing is learned before.
+        let rows = Rows::read(&logits, |_| need).await?;
+        let (mut drawn, mut right) = (Vec::new(), 0);
+        loop {
+            let mut next = match rows.get(right) {
+                Some(row) => self.draw(row, right)?,
+                None => None,
             };
-            let Some((id, stats, top)) = drawn else { break };
-            self.certain.push_back((id, stats, top));
+            if cfg!(feature = "gpu") && next.is_none() {
+                next = self.draw_of_whole_row(&logits, right).await?;
+            }
+            let Some(next) = next else {
+                return Err(Error::Device("it gave back less than was asked for".into()));
+            };
+            let id = next.0;
+            drawn.push(next);
             if guess.get(right) != Some(&id) || self.model.end_ids.contains(&id) {
                 break;
             }
-            self.session.learn(&[id]);
             right += 1;
         }
+        let known = self.session.tokens.len();
+        self.session.learn(&self.seen[known..]);
+        self.session.learn(&guess[..right]);
+        self.passes += 1;
+        self.certain.extend(drawn);
         if let Some(paces) = &mut self.paces {
             paces[by].learn(guess.len(), right, self.seen.len() + self.certain.len());
         }
@@ -400,8 +410,7 @@ impl Generation<'_> {
     }
 
     /// A token by the logits behind the text and `guessed` more tokens, where its shortlist did not reach.
-    #[cfg(feature = "gpu")]
-    async fn draw_of_all(
+    async fn draw_of_whole_row(
         &mut self,
         logits: &Tensor<2>,
         guessed: usize,

@@ -38,11 +38,12 @@ pub(crate) struct Rows {
 #[cfg(feature = "gpu")]
 struct OfGpu {
     lists: Vec<Shortlist>,
-    places: Vec<Place>,
+    places: Vec<Brought>,
 }
 
+/// Where a row is.
 #[cfg(feature = "gpu")]
-enum Place {
+enum Brought {
     Nowhere,
     /// The number of its list.
     Short(usize),
@@ -86,15 +87,15 @@ impl Rows {
         let mut is_short = false;
         for (row, warmth) in temperatures.iter_mut().enumerate() {
             places.push(match need(row) {
-                Need::Nothing => Place::Nowhere,
+                Need::Nothing => Brought::Nowhere,
                 Need::Short(temperature) => {
                     is_short = true;
                     *warmth = temperature;
-                    Place::Short(row)
+                    Brought::Short(row)
                 }
                 Need::All => {
                     whole.push(row as i32);
-                    Place::All(whole.len() - 1)
+                    Brought::All(whole.len() - 1)
                 }
             });
         }
@@ -127,9 +128,9 @@ impl Rows {
         #[cfg(feature = "gpu")]
         if let Some(of_gpu) = &self.of_gpu {
             return match *of_gpu.places.get(row)? {
-                Place::Nowhere => None,
-                Place::Short(list) => of_gpu.lists.get(list).map(Row::Short),
-                Place::All(number) => whole(number).map(Row::All),
+                Brought::Nowhere => None,
+                Brought::Short(list) => of_gpu.lists.get(list).map(Row::Short),
+                Brought::All(number) => whole(number).map(Row::All),
             };
         }
         whole(row).map(Row::All)
@@ -153,8 +154,37 @@ impl Row<'_> {
 /// # Errors
 /// [`Error::Device`].
 pub(crate) async fn read(logits: Tensor<2>) -> Result<Vec<f32>, Error> {
+    #[cfg(all(test, feature = "gpu"))]
+    tests::hesitation().await;
     let data = logits.into_data_async().await;
     let data = data.map_err(|e| Error::Device(e.to_string()))?;
     let logits = data.convert::<f32>().try_to_vec::<f32>();
     logits.map_err(|e| Error::Device(e.to_string()))
+}
+
+#[cfg(all(test, feature = "gpu"))]
+pub(crate) use tests::hesitate;
+
+#[cfg(all(test, feature = "gpu"))]
+mod tests {
+    use std::cell::Cell;
+    use std::task::Poll;
+
+    thread_local! {
+        static HESITATES: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Whether reads of this thread let others wait once, as they do in a browser; natively they come at once.
+    pub(crate) fn hesitate(yes: bool) {
+        HESITATES.set(yes);
+    }
+
+    pub(super) async fn hesitation() {
+        let mut waits = HESITATES.get();
+        let once = |_: &mut std::task::Context<'_>| match std::mem::take(&mut waits) {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        };
+        std::future::poll_fn(once).await;
+    }
 }

@@ -24,9 +24,9 @@ pub struct Confidence {
 pub(crate) struct Sampler {
     sampling: Sampling,
     rng: ChaCha8Rng,
-    /// Where a draw falls that is not done yet.
+    /// A draw that has no token yet.
     #[cfg(feature = "gpu")]
-    held: Option<Place>,
+    held: Option<Draw>,
 }
 
 impl Sampler {
@@ -55,24 +55,19 @@ impl Sampler {
             return argmax(logits);
         }
         #[cfg(feature = "gpu")]
-        let (place, rest) = match self.held.take() {
-            None => (self.rng.random(), None),
-            Some(held) => (held.place, held.others(logits)),
+        let at = match self.held.take() {
+            None => self.rng.random(),
+            Some(held) if self.sampling.draws_of_all() => {
+                return held.of_all(logits, self.sampling.temperature);
+            }
+            Some(held) => held.at,
         };
-        #[cfg(feature = "gpu")]
-        let logits = rest.as_deref().unwrap_or(logits);
         #[cfg(not(feature = "gpu"))]
-        let place = self.rng.random();
+        let at = self.rng.random();
         if self.sampling.draws_of_all() {
-            return draw_of_all(logits, self.sampling.temperature, place);
+            return draw_of_all(logits, self.sampling.temperature, at);
         }
-        draw(&distribution(logits, &self.sampling), place) as u32
-    }
-
-    /// The next draw falls there.
-    #[cfg(all(test, feature = "gpu"))]
-    pub(crate) fn hold(&mut self, place: Place) {
-        self.held = Some(place);
+        draw(&distribution(logits, &self.sampling), at) as u32
     }
 
     /// The next token, by the likeliest ones. None if it takes all logits: [`Sampler::next`] then goes on with the same draw.
@@ -82,43 +77,39 @@ impl Sampler {
         if self.sampling.temperature == 0.0 {
             return Some(list.likeliest);
         }
-        let place = Place {
-            place: self.rng.random(),
-            below: f32::INFINITY,
+        // That of before, where somebody asks again.
+        let at = match self.held.take() {
+            None => self.rng.random(),
+            Some(held) => held.at,
         };
-        match list.draw(&self.sampling, place) {
-            Ok(id) => Some(id),
-            Err(place) => {
-                self.held = Some(place);
-                None
-            }
+        let token = list.draw(&self.sampling, at);
+        if token.is_none() {
+            let first = list.floor();
+            self.held = Some(Draw { at, first });
         }
+        token
     }
 }
 
 /// Where a draw falls.
 #[cfg(feature = "gpu")]
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Place {
+struct Draw {
     /// 0 to 1, of the cumulative sum of probabilities.
-    pub(crate) place: f64,
-    /// Of the tokens whose logits are less than this.
-    pub(crate) below: f32,
+    at: f64,
+    /// Tokens whose logits are so much or more come first in it, where every token may be drawn.
+    first: f32,
 }
 
 #[cfg(feature = "gpu")]
-impl Place {
-    /// `logits` with those only that it is among; None if it is among all of them, or by rounding among none.
-    fn others(self, logits: &[f32]) -> Option<Vec<f32>> {
-        let is_among = |logit: &f32| *logit < self.below;
-        if self.below == f32::INFINITY || !logits.iter().any(is_among) {
-            return None;
-        }
-        let others = logits.iter().map(|logit| match is_among(logit) {
-            true => *logit,
-            false => f32::NEG_INFINITY,
-        });
-        Some(others.collect())
+impl Draw {
+    /// The token there.
+    fn of_all(self, logits: &[f32], temperature: f32) -> u32 {
+        let is_first = |id: &u32| logits[*id as usize] >= self.first;
+        let (first, others): (Vec<u32>, Vec<u32>) = (0..logits.len() as u32).partition(is_first);
+        let ids = [first, others].concat();
+        let sorted: Vec<f32> = ids.iter().map(|id| logits[*id as usize]).collect();
+        ids[draw_of_all(&sorted, temperature, self.at) as usize]
     }
 }
 

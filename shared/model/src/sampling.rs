@@ -22,7 +22,8 @@ pub struct Sampling {
     pub presence_penalty: f32,
     /// Added to the logits of these tokens; -100 all but forbids one, and 100 all but demands it.
     pub bias: Vec<(u32, f32)>,
-    /// The same seed draws the same tokens.
+    /// The same seed draws the same tokens, on the same kind of device. (A GPU goes through likely tokens first, where every
+    /// token may be drawn.)
     pub seed: u64,
 }
 

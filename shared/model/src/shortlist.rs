@@ -2,7 +2,7 @@
 
 use crate::Sampling;
 use crate::distribution::{cut_down, draw};
-use crate::sampler::{Confidence, Place};
+use crate::sampler::Confidence;
 
 /// What is known of a row of logits.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,37 +16,34 @@ pub(crate) struct Shortlist {
     pub(crate) largest: f32,
     /// The sum of `exp((l - largest) / temperature)`.
     pub(crate) sum: f64,
-    /// The tokens whose logits are `floor` or more, with these, in the vocabulary's order; none if they are too many.
+    /// The likeliest tokens and their logits, in the vocabulary's order; none if too many reach `floor`.
     pub(crate) tokens: Vec<(u32, f32)>,
+    /// The logit that they reach and no others.
     pub(crate) floor: f32,
 }
 
 impl Shortlist {
-    /// The token at `place` of the distribution; or where it is among those that are not listed, or that it takes all logits
-    /// to know. For a sampling that does not change logits, at the temperature that the list was made for.
-    pub(crate) fn draw(&self, sampling: &Sampling, place: Place) -> Result<u32, Place> {
+    /// The token at `at`, 0 to 1, of the cumulative sum of the distribution; None if it takes all logits to know. Where every
+    /// token may be drawn, the listed ones come first in it. For a sampling that does not change logits, at the temperature
+    /// that the list was made for.
+    pub(crate) fn draw(&self, sampling: &Sampling, at: f64) -> Option<u32> {
         let logits: Vec<f32> = self.tokens.iter().map(|(_, logit)| *logit).collect();
         let power = |logit: &f32| f64::from((logit - self.largest) / sampling.temperature).exp();
         let mut probabilities: Vec<f64> =
             logits.iter().map(|logit| power(logit) / self.sum).collect();
-        if !sampling.draws_of_all() {
-            return match cut_down(&mut probabilities, &logits, sampling) {
-                true => Ok(self.tokens[draw(&probabilities, place.place)].0),
-                false => Err(place),
-            };
+        let is_known = match sampling.draws_of_all() {
+            true => at < probabilities.iter().sum(),
+            false => cut_down(&mut probabilities, &logits, sampling),
+        };
+        is_known.then(|| self.tokens[draw(&probabilities, at)].0)
+    }
+
+    /// The logit that the listed tokens reach and no others; where none are listed, no logit is as large.
+    pub(crate) fn floor(&self) -> f32 {
+        match self.tokens.is_empty() {
+            true => f32::INFINITY,
+            false => self.floor,
         }
-        // First the listed ones, then the others.
-        let listed: f64 = probabilities.iter().sum();
-        if place.place < listed {
-            return Ok(self.tokens[draw(&probabilities, place.place)].0);
-        }
-        if self.tokens.is_empty() {
-            return Err(place);
-        }
-        Err(Place {
-            place: (place.place - listed) / (1.0 - listed).max(f64::MIN_POSITIVE),
-            below: self.floor,
-        })
     }
 
     /// The `count` likeliest tokens, likeliest first and of equals the first in the vocabulary, and their logits; None if not
@@ -128,21 +125,18 @@ pub(crate) mod tests {
             let listed = |id: u32| list.tokens.iter().any(|(other, _)| *other == id);
             let kept = (0u32..).zip(&probabilities).filter(|(_, p)| **p > 0.0);
             let mut kept = kept.map(|(id, _)| id);
-            let place = Place { place, below: f32::INFINITY };
             match list.draw(&sampling, place) {
-                Ok(id) => {
+                Some(id) => {
                     // Rounding may move an end of a token's part.
                     let before: f64 = probabilities[..id as usize].iter().sum();
                     let after = before + probabilities[id as usize];
-                    prop_assert!(before - 1e-5 <= place.place && place.place <= after + 1e-5);
+                    prop_assert!(before - 1e-5 <= place && place <= after + 1e-5);
                     prop_assert!(kept.all(listed));
                 }
-                Err(same) => {
-                    prop_assert_eq!(same, place);
+                None => {
                     let is_short = list.tokens.len() < top_k;
-                    let sum: f64 = list.tokens.iter().map(|(id, _)| probabilities[*id as usize]).sum();
                     let all_kept = list.tokens.iter().all(|(id, _)| probabilities[*id as usize] > 0.0);
-                    prop_assert!(is_short || !kept.all(listed) || all_kept || sum < 1.0 + 1e-5);
+                    prop_assert!(is_short || all_kept);
                 }
             }
         }
@@ -183,21 +177,50 @@ pub(crate) mod tests {
             temperature: 1.0,
             ..Sampling::default()
         };
-        let place = |place| Place {
-            place,
-            below: f32::INFINITY,
-        };
         let empty = Shortlist::of(&logits, 9.0, 1.0);
-        assert_eq!(empty.draw(&sampling, place(0.4)), Err(place(0.4)));
+        assert_eq!(
+            (empty.draw(&sampling, 0.4), empty.floor()),
+            (None, f32::INFINITY)
+        );
         // Its sum is a little more than that of what is listed, by rounding.
         let mut all = Shortlist::of(&logits, 0.0, 1.0);
         all.sum *= 1.0 + 1e-6;
-        assert_eq!(all.draw(&sampling, place(0.99)), Ok(2));
-        let beyond = all.draw(&sampling, place(1.0 - 1e-9)).unwrap_err();
-        assert!((0.0..1.0).contains(&beyond.place) && beyond.below == 0.0);
-        let mut sampler = Sampler::new(sampling).unwrap();
-        sampler.hold(beyond);
-        assert!(sampler.next(&logits, &[], 0) < 3);
+        assert_eq!(all.draw(&sampling, 0.99), Some(2));
+        assert_eq!(all.draw(&sampling, 1.0 - 1e-9), None);
+        for list in [empty, all] {
+            let mut sampler = Sampler::new(sampling.clone()).unwrap();
+            for _ in 0..100 {
+                let id = sampler
+                    .next_of(&list)
+                    .unwrap_or_else(|| sampler.next(&logits, &[], 0));
+                assert!(id < 3);
+            }
+        }
+    }
+
+    /// Who asks again before all logits have come gets the same draw.
+    #[test]
+    fn a_draw_that_waits_for_all_logits_is_not_lost() {
+        let logits = [0.0, 1.0, 2.0, -1.0, 1.5, -0.5];
+        let list = Shortlist::of(&logits, 1.2, 1.3);
+        let ids = |again: usize| {
+            let sampling = Sampling {
+                temperature: 1.3,
+                seed: 6,
+                ..Sampling::default()
+            };
+            let mut sampler = Sampler::new(sampling).unwrap();
+            let mut next = || {
+                for _ in 0..again {
+                    if let Some(id) = sampler.next_of(&list) {
+                        return id;
+                    }
+                }
+                sampler.next(&logits, &[], 0)
+            };
+            (0..50).map(|_| next()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(1), ids(3));
     }
 
     #[test]

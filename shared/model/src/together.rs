@@ -45,69 +45,77 @@ pub async fn step_together(
     if parts.is_empty() {
         return tokens;
     }
-    let drawn = match decoder.run_together(&mut parts) {
-        Ok(logits) => {
-            let running = answers.iter_mut().zip(&pieces);
-            let running = running.filter(|(_, piece)| **piece > 0);
-            let running = running.map(|(answer, piece)| (&mut **answer, *piece));
-            draw(&logits, &mut running.collect::<Vec<_>>()).await
-        }
-        Err(error) => Err(error),
-    };
+    let logits = decoder.run_together(&mut parts);
     let running = answers.iter_mut().zip(&pieces).zip(&mut tokens);
     let running = running.filter(|((_, piece), _)| **piece > 0);
-    match drawn {
-        Ok(drawn) => {
-            for (drawn, (_, token)) in drawn.into_iter().zip(running) {
-                *token = drawn;
-            }
-        }
-        Err(error) => {
-            for ((answer, _), token) in running {
-                *token = Some(answer.fail(match error {
-                    Error::CacheFull { positions, free } => Error::CacheFull { positions, free },
-                    ref error => Error::Device(error.to_string()),
-                }));
-            }
+    let mut running: Vec<_> = running
+        .map(|((answer, piece), token)| Running {
+            is_last: answer.pending() == *piece,
+            answer,
+            piece: *piece,
+            token,
+            need: Need::Nothing,
+        })
+        .collect();
+    let drawn = match logits {
+        Ok(logits) => draw(&logits, &mut running).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = drawn {
+        for it in running.iter_mut().filter(|it| it.token.is_none()) {
+            *it.token = Some(it.answer.fail(match error {
+                Error::CacheFull { positions, free } => Error::CacheFull { positions, free },
+                ref error => Error::Device(error.to_string()),
+            }));
         }
     }
     tokens
 }
 
-/// The next token of each answer, of which so many tokens were run, by the logits behind the last of these `[answers, vocab]`;
-/// nothing where that is not the text's last token.
-async fn draw(
-    logits: &Tensor<2>,
-    running: &mut [(&mut Generation<'_>, usize)],
-) -> Result<Vec<Option<Result<Token, Error>>>, Error> {
-    let need = |(answer, piece): &(&mut Generation<'_>, usize)| match answer.pending() == *piece {
-        true => answer.need(),
-        false => Need::Nothing,
-    };
-    let mut needs: Vec<_> = running.iter().map(need).collect();
-    let rows = Rows::read(logits, |row| needs[row]).await?;
-    let mut tokens = Vec::with_capacity(running.len());
-    for (number, ((answer, piece), need)) in running.iter_mut().zip(&mut needs).enumerate() {
-        answer.advance(*piece);
-        let row = rows.get(number).filter(|_| *need != Need::Nothing);
-        let token = row.and_then(|row| answer.drawn(row));
-        if token.is_some() {
-            *need = Need::Nothing;
+/// An answer that has a part in the pass.
+struct Running<'a, 'g> {
+    answer: &'a mut Generation<'g>,
+    /// How many of its tokens were run.
+    piece: usize,
+    /// What comes of it.
+    token: &'a mut Option<Result<Token, Error>>,
+    /// Whether these are the last ones of its text.
+    is_last: bool,
+    /// What is still to be known of the logits behind them.
+    need: Need,
+}
+
+/// Gives each answer its next token, by the logits behind the last of its tokens that were run, `[answers, vocab]`.
+///
+/// Whoever drops the future while it waits finds each answer as it was before the pass or with its token certain.
+async fn draw(logits: &Tensor<2>, running: &mut [Running<'_, '_>]) -> Result<(), Error> {
+    for it in running.iter_mut().filter(|it| it.is_last) {
+        it.need = it.answer.need();
+    }
+    // Once more for draws that fall where their shortlist does not reach.
+    for _ in 0..2 {
+        if running.iter().all(|it| it.need == Need::Nothing) {
+            break;
         }
-        tokens.push(token);
+        let rows = Rows::read(logits, |row| running[row].need).await?;
+        for (number, it) in running.iter_mut().enumerate() {
+            let row = rows.get(number).filter(|_| it.need != Need::Nothing);
+            let Some(row) = row else { continue };
+            it.need = match it.answer.conclude(it.piece, row) {
+                Ok(false) => Need::All,
+                Ok(true) => Need::Nothing,
+                Err(error) => {
+                    *it.token = Some(it.answer.fail(error));
+                    Need::Nothing
+                }
+            };
+        }
     }
-    if needs.iter().all(|need| *need == Need::Nothing) {
-        return Ok(tokens);
+    for it in running.iter_mut().filter(|it| it.token.is_none()) {
+        match it.is_last {
+            true => *it.token = it.answer.known(),
+            false => it.answer.advance(it.piece),
+        }
     }
-    // Some draws fall where their shortlist does not reach.
-    for need in needs.iter_mut().filter(|need| **need != Need::Nothing) {
-        *need = Need::All;
-    }
-    let rows = Rows::read(logits, |row| needs[row]).await?;
-    let undrawn = running.iter_mut().zip(&mut tokens).zip(&needs).enumerate();
-    for (number, (((answer, _), token), need)) in undrawn {
-        let row = rows.get(number).filter(|_| *need != Need::Nothing);
-        *token = token.take().or_else(|| answer.drawn(row?));
-    }
-    Ok(tokens)
+    Ok(())
 }

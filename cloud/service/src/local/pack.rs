@@ -247,11 +247,11 @@ impl Outline {
     }
 }
 
-/// Bytes of one token's keys and values.
+/// Bytes of one token's keys and values; on a card by way of wgpu, which may not have numbers of 16 bits, at most.
 fn position_bytes(config: &ModelConfig, weights: Storage, device: Device) -> usize {
     let kept = match device {
-        Device::Cpu => KvType::beside(weights),
-        _ => KvType::F32,
+        Device::Cpu | Device::Cuda => KvType::beside(weights),
+        Device::Wgpu => KvType::F32,
     };
     KvCache::of_type(config, kept, &ModelDevice::flex()).bytes_per_token()
 }

@@ -16,7 +16,8 @@ pub enum KvType {
     #[default]
     F32,
     /// Half the memory, and half the time of reading it, for eleven bits of precision; weights of 8 bits have fewer. Not for
-    /// latents, nor for heads that are not turned and normed in our own passes: these stay `f32`.
+    /// latents, nor for heads that are not turned and normed in our own passes, nor on a device without such numbers: these
+    /// stay `f32`.
     #[cfg(all(feature = "burn", not(target_arch = "wasm32")))]
     F16,
 }
@@ -32,13 +33,15 @@ impl KvType {
         }
     }
 
+    /// What a GPU keeps them as.
     #[cfg(feature = "gpu")]
-    fn dtype(self) -> DType {
-        match self {
-            Self::F32 => DType::F32,
-            #[cfg(not(target_arch = "wasm32"))]
-            Self::F16 => DType::F16,
+    fn dtype_on(self, device: &Device) -> DType {
+        #[cfg(not(target_arch = "wasm32"))]
+        if self == Self::F16 && crate::gpu::keeps_f16(device) {
+            return DType::F16;
         }
+        let _ = device;
+        DType::F32
     }
 
     fn of(dtype: DType) -> Self {
@@ -261,7 +264,7 @@ impl Rows {
 fn room(shape: [usize; 4], kept: KvType, device: &Device) -> Tensor<4> {
     #[cfg(feature = "gpu")]
     if crate::gpu::runs_on(device) {
-        return crate::gpu::zeros(shape, kept.dtype(), device);
+        return crate::gpu::zeros(shape, kept.dtype_on(device), device);
     }
     match kept {
         KvType::F32 => Tensor::zeros(shape, device),

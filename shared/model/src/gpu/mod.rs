@@ -3,7 +3,8 @@
 //! A token of a small model costs a GPU less in arithmetic than in dispatches, so a layer of attention and
 //! a dense feed-forward network has six at most: norm and products for queries, keys and values; head
 //! norms, rotation, cache and attention; its parts' sum in long texts; output and residual; norm, gate, up
-//! and activation; down and residual. Everything here has its plain form in the module that calls it.
+//! and activation; down and residual. Passes over more than one token norm by themselves before products, and over more than
+//! one of a text turn heads by themselves. Everything here has its plain form in the module that calls it.
 
 mod ahead;
 mod attention;
@@ -27,6 +28,7 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::client::Client;
 use cubecl::ir::ElemType;
+use cubecl::ir::features::TypeUsage;
 use cubecl::prelude::*;
 use half::f16;
 
@@ -107,7 +109,8 @@ fn lower_int<const D: usize>(x: Tensor<D, Int>) -> CubeTensor {
 
 /// Whether kernels can read f16 where `client`'s launches run.
 fn has_f16(client: &Client) -> bool {
-    client.properties().supports_type(f16::elem_type_native())
+    let usage = client.properties().type_usage(f16::elem_type_native());
+    usage.contains(TypeUsage::Buffer)
 }
 
 /// Whether keys and values can be kept as f16 on `device`.

@@ -246,7 +246,7 @@ fn an_answer_that_is_dropped_leaves_a_good_session() {
     }
 }
 
-/// What is not greedy comes to the host, as before.
+/// What is not greedy is drawn by the host, from a shortlist.
 #[test]
 fn other_samplings_still_draw() {
     for device in gpus() {

@@ -7,6 +7,9 @@ use crate::cache::PAGE;
 
 /// Keys that one workgroup looks at, one a unit. A longer text is shared out among several.
 pub(super) const CHUNK: usize = 256;
+/// Units that join what all of them found.
+const SIDE: usize = 16;
+
 /// Whose the new positions of a pass are.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(crate) enum Texts {
@@ -17,9 +20,6 @@ pub(crate) enum Texts {
     /// Several texts', in pages.
     Several,
 }
-
-/// Units that join what all of them found.
-const SIDE: usize = 16;
 
 /// The row of a position of a head whose rows begin at `base`, of a text whose pages begin at `pages` in the table.
 #[cube]
@@ -211,13 +211,15 @@ pub(super) fn attend_chunk<K: Float, N: Size>(
     }
     // Positions whose keys and values are in the cache.
     let held = select(own, count - 1, count);
+    // Of a chunk without keys only its sum is asked for, which is nothing.
+    let wanted = select(count > 0, comptime!(width), 0usize);
 
     // The query; then, of a single position, its key and value.
     let mut new = Shared::new_slice(comptime!(if turning.is_some() { 3 * width } else { width }));
     if comptime!(turning.is_some()) {
         let (normed, turned) = comptime!(turning.unwrap_or((false, false)));
         let kv_head = head / group;
-        for i in range_stepped(unit, width, units) {
+        for i in range_stepped(unit, wanted, units) {
             let is_key = i >= half;
             let pair = i % half;
             let slot = select(is_key, heads + kv_head, head);
@@ -236,13 +238,14 @@ pub(super) fn attend_chunk<K: Float, N: Size>(
                 turned,
             );
             let to = select(is_key, width, 0usize) + pair;
-            new[to] = both[0];
-            new[to + half] = both[1];
+            // A key and a value count as they are kept, whether they are read from the cache or not.
+            new[to] = select(is_key, f32::cast_from(K::cast_from(both[0])), both[0]);
+            new[to + half] = select(is_key, f32::cast_from(K::cast_from(both[1])), both[1]);
             let slot = time * comptime!(heads + 2 * kv_heads) + heads + kv_heads + kv_head;
-            new[2 * width + i] = q[slot * width + i];
+            new[2 * width + i] = f32::cast_from(K::cast_from(q[slot * width + i]));
         }
     } else {
-        for i in range_stepped(unit, width, units) {
+        for i in range_stepped(unit, wanted, units) {
             new[i] = q[(time * heads + head) * width + i];
         }
     }
@@ -374,7 +377,7 @@ pub(super) fn attend_chunk<K: Float, N: Size>(
         (part * comptime!(width + 2), 1.0f32)
     };
     if comptime!(rows > 1) {
-        for i in range_stepped(unit, width, units) {
+        for i in range_stepped(unit, wanted, units) {
             let mut sum = 0.0f32;
             for r in 0..rows {
                 sum += sums[r * width + i];
@@ -387,7 +390,7 @@ pub(super) fn attend_chunk<K: Float, N: Size>(
             out[to + i] = sum / divisor;
         }
     } else {
-        for four in range_stepped(unit, fours, units) {
+        for four in range_stepped(unit, wanted / 4, units) {
             let mut sum = Vector::<f32, N>::new(0.0);
             for key in 0..held {
                 let row = row_of(table, pages, base, first + key, texts);
@@ -437,9 +440,13 @@ pub(super) fn join_chunks(
         let mut total = 0.0f32;
         for chunk in 0..chunks {
             let at = (first + chunk) * (width + 2);
-            let factor = (parts[at + width] - largest).exp();
-            sum += factor * parts[at + unit % width];
-            total += factor * parts[at + width + 1];
+            let part = parts[at + width + 1];
+            // A chunk without keys has written no context.
+            if part > 0.0 {
+                let factor = (parts[at + width] - largest).exp();
+                sum += factor * parts[at + unit % width];
+                total += factor * part;
+            }
         }
         out[unit] = sum / total;
     }

@@ -18,7 +18,7 @@ use kernel::{CHUNK, Texts, attend_chunk, join_chunks, turn_heads};
 pub(crate) struct Place {
     /// Of each of the model's ropes.
     pub(crate) angles: Vec<Angles>,
-    /// Positions of the longest text with the new ones, or more: workgroups for keys that there are none of do nothing.
+    /// Positions of the longest text with the new ones, or more: workgroups for keys that there are none of do next to nothing.
     end: usize,
     /// Whether each new position is its text's only one.
     single: bool,
