@@ -14,6 +14,10 @@ use crate::gpu::Angles;
 use crate::rope::RopeConfig;
 use crate::{Error, ModelConfig};
 
+/// Sets of angles that a pool keeps: those of texts within a model's trained length and of texts beyond it.
+#[cfg(feature = "gpu")]
+const ANGLES: usize = 2;
+
 /// Memory for the keys and values of many texts, in pages of [`PAGE`] positions. Texts that begin alike share the pages of
 /// what they have in common, at the same time or one after the other, as long as no other text needs the memory. Clones are
 /// the same pool.
@@ -32,9 +36,10 @@ struct Inner {
     count: AtomicUsize,
     /// Positions of the longest text.
     longest: usize,
-    /// Of each rope, for all positions that a text can have: what a GPU turns heads by.
+    /// Of each rope, for all positions that a text can have: what a GPU turns heads by. Those of long texts and of short ones
+    /// may be others; the latest first.
     #[cfg(feature = "gpu")]
-    angles: Mutex<Vec<Angles>>,
+    angles: Mutex<Vec<Vec<Angles>>>,
 }
 
 impl KvPool {
@@ -230,12 +235,20 @@ impl KvPool {
     ) -> Vec<Angles> {
         let room = self.inner.longest.min(self.positions());
         let mut known = locked(&self.inner.angles);
-        let fit = |(angles, rope): (&Angles, _)| angles.fit(rope, room, length);
-        if known.len() != ropes.len() || !known.iter().zip(ropes).all(fit) {
-            let make = |rope| Angles::new(rope, room, length, device);
-            *known = ropes.iter().map(make).collect();
+        let fit = |of_ropes: &Vec<Angles>| {
+            let mut both = of_ropes.iter().zip(ropes);
+            of_ropes.len() == ropes.len()
+                && both.all(|(angles, rope)| angles.fit(rope, room, length))
+        };
+        match known.iter().position(fit) {
+            Some(place) => known.swap(0, place),
+            None => {
+                let make = |rope| Angles::new(rope, room, length, device);
+                known.insert(0, ropes.iter().map(make).collect());
+                known.truncate(ANGLES);
+            }
         }
-        known.clone()
+        known[0].clone()
     }
 }
 

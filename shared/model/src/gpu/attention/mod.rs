@@ -112,6 +112,12 @@ fn words(numbers: Vec<u32>, device: &Device) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(numbers, [len]), (device, DType::U32))
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How many tables of angles were made.
+    pub(super) static MADE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// Cosines and sines `[positions, width]` of every position that a cache has room for, on the device:
 /// a pass takes those of its positions without bringing anything there.
 #[derive(Debug, Clone)]
@@ -129,6 +135,8 @@ impl Angles {
         length: usize,
         device: &Device,
     ) -> Self {
+        #[cfg(test)]
+        MADE.set(MADE.get() + 1);
         let rows = Rope::angles(config, 0..positions, length);
         let width = rows.len() / positions;
         let rows = TensorData::new(rows, [positions, width]);

@@ -4,11 +4,13 @@ use std::sync::Mutex;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+use super::super::attention::MADE;
 use super::super::{Angles, Place, attention};
 use super::{CLOSE, both, gpu, noise, off, tensor, values};
 use crate::attention::Heads;
-use crate::cache::{KvType, PAGE, Rows, Seat, Table};
-use crate::rope::{Rope, RopeConfig};
+use crate::cache::{KvCache, KvPool, KvType, PAGE, Rows, Seat, Table};
+use crate::rope::{Beyond, BeyondRule, Rope, RopeConfig};
+use crate::{Checkpoint, RandomModel};
 
 /// Attention of the new positions of texts over what a cache holds of them, on a device.
 struct Attention {
@@ -306,4 +308,26 @@ fn slips_of_attention_are_seen() {
         ..Text::new(20, 1, [])
     });
     context_is_off(others.into());
+}
+
+/// Texts within a model's trained length and beyond it take turns in a pool, and the angles of neither are made anew.
+#[test]
+fn angles_of_long_texts_and_of_short_ones_are_kept() {
+    let config = RandomModel::new("llama-15m").unwrap().config().clone();
+    let pool = KvPool::new(&config, 64, KvType::F32, &gpu());
+    let cache = KvCache::in_pool(&pool, 0, &config, &gpu());
+    let beyond = Beyond {
+        positions: 32,
+        rule: BeyondRule::Fixed(vec![0.5, 0.2, 0.02, 0.001]),
+    };
+    let ropes = [RopeConfig {
+        beyond: Some(beyond),
+        ..Attention::rope()
+    }];
+    let before = MADE.get();
+    for length in [20, 60, 30, 50, 32, 33] {
+        let angles = cache.angles(&ropes, length, &gpu());
+        assert!(angles[0].fit(&ropes[0], 64, length));
+    }
+    assert_eq!(MADE.get() - before, 2);
 }
