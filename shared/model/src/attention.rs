@@ -94,8 +94,8 @@ impl AttentionConfig {
         (self.heads * self.head_dim, self.kv_heads * self.head_dim)
     }
 
-    /// Whether a CPU, and with few exceptions a GPU, does all between the projections in one pass: norms are of heads, and all of a head is turned, half a
-    /// head apart.
+    /// Whether a CPU, and with few exceptions a GPU, does all between the projections in one pass: norms are of heads, and all
+    /// of a head is turned, half a head apart.
     pub(crate) fn is_one_pass(&self, model: &ModelConfig) -> bool {
         let plain = |rope: usize| {
             let rope = &model.ropes[rope];

@@ -234,7 +234,8 @@ impl Step {
 }
 
 impl Pick {
-    fn new(numbers: &[f32]) -> Self {
+    /// Of its [`PICK`] numbers.
+    pub(super) fn new(numbers: &[f32]) -> Self {
         Self {
             id: numbers[0] as u32,
             stats: Confidence {

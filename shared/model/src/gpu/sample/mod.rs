@@ -122,6 +122,17 @@ fn join_units(
     }
 }
 
+/// Writes what was found in all logits as a pick, which begins `at` there.
+#[cube]
+fn tell(best: &Array<f32>, picks: &mut [f32], at: usize) {
+    let log_sum = best[3].ln();
+    picks[at] = best[1];
+    picks[at + 1] = -log_sum;
+    picks[at + 2] = (1.0 - (best[2] - best[0]).exp()) / best[3];
+    picks[at + 3] = max(log_sum - best[4] / best[3], 0.0f32);
+    picks[at + 4] = best[5];
+}
+
 /// Adds what a unit found, which begins `at` there.
 #[cube]
 fn join_at(

@@ -8,7 +8,7 @@ use cubecl::client::Client;
 use cubecl::prelude::*;
 
 use super::super::{count, is_software, lower, lower_int};
-use super::{FOUND, JOINERS, READERS, join_at, join_units, look, nothing_found};
+use super::{FOUND, JOINERS, READERS, join_at, join_units, look, nothing_found, tell};
 use crate::Error;
 
 /// Numbers of a pick: token id, log-probability, margin, entropy, and 0 if a logit was not finite. An id is
@@ -189,15 +189,8 @@ fn settle(
         join_units(&mut best, unit, 1.0f32, units, false);
     }
     if unit == 0 {
-        let log_sum = best[3].ln();
-        let entropy = log_sum - best[4] / best[3];
         let step = state[1];
-        let at = (step as usize % ROWS) * PICK;
-        picks[at] = best[1];
-        picks[at + 1] = -log_sum;
-        picks[at + 2] = (1.0 - (best[2] - best[0]).exp()) / best[3];
-        picks[at + 3] = max(entropy, 0.0f32);
-        picks[at + 4] = best[5];
+        tell(&best, picks, (step as usize % ROWS) * PICK);
         token[0] = best[1] as u32;
         state[0] += 1;
         state[1] = step + 1;

@@ -3,15 +3,14 @@
 use burn::tensor::{Tensor, TensorData};
 use cubecl::prelude::*;
 
+use super::super::ahead::Pick;
 use super::super::{count, empty, lower, raise};
-use super::{FOUND, JOINERS, READERS, join_at, join_units, look, nothing_found};
-use crate::sampler::Confidence;
+use super::{FOUND, JOINERS, PICK, READERS, join_at, join_units, look, nothing_found, tell};
 use crate::shortlist::Shortlist;
 
-/// Numbers of a shortlist before its tokens: the likeliest one's id, its log-probability, margin, entropy, 0 if a logit was
-/// not finite, its logit, the sum of `exp((l - largest) / temperature)`, the number of tokens, and the logit that all of
-/// them reach and no others.
-const HEAD: usize = 9;
+/// Numbers of a shortlist before its tokens: the likeliest one as a pick, its logit, the sum of
+/// `exp((l - largest) / temperature)`, the number of tokens, and the logit that all of them reach and no others.
+const HEAD: usize = PICK + 4;
 /// Tokens that there is room for; where more reach the limit, the list is of no use.
 const MOST: usize = 256;
 /// Numbers of a shortlist: of each token its id and its logit follow.
@@ -27,23 +26,21 @@ impl Shortlist {
 
     fn new(row: &[f32]) -> Self {
         let (head, listed) = row.split_at(HEAD);
-        let count = head[7] as usize;
+        let (pick, rest) = head.split_at(PICK);
+        let pick = Pick::new(pick);
+        let count = rest[2] as usize;
         let count = if count > MOST { 0 } else { count };
         let tokens = listed[..2 * count].chunks_exact(2);
         let mut tokens: Vec<_> = tokens.map(|token| (token[0] as u32, token[1])).collect();
         tokens.sort_unstable_by_key(|(id, _)| *id);
         Self {
-            likeliest: head[0] as u32,
-            stats: Confidence {
-                logprob: head[1],
-                margin: head[2],
-                entropy: head[3],
-            },
-            finite: head[4] == 1.0,
-            largest: head[5],
-            sum: head[6].into(),
+            likeliest: pick.id,
+            stats: pick.stats,
+            finite: pick.finite,
+            largest: rest[0],
+            sum: rest[1].into(),
             tokens,
-            floor: head[8],
+            floor: rest[3],
         }
     }
 }
@@ -135,8 +132,8 @@ fn shortlist(
     }
     let to = row * SHORT;
     if unit == comptime!(JOINERS - 1) {
-        lists[to + 7] = (at + own) as f32;
-        lists[to + 8] = floor;
+        lists[to + PICK + 2] = (at + own) as f32;
+        lists[to + PICK + 3] = floor;
     }
     for reader in range_stepped(unit, READERS, JOINERS) {
         if found[(row * READERS + reader) * FOUND] >= floor {
@@ -154,13 +151,8 @@ fn shortlist(
         }
     }
     if unit == 0 {
-        let log_sum = best[3].ln();
-        lists[to] = best[1];
-        lists[to + 1] = -log_sum;
-        lists[to + 2] = (1.0 - (best[2] - best[0]).exp()) / best[3];
-        lists[to + 3] = max(log_sum - best[4] / best[3], 0.0f32);
-        lists[to + 4] = best[5];
-        lists[to + 5] = best[0];
-        lists[to + 6] = best[6];
+        tell(&best, lists, to);
+        lists[to + PICK] = best[0];
+        lists[to + PICK + 1] = best[6];
     }
 }
